@@ -1,0 +1,20 @@
+//! **ringherd**: a load balancer that owns the replicas behind it.
+//!
+//! # The tour
+//! One request: a worker of the data plane ([`proxy`]) accepts a connection, reads the head,
+//! loads the current [`cluster::Snapshot`] once, hashes the request's key onto a slot of the
+//! [`ring`], takes the slot's owner (or the next healthy one in the key's preference order),
+//! and streams request and response between the two connections.
+//!
+//! One change of membership: the admin service ([`admin`]) sends a command to the supervisor
+//! ([`control`]), the single writer. It asks the [`runtime`] for a replica, waits for its first
+//! good heartbeat, builds a new ring and publishes a new snapshot. Requests in flight keep the
+//! snapshot they loaded; a replica that leaves is drained before it is stopped.
+//!
+//! [`serve`] is the composition root and the only module that knows all the others.
+//! `proxy` and `control` never import each other: they meet in [`cluster`].
+
+#![warn(missing_docs)]
+
+pub mod ring;
+

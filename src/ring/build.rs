@@ -1,0 +1,193 @@
+//! Builds a ring: checks the replicas, places their virtual nodes, fills the owner table.
+
+use super::lookup::VirtualNode;
+use super::placer::Placer;
+use super::{BuildError, Hash, Params, Placement, Ring, Sequence, rendezvous};
+
+/// The most replicas on a ring: an owner is a 16-bit index, and one index means "none".
+pub const MAX_NODES: u32 = u16::MAX as u32;
+
+/// The weight of a replica that takes its full share.
+pub const MAX_WEIGHT: u8 = 100;
+
+/// Marks a slot without a virtual node while the table is filled; no node has this index.
+const NONE: u16 = u16::MAX;
+
+/// A replica on the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its identity on the ring, at least 1.
+    pub number: u32,
+    /// 0 to [`MAX_WEIGHT`]; 0 owns nothing but keeps the number.
+    pub weight: u8,
+}
+
+impl Node {
+    /// A replica of full weight.
+    pub fn new(number: u32) -> Self {
+        Self { number, weight: MAX_WEIGHT }
+    }
+
+    /// `max(1, round(K · weight / 100))`, halves rounded up; none for weight 0.
+    fn virtual_nodes(self, full: u32) -> u32 {
+        match self.weight {
+            0 => 0,
+            // At most 2²⁴ · 100 + 50: no overflow.
+            weight => ((full * u32::from(weight) + 50) / 100).max(1),
+        }
+    }
+}
+
+/// What a placement works out.
+#[derive(Default)]
+pub(super) struct Table {
+    /// For each slot the index of the node that owns it; empty when nobody owns anything.
+    pub(super) owners: Box<[u16]>,
+    /// In ascending slot; empty for rendezvous placement.
+    pub(super) virtual_nodes: Box<[VirtualNode]>,
+    /// The most probing steps that a virtual node took.
+    pub(super) longest_probe: u32,
+}
+
+impl Ring {
+    /// Builds the ring of `nodes`, which may come in any order. Numbers are unique and not 0,
+    /// weights are at most [`MAX_WEIGHT`], and `K · N` is at most `M`, weights notwithstanding.
+    ///
+    /// Placement is canonical: replicas in ascending number, their virtual nodes in ascending
+    /// index. So a new highest number displaces nobody. Below the highest, adding, removing or
+    /// weighing a replica may also shift virtual nodes of *higher* numbers that collide with the
+    /// slots it takes or frees, never those of lower ones.
+    pub fn build(params: &Params, nodes: &[Node]) -> Result<Self, BuildError> {
+        let mut nodes = nodes.to_vec();
+        nodes.sort_unstable_by_key(|node| node.number);
+        check(params, &nodes)?;
+        let hash = Hash::new(params.family(), params.slots());
+        let table = match params.placement() {
+            _ if nodes.iter().all(|node| node.weight == 0) => Table::default(),
+            Placement::Ring => place(params, &hash, &nodes),
+            Placement::Rendezvous => {
+                Table { owners: rendezvous::owners(params.slots(), &nodes), ..Table::default() }
+            }
+        };
+        Ok(Self::assemble(params.clone(), hash, nodes, table))
+    }
+}
+
+/// Refuses what cannot be built; `nodes` are in ascending number.
+fn check(params: &Params, nodes: &[Node]) -> Result<(), BuildError> {
+    if nodes.first().is_some_and(|node| node.number == 0) {
+        return Err(BuildError::Zero);
+    }
+    if let Some(pair) = nodes.windows(2).find(|pair| pair[0].number == pair[1].number) {
+        return Err(BuildError::Duplicate { number: pair[0].number });
+    }
+    if let Some(&Node { number, weight }) = nodes.iter().find(|node| node.weight > MAX_WEIGHT) {
+        return Err(BuildError::Weight { number, weight });
+    }
+    let capacity = params.capacity();
+    if nodes.len() > capacity as usize {
+        return Err(BuildError::Full {
+            nodes: nodes.len(),
+            capacity,
+            placement: params.placement(),
+            slots: params.slots(),
+            virtual_nodes: params.virtual_nodes(),
+        });
+    }
+    Ok(())
+}
+
+/// Places all virtual nodes in canonical order. At least one node has weight.
+fn place(params: &Params, hash: &Hash, nodes: &[Node]) -> Table {
+    let sequence =
+        Sequence::new(params.probing(), params.slots()).expect("checked when the parameters were made");
+    let mut placer = Placer::new(sequence);
+    let mut owners = vec![NONE; params.slots() as usize].into_boxed_slice();
+    let mut longest_probe = 0;
+    for (index, node) in nodes.iter().enumerate() {
+        for j in 0..node.virtual_nodes(params.virtual_nodes()) {
+            let first = hash.virtual_node(node.number, j);
+            let at = placer.place(first).expect("the capacity was checked");
+            owners[at.slot as usize] = index as u16;
+            longest_probe = longest_probe.max(at.steps);
+        }
+    }
+    let virtual_nodes = collect(&owners);
+    fill(&mut owners, virtual_nodes[0].node);
+    Table { owners, virtual_nodes, longest_probe }
+}
+
+/// The virtual nodes in ascending slot.
+fn collect(owners: &[u16]) -> Box<[VirtualNode]> {
+    (0..)
+        .zip(owners)
+        .filter(|&(_, &node)| node != NONE)
+        .map(|(slot, &node)| VirtualNode { slot, node })
+        .collect()
+}
+
+/// Gives each slot without a virtual node to the owner of the next slot clockwise. `first` is
+/// the owner of the lowest virtual node, which also owns what lies beyond the highest.
+fn fill(owners: &mut [u16], first: u16) {
+    let mut next = first;
+    for owner in owners.iter_mut().rev() {
+        match *owner {
+            NONE => *owner = next,
+            taken => next = taken,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{Family, Probing};
+
+    fn params(slots: u32, virtual_nodes: u32) -> Params {
+        Params::new(Family::Modified, Probing::Quadratic, Placement::Ring, slots, virtual_nodes).unwrap()
+    }
+
+    #[test]
+    fn weights_round_to_virtual_nodes() {
+        let count = |weight, full| Node { number: 1, weight }.virtual_nodes(full);
+        assert_eq!((count(0, 256), count(1, 256), count(50, 256), count(100, 256)), (0, 3, 128, 256));
+        assert_eq!((count(1, 9), count(50, 9), count(1, 1)), (1, 5, 1));
+        assert_eq!(count(100, 1 << 24), 1 << 24);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_what_would() {
+        let nodes: Vec<Node> = (1..=57).map(Node::new).collect();
+        assert!(Ring::build(&params(512, 9), &nodes[..56]).is_ok());
+        let error = Ring::build(&params(512, 9), &nodes).unwrap_err();
+        assert!(matches!(error, BuildError::Full { nodes: 57, capacity: 56, .. }), "{error:?}");
+        assert!(error.to_string().contains("at most 56 fit"), "{error}");
+    }
+
+    #[test]
+    fn a_light_replica_needs_the_room_of_a_full_one() {
+        let nodes = [1, 2, 3].map(|number| Node { number, weight: 0 });
+        assert!(matches!(Ring::build(&params(512, 256), &nodes), Err(BuildError::Full { capacity: 2, .. })));
+    }
+
+    #[test]
+    fn bad_numbers_and_weights_are_refused() {
+        let build = |nodes: &[Node]| Ring::build(&params(512, 9), nodes).map(|_| ());
+        assert_eq!(build(&[Node::new(0)]), Err(BuildError::Zero));
+        assert_eq!(
+            build(&[Node::new(2), Node::new(1), Node::new(2)]),
+            Err(BuildError::Duplicate { number: 2 })
+        );
+        let heavy = Node { number: 3, weight: 101 };
+        assert_eq!(build(&[Node::new(1), heavy]), Err(BuildError::Weight { number: 3, weight: 101 }));
+    }
+
+    #[test]
+    fn a_full_circle_is_built() {
+        for &probing in Probing::ALL {
+            let params = Params::new(Family::Classic, probing, Placement::Ring, 1_024, 16).unwrap();
+            let ring = Ring::build(&params, &(1..=64).map(Node::new).collect::<Vec<_>>()).unwrap();
+            assert!(ring.slots_owned().iter().all(|&owned| owned == 16), "{probing}");
+        }
+    }
+}
