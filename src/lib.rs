@@ -18,3 +18,5 @@
 
 pub mod ring;
 
+pub mod cluster;
+

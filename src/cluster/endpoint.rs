@@ -1,0 +1,101 @@
+//! A replica as the data plane sees it: an address, whether it may be picked, and its counters.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam::utils::CachePadded;
+
+use super::load::{Load, RetryPermit};
+
+/// One incarnation of a replica. Shared by successive snapshots, so that its counters and its
+/// health survive a rebuild of the ring; a replacement is a new endpoint with the old number.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Unique among all endpoints of this process, never re-used: keys the connection pools.
+    pub id: u64,
+    /// Name shown to users.
+    pub name: String,
+    /// Number on the ring.
+    pub number: u32,
+    /// Where it takes requests.
+    pub address: SocketAddr,
+    load: Arc<Load>,
+    hot: CachePadded<Hot>,
+}
+
+/// What changes per request, on a cache line of its own.
+#[derive(Debug, Default)]
+struct Hot {
+    in_flight: AtomicU64,
+    requests: AtomicU64,
+    down: AtomicBool,
+}
+
+impl Endpoint {
+    /// An endpoint that may be picked, with all counters at zero.
+    pub fn new(id: u64, name: String, number: u32, address: SocketAddr, load: Arc<Load>) -> Self {
+        Self { id, name, number, address, load, hot: CachePadded::default() }
+    }
+
+    /// Whether requests may be sent to it. Relaxed: a reader that sees the old value for some
+    /// nanoseconds is a reader that came a little earlier.
+    pub fn is_up(&self) -> bool {
+        !self.hot.down.load(Ordering::Relaxed)
+    }
+
+    /// Lets requests go to it, or not. For the supervisor.
+    pub fn set_up(&self, up: bool) {
+        self.hot.down.store(!up, Ordering::Relaxed);
+    }
+
+    /// Requests being forwarded to it at this moment.
+    pub fn in_flight(&self) -> u64 {
+        // Acquire pairs with the Release of `InFlight::drop`: who reads zero while draining
+        // also sees everything the last request did.
+        self.hot.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Requests ever forwarded to it.
+    pub fn requests(&self) -> u64 {
+        self.hot.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests in flight to all endpoints that share this one's [`Load`].
+    pub fn total_in_flight(&self) -> u64 {
+        self.load.in_flight()
+    }
+
+    /// Takes a retry out of the budget of all endpoints that share this one's [`Load`].
+    pub fn try_retry(&self) -> Option<RetryPermit> {
+        self.load.try_retry()
+    }
+
+    /// Counts a request as in flight until the guard drops.
+    pub fn begin(self: &Arc<Self>) -> InFlight {
+        self.hot.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.hot.requests.fetch_add(1, Ordering::Relaxed);
+        self.load.enter();
+        InFlight { endpoint: Arc::clone(self) }
+    }
+}
+
+/// Keeps one request counted as in flight on its endpoint.
+#[derive(Debug)]
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+}
+
+impl InFlight {
+    /// Where the request goes.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.endpoint.hot.in_flight.fetch_sub(1, Ordering::Release);
+        self.endpoint.load.leave();
+    }
+}

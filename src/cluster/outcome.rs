@@ -1,0 +1,98 @@
+//! What requests report about replicas: a bounded lock-free queue that never blocks a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+use tokio::sync::Notify;
+
+/// How a request failed at its replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The connection was refused, reset while connecting, or timed out.
+    Connect,
+    /// The connection ended before an answer.
+    Closed,
+    /// The answer did not come in time.
+    Timeout,
+    /// What came was not an HTTP answer.
+    BadResponse,
+}
+
+/// One failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// [`Endpoint::id`](super::Endpoint::id) of the replica.
+    pub endpoint: u64,
+    /// What went wrong.
+    pub kind: FailureKind,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: ArrayQueue<Outcome>,
+    lost: AtomicU64,
+    wake: Notify,
+}
+
+/// The end that workers report to.
+#[derive(Clone, Debug)]
+pub struct OutcomeQueue(Arc<Shared>);
+
+/// The end that the supervisor reads. Not `Clone`: there is one reader.
+#[derive(Debug)]
+pub struct OutcomeReader(Arc<Shared>);
+
+/// A queue for at most `capacity` unread outcomes.
+pub fn outcomes(capacity: usize) -> (OutcomeQueue, OutcomeReader) {
+    let shared = Arc::new(Shared {
+        queue: ArrayQueue::new(capacity.max(1)),
+        lost: AtomicU64::new(0),
+        wake: Notify::new(),
+    });
+    (OutcomeQueue(Arc::clone(&shared)), OutcomeReader(shared))
+}
+
+impl OutcomeQueue {
+    /// Reports; when the queue is full the outcome is only counted, because those before it
+    /// already lead to a check of their replicas and the request must not wait.
+    pub fn report(&self, outcome: Outcome) {
+        if self.0.queue.push(outcome).is_err() {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        self.0.wake.notify_one();
+    }
+}
+
+impl OutcomeReader {
+    /// Waits for the next outcome. Cancel safe.
+    pub async fn next(&mut self) -> Outcome {
+        loop {
+            if let Some(outcome) = self.0.queue.pop() {
+                return outcome;
+            }
+            self.0.wake.notified().await;
+        }
+    }
+
+    /// Outcomes that found the queue full.
+    pub fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_queue_counts_what_it_drops() {
+        let (queue, mut reader) = outcomes(2);
+        for endpoint in 0..5 {
+            queue.report(Outcome { endpoint, kind: FailureKind::Connect });
+        }
+        assert_eq!(reader.next().await.endpoint, 0);
+        assert_eq!(reader.next().await.endpoint, 1);
+        assert_eq!(reader.lost(), 3);
+    }
+}

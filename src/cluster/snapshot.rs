@@ -1,0 +1,214 @@
+//! The one truth about where requests go: an immutable snapshot, published by one writer.
+//!
+//! Readers never lock and never wait. A worker's [`Reader`] keeps the snapshot it saw last and
+//! compares one pointer per request; it gives the old one up on its next request or on the
+//! worker's next tick ([`Reader::refresh`]), whichever comes first. So a retired snapshot that
+//! nobody holds ([`Retired::is_released`]) proves that no request can still be routed by it:
+//! the in-flight guard is taken inside the closure that reads the snapshot.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use arc_swap::{ArcSwap, Cache};
+
+use super::load::RetryPermit;
+use super::{Endpoint, InFlight, KeySource};
+use crate::ring::Ring;
+
+/// How requests become keys and how much of the load one replica may take.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Routing {
+    /// What is hashed.
+    pub key: KeySource,
+    /// Factor `c` of bounded load (at least 1), or `None` for no bound.
+    pub bounded_load: Option<f64>,
+}
+
+/// An endpoint and its share of the bound.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The replica.
+    pub endpoint: Arc<Endpoint>,
+    /// `c · weight / total weight`; infinite without a bound.
+    bound_per_request: f64,
+}
+
+impl Member {
+    /// Whether one more request keeps it within its bound: `⌈c·(total + 1)·weight/total weight⌉`.
+    fn has_room(&self) -> bool {
+        let in_flight = self.endpoint.in_flight();
+        // The bound is at least 1, so an idle replica needs no arithmetic.
+        in_flight == 0
+            || (in_flight as f64)
+                < (self.bound_per_request * (self.endpoint.total_in_flight() + 1) as f64).ceil()
+    }
+}
+
+/// Membership, ring and routing rules at one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    version: u64,
+    ring: Arc<Ring>,
+    members: Vec<Member>,
+    routing: Routing,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub struct Picked {
+    /// Counts the request on its endpoint.
+    pub in_flight: InFlight,
+    /// The key's slot.
+    pub slot: u32,
+    /// Whether another replica than the slot's owner was taken.
+    pub spilled: bool,
+}
+
+impl Snapshot {
+    /// Puts a ring and its endpoints together.
+    ///
+    /// # Panics
+    /// When `endpoints` are not those of `ring.nodes()`, in that order: both come from the
+    /// supervisor, which builds them from one list.
+    pub fn new(version: u64, ring: Arc<Ring>, endpoints: Vec<Arc<Endpoint>>, routing: Routing) -> Self {
+        assert!(
+            ring.nodes().iter().map(|node| node.number).eq(endpoints.iter().map(|e| e.number)),
+            "the endpoints of a snapshot are the nodes of its ring"
+        );
+        let total: f64 = ring.nodes().iter().map(|node| f64::from(node.weight)).sum();
+        let members = std::iter::zip(ring.nodes(), endpoints)
+            .map(|(node, endpoint)| Member {
+                endpoint,
+                bound_per_request: routing
+                    .bounded_load
+                    .map_or(f64::INFINITY, |c| c * f64::from(node.weight) / total),
+            })
+            .collect();
+        Self { version, ring, members, routing }
+    }
+
+    /// Grows by one with each publication.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The ring, with nodes in the order of [`Snapshot::members`].
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// The replicas on the ring, in ascending number.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Key and bound in force.
+    pub fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    /// The replica for request id `request`: the slot's owner if it is up and has room, else
+    /// the first such in preference order, else the first that is up at all (the bound alone
+    /// never refuses). `None` when every replica is down or in `tried` (endpoint ids).
+    #[inline]
+    pub fn pick(&self, request: u64, tried: &[u64]) -> Option<Picked> {
+        let slot = self.ring.slot_of(request);
+        let owner = &self.members[self.ring.owner_at(slot)?];
+        if owner.endpoint.is_up() && owner.has_room() && !tried.contains(&owner.endpoint.id) {
+            return Some(Picked { in_flight: owner.endpoint.begin(), slot, spilled: false });
+        }
+        self.pick_next(slot, tried)
+    }
+
+    /// Takes a retry out of the budget that the members share, if one is left.
+    pub fn try_retry(&self) -> Option<RetryPermit> {
+        self.members.first()?.endpoint.try_retry()
+    }
+
+    #[cold]
+    fn pick_next(&self, slot: u32, tried: &[u64]) -> Option<Picked> {
+        let mut first_up = None;
+        for (rank, index) in self.ring.preference(slot).enumerate() {
+            let member = &self.members[index];
+            if !member.endpoint.is_up() || tried.contains(&member.endpoint.id) {
+                continue;
+            }
+            if member.has_room() {
+                return Some(Picked { in_flight: member.endpoint.begin(), slot, spilled: rank > 0 });
+            }
+            first_up.get_or_insert((rank, member));
+        }
+        first_up.map(|(rank, member)| Picked { in_flight: member.endpoint.begin(), slot, spilled: rank > 0 })
+    }
+}
+
+/// The writing end: one per cluster, not `Clone`, owned by the supervisor.
+#[derive(Debug)]
+pub struct Publisher {
+    current: Arc<ArcSwap<Snapshot>>,
+}
+
+impl Publisher {
+    /// Makes `next` the snapshot of all requests that come from now on.
+    pub fn publish(&mut self, next: Snapshot) -> Retired {
+        Retired(self.current.swap(Arc::new(next)))
+    }
+}
+
+/// A snapshot that is no longer published.
+#[derive(Debug)]
+pub struct Retired(Arc<Snapshot>);
+
+impl Retired {
+    /// Whether no worker can route by it any more.
+    pub fn is_released(&self) -> bool {
+        // Once unpublished the count only falls: a reader copies the pointer from the
+        // publication, never from another reader.
+        let released = Arc::strong_count(&self.0) == 1;
+        // `strong_count` is a relaxed load. The fence makes the in-flight counts that the last
+        // holder raised before letting go visible to the drain that reads them next.
+        fence(Ordering::Acquire);
+        released
+    }
+}
+
+/// Makes readers for workers.
+#[derive(Clone, Debug)]
+pub struct Readers {
+    current: Arc<ArcSwap<Snapshot>>,
+}
+
+impl Readers {
+    /// A reader for one thread.
+    pub fn reader(&self) -> Reader {
+        Reader { cache: RefCell::new(Cache::new(Arc::clone(&self.current))) }
+    }
+}
+
+/// The reading end of one worker.
+#[derive(Debug)]
+pub struct Reader {
+    cache: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+}
+
+impl Reader {
+    /// Reads the current snapshot in a synchronous closure: nothing of it can be held across
+    /// an await.
+    #[inline]
+    pub fn with<R>(&self, read: impl FnOnce(&Snapshot) -> R) -> R {
+        read(self.cache.borrow_mut().load())
+    }
+
+    /// Gives up a retired snapshot. Called on each tick of the worker, so that a worker without
+    /// requests does not hold up a drain.
+    pub fn refresh(&self) {
+        self.cache.borrow_mut().load();
+    }
+}
+
+/// A cluster that begins with `first`: its single writer, and the source of its readers.
+pub fn cluster(first: Snapshot) -> (Publisher, Readers) {
+    let current = Arc::new(ArcSwap::from_pointee(first));
+    (Publisher { current: Arc::clone(&current) }, Readers { current })
+}
