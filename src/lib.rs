@@ -20,3 +20,4 @@ pub mod ring;
 
 pub mod cluster;
 
+pub mod listen;
