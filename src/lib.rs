@@ -20,4 +20,6 @@ pub mod ring;
 
 pub mod cluster;
 
+pub mod proxy;
+
 pub mod listen;

@@ -1,0 +1,139 @@
+//! Why a request was not forwarded, and what its client is told: the one place that maps
+//! failures to statuses.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+/// Header of our own answers with a short reason code; an answer without it is a replica's.
+pub(crate) const REASON: HeaderName = HeaderName::from_static("x-ringherd-error");
+
+/// A request that got no answer from a replica.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    // --- the client's fault
+    /// Its framing or its head is ambiguous.
+    #[error("bad request: {0}")]
+    BadRequest(&'static str),
+    /// A method that is not forwarded.
+    #[error("method {0} is not forwarded")]
+    Method(http::Method),
+    /// It announces a body that no replica could take.
+    #[error("the request body is announced with {0} bytes, more than there can be")]
+    BodyTooLarge(u64),
+    /// The client stopped sending its body.
+    #[error("the request body did not arrive in time")]
+    ClientTimeout,
+    /// The client broke its body off.
+    #[error("the request body was cut short")]
+    ClientBody,
+
+    // --- nobody to answer
+    /// No replica on the ring is up.
+    #[error("no replica is available")]
+    NoReplica,
+    /// Every replica tried refused the connection.
+    #[error("no replica accepts connections; the last was '{0}'")]
+    Connect(String),
+    /// The retry budget is spent.
+    #[error("{0}, and too many other requests are being repeated already")]
+    RetryBudget(String),
+    /// This machine has run out of what a connection takes.
+    #[error("no connection to a replica can be made: {0}")]
+    Exhausted(String),
+
+    // --- the replica's fault
+    /// No connection in time.
+    #[error("no connection to replica '{0}' in time")]
+    ConnectTimeout(String),
+    /// No answer in time.
+    #[error("no answer from replica '{0}' in time")]
+    AnswerTimeout(String),
+    /// The connection ended before an answer.
+    #[error("replica '{0}' closed the connection before its answer")]
+    Closed(String),
+    /// What came is not an answer.
+    #[error("the answer of replica '{0}' is not valid HTTP")]
+    BadAnswer(String),
+}
+
+impl Failure {
+    fn status_and_reason(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            Self::Method(_) => (StatusCode::NOT_IMPLEMENTED, "method-not-forwarded"),
+            Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+            Self::ClientTimeout => (StatusCode::REQUEST_TIMEOUT, "client-timeout"),
+            Self::ClientBody => (StatusCode::BAD_REQUEST, "client-body"),
+            Self::NoReplica => (StatusCode::SERVICE_UNAVAILABLE, "no-replica"),
+            Self::Connect(_) => (StatusCode::SERVICE_UNAVAILABLE, "connect-failed"),
+            Self::Exhausted(_) => (StatusCode::SERVICE_UNAVAILABLE, "exhausted"),
+            Self::RetryBudget(_) => (StatusCode::SERVICE_UNAVAILABLE, "retry-budget"),
+            Self::ConnectTimeout(_) => (StatusCode::GATEWAY_TIMEOUT, "connect-timeout"),
+            Self::AnswerTimeout(_) => (StatusCode::GATEWAY_TIMEOUT, "answer-timeout"),
+            Self::Closed(_) => (StatusCode::BAD_GATEWAY, "upstream-closed"),
+            Self::BadAnswer(_) => (StatusCode::BAD_GATEWAY, "bad-answer"),
+        }
+    }
+
+    /// Whether the connection cannot be used for another request: the rest of this one may
+    /// still be on it.
+    fn closes_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest(_)
+                | Self::Method(_)
+                | Self::BodyTooLarge(_)
+                | Self::ClientTimeout
+                | Self::ClientBody
+        )
+    }
+
+    /// What the client is told.
+    pub(crate) fn to_response(&self) -> Response<Full<Bytes>> {
+        let (status, reason) = self.status_and_reason();
+        // In the form of the replicas' own errors.
+        let body = serde_json::json!({"message": format!("<Error> {self}"), "status": "failure"});
+        let mut response = Response::new(Full::from(body.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(REASON, HeaderValue::from_static(reason));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.closes_connection() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn unavailable_says_when_to_come_back() {
+        let response = Failure::NoReplica.to_response();
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert_eq!(response.headers()["x-ringherd-error"], "no-replica");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"message":"<Error> no replica is available","status":"failure"}"#);
+    }
+
+    #[test]
+    fn statuses_say_whose_fault_it_is() {
+        let of = |failure: Failure| failure.to_response().status().as_u16();
+        let name = || "S1".to_owned();
+        assert_eq!(of(Failure::BadRequest("x")), 400);
+        assert_eq!(of(Failure::ClientTimeout), 408);
+        assert_eq!(of(Failure::Closed(name())), 502);
+        assert_eq!(of(Failure::BadAnswer(name())), 502);
+        assert_eq!(of(Failure::Connect(name())), 503);
+        assert_eq!(of(Failure::AnswerTimeout(name())), 504);
+    }
+}

@@ -1,0 +1,376 @@
+//! Header fields of requests and answers as they pass: what concerns only one connection goes
+//! out (RFC 9110, section 7.6.1), what the next hop should know comes in.
+//!
+//! Looking a name up costs a hash, and almost no message has most of these fields: one scan by
+//! the length of the names finds which are there, and only those are removed.
+
+use bytes::{BufMut, BytesMut};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+    UPGRADE, VIA,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+
+use super::error::{Failure, REASON};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The header that names a request, and by default decides where it goes.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// How we name ourselves to the next hop.
+const VIA_US: &str = "1.1 ringherd";
+
+/// Longest request id that is kept, in bytes; a longer one is replaced.
+const MAX_REQUEST_ID: usize = 200;
+
+/// Which of the fields that concern us a head has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one field of a head, and independent")]
+struct Scan {
+    hosts: u8,
+    encodings: u8,
+    connection: bool,
+    keep_alive: bool,
+    proxy_connection: bool,
+    proxy_auth: bool,
+    te: bool,
+    upgrade: bool,
+    expect: bool,
+    via: bool,
+    forwarded_for: bool,
+    error: bool,
+}
+
+fn scan(headers: &HeaderMap) -> Scan {
+    let mut found = Scan::default();
+    for name in headers.iter().map(|(name, _)| name) {
+        match name.as_str().len() {
+            2 => found.te |= name == TE,
+            3 => found.via |= name == VIA,
+            4 if name == HOST => found.hosts = found.hosts.saturating_add(1),
+            6 => found.expect |= name == EXPECT,
+            7 => found.upgrade |= name == UPGRADE,
+            10 => {
+                found.connection |= name == CONNECTION;
+                found.keep_alive |= name == KEEP_ALIVE;
+            }
+            15 => found.forwarded_for |= name == FORWARDED_FOR,
+            16 => {
+                found.proxy_connection |= name == PROXY_CONNECTION;
+                found.error |= name == REASON;
+            }
+            17 if name == TRANSFER_ENCODING => found.encodings = found.encodings.saturating_add(1),
+            18 | 19 => found.proxy_auth |= name == PROXY_AUTHENTICATE || name == PROXY_AUTHORIZATION,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Removes what concerns only the connection a message came on.
+fn remove_hop_by_hop(headers: &mut HeaderMap, found: Scan) {
+    if found.connection {
+        remove_listed(headers);
+        headers.remove(CONNECTION);
+    }
+    for (present, name) in [
+        (found.keep_alive, KEEP_ALIVE),
+        (found.proxy_connection, PROXY_CONNECTION),
+        (found.te, TE),
+        (found.upgrade, UPGRADE),
+    ] {
+        if present {
+            headers.remove(name);
+        }
+    }
+    if found.proxy_auth {
+        headers.remove(PROXY_AUTHENTICATE);
+        headers.remove(PROXY_AUTHORIZATION);
+    }
+}
+
+/// Removes the fields that `Connection` lists.
+fn remove_listed(headers: &mut HeaderMap) {
+    let is_plain = |value: &HeaderValue| {
+        value.as_bytes().eq_ignore_ascii_case(b"keep-alive")
+            || value.as_bytes().eq_ignore_ascii_case(b"close")
+    };
+    if headers.get_all(CONNECTION).iter().all(is_plain) {
+        return;
+    }
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| !is_protected(name))
+        .collect();
+    for name in listed {
+        headers.remove(name);
+    }
+}
+
+/// Fields that a `Connection` header cannot take away: the next hop relies on them.
+fn is_protected(name: &HeaderName) -> bool {
+    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, VIA, FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, REQUEST_ID]
+        .contains(name)
+}
+
+/// Makes the head of a client's request that of the request to a replica, all but its
+/// `X-Request-Id`.
+///
+/// # Errors
+/// When the head is ambiguous: forwarded, it could mean two things.
+pub(crate) fn forward_request(head: &mut Parts, client: &HeaderValue) -> Result<(), Failure> {
+    let found = scan(&head.headers);
+    check(head, found)?;
+    take_authority(head)?;
+    remove_hop_by_hop(&mut head.headers, found);
+    if found.expect && head.headers[EXPECT].as_bytes().eq_ignore_ascii_case(b"100-continue") {
+        // Answered here, when the body is first asked for.
+        head.headers.remove(EXPECT);
+    }
+    append(&mut head.headers, FORWARDED_FOR, found.forwarded_for, client);
+    append(&mut head.headers, VIA, found.via, &HeaderValue::from_static(VIA_US));
+    head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    match head.headers.get(HOST).cloned() {
+        Some(host) => drop(head.headers.insert(FORWARDED_HOST, host)),
+        // From an HTTP/1.0 client. In HTTP/1.1 a host that is not known is an empty one.
+        None => drop(head.headers.insert(HOST, HeaderValue::from_static(""))),
+    }
+    head.version = Version::HTTP_11;
+    Ok(())
+}
+
+fn check(head: &Parts, found: Scan) -> Result<(), Failure> {
+    if head.method == Method::CONNECT {
+        return Err(Failure::Method(head.method.clone()));
+    }
+    if found.hosts > 1 || (found.hosts == 0 && head.version == Version::HTTP_11) {
+        return Err(Failure::BadRequest("there must be exactly one Host header"));
+    }
+    match found.encodings {
+        0 => Ok(()),
+        1 if head.headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) => Ok(()),
+        _ => Err(Failure::BadRequest("the only Transfer-Encoding understood is one 'chunked'")),
+    }
+}
+
+/// Turns an absolute-form target into origin-form; its authority replaces `Host` (RFC 9112,
+/// section 3.2.2).
+fn take_authority(head: &mut Parts) -> Result<(), Failure> {
+    let Some(authority) = head.uri.authority() else {
+        let sound = head.headers.get(HOST).is_none_or(|host| host.as_bytes().iter().copied().all(is_of_host));
+        return sound.then_some(()).ok_or(Failure::BadRequest("the Host header is not a host"));
+    };
+    if head.uri.scheme().is_none() {
+        return Err(Failure::BadRequest("the request target is neither a path nor a URI"));
+    }
+    if authority.as_str().contains('@') {
+        return Err(Failure::BadRequest("the request target contains user information"));
+    }
+    let host = HeaderValue::from_str(authority.as_str())
+        .map_err(|_| Failure::BadRequest("the request target's host is not a header value"))?;
+    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    head.headers.insert(HOST, host);
+    head.uri = Uri::from(path);
+    Ok(())
+}
+
+/// Whether a byte may stand in a host, with its port: what registered names, addresses and
+/// brackets are made of (RFC 3986, section 3.2.2).
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(&byte)
+}
+
+/// Sets a list-valued field to what came, if anything, and `ours` behind it.
+fn append(headers: &mut HeaderMap, name: HeaderName, present: bool, ours: &HeaderValue) {
+    if !present {
+        headers.insert(name, ours.clone());
+        return;
+    }
+    let mut list = BytesMut::new();
+    for value in headers.get_all(&name) {
+        list.put_slice(value.as_bytes());
+        list.put_slice(b", ");
+    }
+    list.put_slice(ours.as_bytes());
+    let list = HeaderValue::from_maybe_shared(list.freeze()).expect("header values joined by a comma");
+    headers.insert(name, list);
+}
+
+/// Makes the head of a replica's answer that of the answer to the client; `false` if its body
+/// is in a transfer coding that the client would not be told of.
+pub(crate) fn forward_answer(headers: &mut HeaderMap) -> bool {
+    let found = scan(headers);
+    if found.encodings > 0 {
+        if found.encodings > 1 || !headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) {
+            return false;
+        }
+        // The framing towards the client is chosen by what the client understands. A length
+        // beside it is not that of the body (RFC 9112, section 6.3).
+        headers.remove(TRANSFER_ENCODING);
+        headers.remove(CONTENT_LENGTH);
+    }
+    if found.error {
+        headers.remove(REASON);
+    }
+    remove_hop_by_hop(headers, found);
+    true
+}
+
+fn is_chunked(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"chunked")
+}
+
+/// The request's id as it came, or a new one cut from `buffer`. It is set on the head.
+pub(crate) fn request_id(headers: &mut HeaderMap, buffer: &mut BytesMut) -> HeaderValue {
+    let kept = headers.get(REQUEST_ID).filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID);
+    if let Some(id) = kept {
+        return id.clone();
+    }
+    let id = new_request_id(fastrand::u64(..), buffer);
+    headers.insert(REQUEST_ID, id.clone());
+    id
+}
+
+/// `id` as 16 hexadecimal digits. The digits of many ids share one allocation.
+fn new_request_id(id: u64, buffer: &mut BytesMut) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    const IDS_PER_BUFFER: usize = 256;
+    let mut text = [0; 16];
+    for (index, digit) in text.iter_mut().enumerate() {
+        *digit = DIGITS[(id >> (60 - 4 * index) & 0xf) as usize];
+    }
+    if buffer.capacity() < text.len() {
+        buffer.reserve(text.len() * IDS_PER_BUFFER);
+    }
+    buffer.put_slice(&text);
+    HeaderValue::from_maybe_shared(buffer.split().freeze()).expect("hexadecimal digits are a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn forwarded(request: http::request::Builder) -> Result<Parts, Failure> {
+        let mut head = request.body(()).unwrap().into_parts().0;
+        forward_request(&mut head, &HeaderValue::from_static("10.0.0.1"))?;
+        Ok(head)
+    }
+
+    fn list(headers: &HeaderMap) -> Vec<String> {
+        let mut list: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        list.sort();
+        list
+    }
+
+    #[test]
+    fn what_concerns_one_connection_goes_out() {
+        let head = forwarded(
+            Request::get("/x")
+                .header("host", "a")
+                .header("connection", "X-Secret, keep-alive, Host")
+                .header("x-secret", "1")
+                .header("keep-alive", "timeout=5")
+                .header("proxy-connection", "keep-alive")
+                .header("proxy-authorization", "Basic x")
+                .header("te", "gzip")
+                .header("upgrade", "h2c")
+                .header("accept", "*/*"),
+        )
+        .unwrap();
+        assert_eq!(
+            list(&head.headers),
+            [
+                "accept: */*",
+                "host: a",
+                "via: 1.1 ringherd",
+                "x-forwarded-for: 10.0.0.1",
+                "x-forwarded-host: a",
+                "x-forwarded-proto: http"
+            ]
+        );
+    }
+
+    #[test]
+    fn lists_are_continued() {
+        let head = forwarded(
+            Request::get("/")
+                .header("host", "a")
+                .header("x-forwarded-for", "1.1.1.1")
+                .header("x-forwarded-for", "2.2.2.2")
+                .header("via", "1.0 fred"),
+        )
+        .unwrap();
+        assert_eq!(head.headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 10.0.0.1");
+        assert_eq!(head.headers["via"], "1.0 fred, 1.1 ringherd");
+    }
+
+    #[test]
+    fn the_host_of_an_absolute_target_wins() {
+        let head = forwarded(Request::get("http://right:81/p?q").header("host", "wrong")).unwrap();
+        assert_eq!(head.uri, "/p?q");
+        assert_eq!(head.headers[HOST], "right:81");
+        assert!(forwarded(Request::get("http://u:p@a/").header("host", "a")).is_err());
+        assert!(forwarded(Request::get("example.com").header("host", "a")).is_err());
+        for host in ["a b", "a/b", "u@a", "a,b"] {
+            assert!(forwarded(Request::get("/").header("host", host)).is_err(), "{host}");
+        }
+        assert!(forwarded(Request::get("/").header("host", "[::1]:80")).is_ok());
+    }
+
+    #[test]
+    fn ambiguous_heads_are_refused() {
+        assert!(forwarded(Request::get("/")).is_err(), "no host");
+        assert!(forwarded(Request::get("/").header("host", "a").header("host", "a")).is_err());
+        let encoded = |encoding| {
+            forwarded(Request::post("/").header("host", "a").header("transfer-encoding", encoding))
+        };
+        assert!(encoded("Chunked").is_ok());
+        assert!(encoded("gzip, chunked").is_err());
+        assert!(encoded("chunked, chunked").is_err());
+        assert!(forwarded(Request::connect("a:1").header("host", "a")).is_err());
+    }
+
+    #[test]
+    fn an_answer_has_one_framing() {
+        let answer = |encoding: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static(encoding));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
+            headers.insert(REASON, HeaderValue::from_static("not ours"));
+            forward_answer(&mut headers).then_some(headers)
+        };
+        assert_eq!(answer("chunked"), Some(HeaderMap::new()));
+        assert_eq!(answer("gzip, chunked"), None);
+    }
+
+    #[test]
+    fn an_old_client_needs_no_host() {
+        let head = forwarded(Request::get("/").version(Version::HTTP_10)).unwrap();
+        assert_eq!((head.version, &head.headers[HOST]), (Version::HTTP_11, &HeaderValue::from_static("")));
+    }
+
+    #[test]
+    fn an_id_is_kept_or_made() {
+        let mut buffer = BytesMut::new();
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_static("mine"));
+        assert_eq!(request_id(&mut headers, &mut buffer), "mine");
+        headers.insert(REQUEST_ID, HeaderValue::from_static(""));
+        let made = request_id(&mut headers, &mut buffer);
+        assert_eq!(made.len(), 16);
+        assert_eq!(headers[REQUEST_ID], made);
+        assert_eq!(new_request_id(0x0123_4567_89ab_cdef, &mut buffer), "0123456789abcdef");
+        assert_eq!(new_request_id(7, &mut buffer), "0000000000000007");
+    }
+}

@@ -1,0 +1,94 @@
+//! The data plane: workers that accept connections and forward requests.
+//!
+//! Knows the [`crate::cluster`] it routes by, and nothing of who publishes it.
+
+mod answer;
+mod client;
+mod clock;
+mod connection;
+mod error;
+mod forward;
+mod headers;
+mod progress;
+mod route;
+mod service;
+mod state;
+mod stream;
+mod upload;
+mod upstream;
+pub mod worker;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+pub use state::Shared;
+
+/// Requests on the public listener that are answered by the balancer itself. Implemented by the
+/// composition root: the data plane does not know what is asked there.
+pub trait LocalRoutes: Send + Sync {
+    /// Whether a request is one of those. Called for every request: must be cheap.
+    fn claims(&self, method: &Method, path: &str) -> bool;
+
+    /// Answers it.
+    fn serve(
+        &self,
+        request: Request<Incoming>,
+        origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>>;
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The address it connected to.
+    pub local: SocketAddr,
+    /// Whether its connection carried a request line that is not valid, see
+    /// [`crate::listen::TargetGuard`].
+    pub flawed_target: bool,
+}
+
+/// What the data plane is told by the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Time to connect to a replica.
+    pub connect_timeout: Duration,
+    /// Time from the end of the request to the head of its answer.
+    pub response_timeout: Duration,
+    /// Longest pause within a body, either way.
+    pub body_timeout: Duration,
+    /// Time a client has for the head of a request.
+    pub header_timeout: Duration,
+    /// How long a client's connection may stay idle.
+    pub keep_alive: Duration,
+    /// How long an idle connection to a replica is kept; below the replica's own time-out.
+    pub upstream_keep_alive: Duration,
+    /// Most client connections at a time, over all workers.
+    pub max_connections: usize,
+    /// Largest head of a request, in bytes.
+    pub max_header_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            // Node closes after 5 s and others later; below it a re-used connection is live.
+            upstream_keep_alive: Duration::from_secs(4),
+            max_connections: 10_000,
+            max_header_bytes: 64 * 1024,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! From a request to its routing key.
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Uri, header};
+
+use crate::cluster::KeySource;
+use crate::ring;
+
+/// The key of a request. Text that is not there, or empty, becomes a random key: hashing the
+/// empty string would send all such requests to one replica.
+pub(crate) fn key(source: &KeySource, head: &Parts, request_id: &HeaderValue, client: u64) -> u64 {
+    let text = match source {
+        KeySource::RequestId => request_id.as_bytes(),
+        KeySource::Path => head.uri.path().as_bytes(),
+        KeySource::Uri => return uri_key(&head.uri),
+        KeySource::ClientIp => return client,
+        KeySource::Header(name) => head.headers.get(name).map_or(&[][..], HeaderValue::as_bytes),
+        KeySource::Cookie(name) => cookie(&head.headers, name),
+        KeySource::Query(name) => query(&head.uri, name),
+    };
+    if text.is_empty() { fastrand::u64(..) } else { ring::request_id(text) }
+}
+
+fn uri_key(uri: &Uri) -> u64 {
+    let text = uri.path_and_query().map_or("/", |target| target.as_str());
+    ring::request_id(text.as_bytes())
+}
+
+/// The value of the first cookie of that name, without its quotes; empty if there is none.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> &'a [u8] {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+        .find_map(|pair| value_of(pair.trim_ascii(), name))
+        .map(|value| value.strip_prefix(b"\"").and_then(|inner| inner.strip_suffix(b"\"")).unwrap_or(value))
+        .unwrap_or_default()
+}
+
+/// The value of the first query parameter of that name, as sent; empty if there is none.
+fn query<'a>(uri: &'a Uri, name: &str) -> &'a [u8] {
+    uri.query()
+        .unwrap_or_default()
+        .as_bytes()
+        .split(|byte| *byte == b'&')
+        .find_map(|pair| value_of(pair, name))
+        .unwrap_or_default()
+}
+
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn head() -> Parts {
+        Request::get("/a/b?user=42&empty=")
+            .header("x-user", "user-1")
+            .header("cookie", "xsid=no; sid=\"s 1\"")
+            .header("cookie", "other=7")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0
+    }
+
+    fn key_of(source: &str) -> u64 {
+        key(&source.parse().unwrap(), &head(), &HeaderValue::from_static("132574"), 99)
+    }
+
+    #[test]
+    fn each_source_reads_its_part() {
+        assert_eq!(key_of("request-id"), 132_574);
+        assert_eq!(key_of("path"), ring::hash_key(b"/a/b"));
+        assert_eq!(key_of("uri"), ring::hash_key(b"/a/b?user=42&empty="));
+        assert_eq!(key_of("client-ip"), 99);
+        assert_eq!(key_of("header:x-user"), ring::hash_key(b"user-1"));
+        assert_eq!(key_of("cookie:sid"), ring::hash_key(b"s 1"));
+        assert_eq!(key_of("cookie:other"), 7);
+        assert_eq!(key_of("query:user"), 42);
+    }
+
+    #[test]
+    fn what_is_not_there_is_drawn_at_random() {
+        for source in ["header:x-none", "cookie:none", "query:none", "query:empty"] {
+            assert_ne!(key_of(source), key_of(source), "{source}");
+        }
+    }
+}

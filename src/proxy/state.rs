@@ -1,0 +1,97 @@
+//! The state of one worker: what the requests on its thread share without a lock.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use hyper::client::conn::http1 as client;
+use hyper::server::conn::http1 as server;
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::progress::Limits;
+use super::upstream::Pool;
+use super::{Config, LocalRoutes};
+use crate::cluster::{OutcomeQueue, Reader, Readers};
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where requests go.
+    pub readers: Readers,
+    /// Where failures are reported.
+    pub outcomes: OutcomeQueue,
+    /// Requests that are answered here instead of being routed.
+    pub local: Option<Arc<dyn LocalRoutes>>,
+    /// Turns true when the balancer stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("local", &self.local.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// One worker; never leaves its thread.
+pub(crate) struct Worker {
+    pub(crate) config: Config,
+    pub(crate) reader: Reader,
+    pub(crate) outcomes: OutcomeQueue,
+    pub(crate) local: Option<Arc<dyn LocalRoutes>>,
+    pub(crate) pool: Pool,
+    pub(crate) clock: Clock,
+    pub(crate) server: server::Builder,
+    pub(crate) client: client::Builder,
+    /// Where the text of request ids is cut from.
+    pub(crate) id_text: RefCell<BytesMut>,
+    closing: Cell<bool>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("closing", &self.closing).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(config: Config, shared: Shared) -> Self {
+        let mut server = server::Builder::new();
+        // Without half-close hyper tries one read more for each request, to see a client that
+        // has gone; the end of a client is seen when its answer is written instead.
+        server.half_close(true).max_header_size(config.max_header_bytes);
+        Self {
+            pool: Pool::new(config.upstream_keep_alive),
+            config,
+            reader: shared.readers.reader(),
+            outcomes: shared.outcomes,
+            local: shared.local,
+            clock: Clock::new(Instant::now()),
+            server,
+            client: client::Builder::new(),
+            id_text: RefCell::default(),
+            closing: Cell::new(false),
+        }
+    }
+
+    /// Whether connections are to end as soon as they have answered.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// From now on they are; tells those that wait.
+    pub(crate) fn begin_close(&self) {
+        self.closing.set(true);
+        self.clock.wake_all();
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            head: self.config.header_timeout,
+            keep_alive: self.config.keep_alive,
+            body: self.config.body_timeout,
+        }
+    }
+}
