@@ -22,4 +22,7 @@ pub mod cluster;
 
 pub mod proxy;
 
+pub mod runtime;
+
 pub mod listen;
+pub mod replica;

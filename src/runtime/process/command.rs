@@ -1,0 +1,159 @@
+//! What is run for a replica: program, arguments, environment. Runs nothing itself.
+
+use std::ffi::{OsStr, OsString};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::ports::{Lease, Ports};
+use crate::runtime::Launch;
+
+/// Prefix of the balancer's own environment, which holds the admin token among others.
+const OWN_PREFIX: &str = "RINGHERD_";
+
+/// How the command of any replica is made.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    program: PathBuf,
+    /// Empty: the built-in replica.
+    command: Vec<String>,
+    ports: Ports,
+}
+
+/// One replica's command, and what is known of its address.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Ready to be spawned.
+    pub(super) command: Command,
+    /// The port it was given, kept from other replicas while this lives; `None` if it chooses
+    /// one itself and reports it.
+    pub(super) port: Option<Lease>,
+}
+
+impl Recipe {
+    /// Runs `command`, or the built-in replica if that is empty.
+    pub(super) fn new(command: Vec<String>) -> Self {
+        Self { program: own_program(), command, ports: Ports::default() }
+    }
+
+    /// The same with another program in place of our own binary.
+    pub(super) fn with_program(&self, program: PathBuf) -> Self {
+        Self { program, ..self.clone() }
+    }
+
+    /// The file that is executed.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The command for one replica.
+    ///
+    /// # Errors
+    /// If there is no port for a program that needs one.
+    pub(super) fn prepare(&self, launch: &Launch) -> std::io::Result<Prepared> {
+        let port = if self.command.is_empty() { None } else { Some(self.ports.lease()?) };
+        let mut command = self.base(launch);
+        match &port {
+            None => command.args(["--listen", "127.0.0.1:0", "--exit-with-stdin"]),
+            Some(port) => command
+                .env("PORT", port.number().to_string())
+                .args(["--exec", "--"])
+                .args(self.command.iter().map(|word| fill_in(word, launch, port.number()))),
+        };
+        Ok(Prepared { command, port })
+    }
+
+    /// What both kinds share: `ringherd replica --name NAME`, in a group and with pipes.
+    fn base(&self, launch: &Launch) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .arg0(env!("CARGO_PKG_NAME"))
+            .args(["replica", "--name", &launch.name])
+            .env("SERVER_ID", &launch.name)
+            .env("SERVER_NUMBER", launch.number.to_string())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for key in own_keys(std::env::vars_os().map(|(key, _)| key)) {
+            command.env_remove(key);
+        }
+        command
+    }
+}
+
+/// Our own binary, also after the file was replaced or deleted: replicas then stay at the
+/// version of the balancer that speaks to them.
+fn own_program() -> PathBuf {
+    let linked = PathBuf::from("/proc/self/exe");
+    if linked.exists() { linked } else { std::env::current_exe().unwrap_or(linked) }
+}
+
+/// The variables that configure the balancer and are none of a replica's business.
+fn own_keys(keys: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    keys.filter(|key| key.as_encoded_bytes().starts_with(OsStr::new(OWN_PREFIX).as_encoded_bytes()))
+}
+
+/// Replaces the placeholders in one word. The name comes last, and so is never searched itself.
+fn fill_in(word: &str, launch: &Launch, port: u16) -> String {
+    word.replace("{port}", &port.to_string())
+        .replace("{number}", &launch.number.to_string())
+        .replace("{name}", &launch.name)
+}
+
+/// Where a program that was given `port` is expected to take requests.
+pub(super) fn address_of(port: &Lease) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::ReplicaId;
+
+    fn launch() -> Launch {
+        Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, endpoint: None }
+    }
+
+    fn words(command: &Command) -> Vec<String> {
+        command.as_std().get_args().map(|word| word.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_built_in_replica_chooses_its_port() {
+        let prepared = Recipe::new(Vec::new()).prepare(&launch()).unwrap();
+        let expected = ["replica", "--name", "Server 1", "--listen", "127.0.0.1:0", "--exit-with-stdin"];
+        assert_eq!(words(&prepared.command), expected);
+        assert!(prepared.port.is_none());
+    }
+
+    #[test]
+    fn another_program_is_given_one() {
+        let command = ["prog", "--id={name}/{number}", "{port}{port}", "{x}"].map(String::from).to_vec();
+        let prepared = Recipe::new(command).prepare(&launch()).unwrap();
+        let port = prepared.port.unwrap().number().to_string();
+        let twice = format!("{port}{port}");
+        let expected =
+            ["replica", "--name", "Server 1", "--exec", "--", "prog", "--id=Server 1/7", &twice, "{x}"];
+        assert_eq!(words(&prepared.command), expected);
+        let environment: Vec<_> = prepared.command.as_std().get_envs().collect();
+        for (key, value) in [("PORT", port.as_str()), ("SERVER_ID", "Server 1"), ("SERVER_NUMBER", "7")] {
+            assert!(environment.contains(&(OsStr::new(key), Some(OsStr::new(value)))), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_placeholder_stays_as_it_is() {
+        let launch = Launch { name: "{number}".into(), ..launch() };
+        assert_eq!(fill_in("{name}", &launch, 1), "{number}");
+    }
+
+    #[test]
+    fn only_own_variables_are_withheld() {
+        let keys = ["RINGHERD_ADMIN_TOKEN", "PATH", "RINGHERD_", "XRINGHERD_Y", "RINGHERD"];
+        let own: Vec<_> = own_keys(keys.into_iter().map(OsString::from)).collect();
+        assert_eq!(own, ["RINGHERD_ADMIN_TOKEN", "RINGHERD_"]);
+    }
+}
