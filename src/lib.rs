@@ -24,5 +24,7 @@ pub mod proxy;
 
 pub mod runtime;
 
+pub mod control;
+
 pub mod listen;
 pub mod replica;

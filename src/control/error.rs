@@ -1,0 +1,84 @@
+//! Why a command was refused or failed, grouped by whose fault it is.
+
+use super::name::NameError;
+
+/// Why nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    // --- the request is wrong
+    /// `/add` names more replicas than it adds.
+    #[error("Length of hostname list is more than newly added instances")]
+    MoreNamesThanAdded,
+    /// `/rm` names more replicas than it removes.
+    #[error("Length of hostname list is more than removable instances")]
+    MoreNamesThanRemoved,
+    /// `n` is 0.
+    #[error("n must be at least 1")]
+    Zero,
+    /// A name that is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The name is taken.
+    #[error("a replica named '{0}' exists already")]
+    NameTaken(String),
+    /// The same name twice in one request.
+    #[error("hostname '{0}' is given twice")]
+    NameTwice(String),
+    /// No such replica.
+    #[error("there is no replica named '{0}'")]
+    UnknownName(String),
+    /// `/rm` asks for more than there are.
+    #[error("cannot remove {asked} replicas: there are {present}")]
+    TooFew {
+        /// `n`.
+        asked: u32,
+        /// Replicas there are.
+        present: u32,
+    },
+    /// The cap on replicas.
+    #[error("cannot add {asked} replicas: there would be {total}, the limit is {max} (--max-replicas)")]
+    TooMany {
+        /// `n`.
+        asked: u32,
+        /// What the total would be.
+        total: u64,
+        /// The cap.
+        max: u32,
+    },
+    /// Addresses given to a runtime that starts its own replicas.
+    #[error("'endpoints' is for --runtime fixed; this balancer starts its replicas itself ({0})")]
+    EndpointsNotTaken(&'static str),
+    /// The fixed runtime cannot invent replicas.
+    #[error("--runtime fixed starts no replicas: give 'endpoints', one host:port for each of the {0}")]
+    EndpointsNeeded(u32),
+    /// An address that is none.
+    #[error("endpoint '{0}' is not host:port")]
+    BadEndpoint(String),
+    /// An address that is a member's, or given twice.
+    #[error("endpoint '{0}' is taken")]
+    EndpointTaken(String),
+    /// Out of range.
+    #[error("weight {0} is out of range: 0 to 100")]
+    BadWeight(u64),
+
+    // --- the request is well formed but cannot be done
+    /// The ring cannot be built so.
+    #[error("{0}")]
+    Ring(String),
+
+    // --- our side
+    /// Replicas did not come up.
+    #[error("{}", describe_failures(.0))]
+    StartFailed(Vec<(String, String)>),
+    /// Too many commands wait.
+    #[error("too many changes are waiting; try again")]
+    Busy,
+    /// No changes any more.
+    #[error("the balancer is stopping")]
+    Stopping,
+}
+
+fn describe_failures(failures: &[(String, String)]) -> String {
+    let each: Vec<_> = failures.iter().map(|(name, why)| format!("'{name}': {why}")).collect();
+    format!("nothing was added, because of {}", each.join("; "))
+}

@@ -1,0 +1,116 @@
+//! The control plane: keeps the replicas that are wanted alive and on the ring.
+//!
+//! The supervisor is the single writer of the cluster. What it does is decided by the pure
+//! [`pool`], which takes events and the time and returns actions; the supervisor only performs
+//! them. Others talk to it through a [`Control`] handle and read its [`View`].
+
+pub mod command;
+mod drain;
+pub mod error;
+mod health;
+pub mod name;
+pub mod pool;
+#[cfg(any(test, feature = "test-util"))]
+pub mod sim;
+mod supervisor;
+pub mod view;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Add, Control, Remove, RingChange};
+pub use error::ControlError;
+pub use supervisor::{Supervisor, supervisor};
+pub use view::{ReplicaView, State, View};
+
+use std::time::Duration;
+
+use crate::cluster::KeySource;
+use crate::ring::Params;
+
+/// What the control plane is told by the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Replicas to start with (0 to `max_replicas`).
+    pub replicas: u32,
+    /// Most replicas there may be, those being added included (1 to 65,535).
+    pub max_replicas: u32,
+    /// The ring.
+    pub ring: Params,
+    /// What is hashed.
+    pub key: KeySource,
+    /// Bounded load as configured.
+    pub bounded_load: BoundedLoad,
+    /// Heartbeats.
+    pub health: HealthConfig,
+    /// How long a leaving replica may finish its requests.
+    pub drain_timeout: Duration,
+    /// How long a new replica has for its first good heartbeat.
+    pub start_timeout: Duration,
+    /// How long an ejected replica that we own may stay silent before it is replaced.
+    pub replace_after: Duration,
+}
+
+/// Heartbeats: `GET path` on each replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// Path asked for; any 2xx answer is good.
+    pub path: String,
+    /// Time between the heartbeats of one replica.
+    pub interval: Duration,
+    /// Time one heartbeat may take.
+    pub timeout: Duration,
+    /// Failures in a row that eject a replica (at least 1).
+    pub unhealthy_after: u32,
+}
+
+/// Bounded load as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub enum BoundedLoad {
+    /// 1.25 where each request has its own key, off where the key is chosen for affinity.
+    #[default]
+    Auto,
+    /// No bound.
+    Off,
+    /// The factor, at least 1.
+    Factor(f64),
+}
+
+impl BoundedLoad {
+    /// The factor in force for `key`, or `None` for no bound.
+    pub fn factor(self, key: &KeySource) -> Option<f64> {
+        match self {
+            Self::Auto => (!key.is_affinity()).then_some(1.25),
+            Self::Off => None,
+            Self::Factor(c) => Some(c),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            replicas: 3,
+            max_replicas: 64,
+            ring: Params::default(),
+            key: KeySource::default(),
+            bounded_load: BoundedLoad::default(),
+            health: HealthConfig::default(),
+            drain_timeout: Duration::from_secs(10),
+            start_timeout: Duration::from_secs(10),
+            replace_after: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self {
+            path: "/heartbeat".to_owned(),
+            interval: Duration::from_millis(500),
+            timeout: Duration::from_secs(1),
+            unhealthy_after: 2,
+        }
+    }
+}

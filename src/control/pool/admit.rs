@@ -1,0 +1,139 @@
+//! What is let in: names, endpoints and limits, checked before anything changes.
+
+use std::collections::HashSet;
+use std::net::Ipv6Addr;
+
+use super::{Pool, name};
+use crate::control::{Add, ControlError};
+use crate::ring::{BuildError, Params};
+
+impl Pool {
+    /// Whether an `/add` may begin.
+    pub(super) fn check_add(&self, add: &Add) -> Result<(), ControlError> {
+        if self.refusing {
+            return Err(ControlError::Stopping);
+        }
+        if add.count == 0 {
+            return Err(ControlError::Zero);
+        }
+        if add.names.len() > add.count as usize {
+            return Err(ControlError::MoreNamesThanAdded);
+        }
+        self.check_new_names(&add.names)?;
+        self.check_endpoints(&add.endpoints, if self.runtime.owns_replicas { 0 } else { add.count })?;
+        self.check_room(add.count)
+    }
+
+    fn check_new_names(&self, names: &[String]) -> Result<(), ControlError> {
+        let mut seen = HashSet::new();
+        for given in names {
+            name::check(given)?;
+            if !seen.insert(name::fold(given)) {
+                return Err(ControlError::NameTwice(given.clone()));
+            }
+            if self.is_taken(given) {
+                return Err(ControlError::NameTaken(given.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `endpoints` are `wanted` distinct new addresses.
+    pub(super) fn check_endpoints(&self, endpoints: &[String], wanted: u32) -> Result<(), ControlError> {
+        if self.runtime.owns_replicas && !endpoints.is_empty() {
+            return Err(ControlError::EndpointsNotTaken(self.runtime.kind));
+        }
+        if endpoints.len() != wanted as usize {
+            return Err(ControlError::EndpointsNeeded(wanted));
+        }
+        let mut seen: HashSet<_> = self
+            .seats
+            .values()
+            .filter_map(|seat| seat.endpoint.as_deref())
+            .map(str::to_ascii_lowercase)
+            .collect();
+        for endpoint in endpoints {
+            if !is_host_and_port(endpoint) {
+                return Err(ControlError::BadEndpoint(endpoint.clone()));
+            }
+            if !seen.insert(endpoint.to_ascii_lowercase()) {
+                return Err(ControlError::EndpointTaken(endpoint.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `count` more replicas are within the limits, those on their way included.
+    pub(super) fn check_room(&self, count: u32) -> Result<(), ControlError> {
+        let max = self.config.max_replicas;
+        let total = self.seats.len() as u64 + u64::from(count);
+        if total > u64::from(max) {
+            return Err(ControlError::TooMany { asked: count, total, max });
+        }
+        // Those that leave take no place on the ring, but each is a process.
+        if total + self.leaving.len() as u64 > 2 * u64::from(max) {
+            return Err(ControlError::Busy);
+        }
+        check_capacity(&self.config.ring, total as usize)
+    }
+}
+
+/// Whether a ring has places for `total` replicas; refused in the words of the ring.
+pub(super) fn check_capacity(params: &Params, total: usize) -> Result<(), ControlError> {
+    let capacity = params.capacity();
+    if total <= capacity as usize {
+        return Ok(());
+    }
+    let full = BuildError::Full {
+        nodes: total,
+        capacity,
+        placement: params.placement(),
+        slots: params.slots(),
+        virtual_nodes: params.virtual_nodes(),
+    };
+    Err(ControlError::Ring(full.to_string()))
+}
+
+/// `host:port`, with an IPv6 address in brackets.
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host_is_good = bare.map_or_else(|| is_host_name(host), |bare| bare.parse::<Ipv6Addr>().is_ok());
+    // `parse` alone would take "+80".
+    host_is_good
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// The characters and the length of a host name or an IPv4 address.
+fn is_host_name(text: &str) -> bool {
+    let made_well = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (1..=253).contains(&text.len()) && text.chars().all(made_well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host_and_port;
+
+    #[test]
+    fn endpoints() {
+        for good in ["127.0.0.1:80", "web-1:8080", "[::1]:80", "a.b.example:65535", "db_1:1"] {
+            assert!(is_host_and_port(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:+80",
+            "::1:80",
+            "[::1:80",
+            "a b:1",
+            "http://a:1",
+        ] {
+            assert!(!is_host_and_port(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Changes of what is there: weights, the ring, the configuration.
+
+use std::time::Instant;
+
+use super::Pool;
+use super::action::Ticket;
+use super::admit::check_capacity;
+use crate::control::{Config, ControlError, RingChange};
+use crate::ring::{MAX_WEIGHT, Params};
+
+impl Pool {
+    pub(super) fn set_weight(&mut self, ticket: Ticket, name: &str, weight: u8) {
+        let result = self.try_set_weight(name, weight);
+        self.reply(ticket, result);
+    }
+
+    fn try_set_weight(&mut self, name: &str, weight: u8) -> Result<(), ControlError> {
+        self.refuse_while_stopping()?;
+        if weight > MAX_WEIGHT {
+            return Err(ControlError::BadWeight(u64::from(weight)));
+        }
+        let unknown = || ControlError::UnknownName(name.to_owned());
+        let number = self.member_named(name).ok_or_else(unknown)?;
+        let seat = self.seats.get_mut(&number).ok_or_else(unknown)?;
+        if seat.weight == weight {
+            return Ok(());
+        }
+        seat.weight = weight;
+        self.changed = true;
+        if seat.placed.is_some() {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    pub(super) fn change_ring(&mut self, ticket: Ticket, change: RingChange) {
+        let result = self.try_change_ring(change);
+        self.reply(ticket, result);
+    }
+
+    fn try_change_ring(&mut self, change: RingChange) -> Result<(), ControlError> {
+        self.refuse_while_stopping()?;
+        let now = &self.config.ring;
+        let ring = Params::new(
+            change.family.unwrap_or(now.family()),
+            change.probing.unwrap_or(now.probing()),
+            change.placement.unwrap_or(now.placement()),
+            change.slots.unwrap_or(now.slots()),
+            change.virtual_nodes.unwrap_or(now.virtual_nodes()),
+        )
+        .map_err(|error| ControlError::Ring(error.to_string()))?;
+        let key = change.key.unwrap_or_else(|| self.config.key.clone());
+        self.take_over(Config { ring, key, ..self.config.clone() })
+    }
+
+    pub(super) fn reload(&mut self, ticket: Ticket, config: Config, now: Instant) {
+        let result = self.refuse_while_stopping().and_then(|()| self.take_over(config));
+        // Heartbeats that are due by a longer interval do not wait for that to end.
+        let latest = now + self.config.health.interval;
+        for replica in self.seats.values_mut().filter_map(|seat| seat.current.as_mut()) {
+            replica.checks.not_after(latest);
+        }
+        self.reply(ticket, result);
+    }
+
+    /// Makes `config` the one in force; the number of replicas is only for the start. Published
+    /// if requests are affected.
+    fn take_over(&mut self, config: Config) -> Result<(), ControlError> {
+        check_capacity(&config.ring, self.seats.len())?;
+        let before = self.publication();
+        self.config = config;
+        if self.publication() != before {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    fn refuse_while_stopping(&self) -> Result<(), ControlError> {
+        if self.refusing { Err(ControlError::Stopping) } else { Ok(()) }
+    }
+}

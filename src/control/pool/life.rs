@@ -1,0 +1,165 @@
+//! How a seat is filled: starting a replica, what becomes of it, and filling it again.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::seat::{Phase, Replica, Seat};
+use super::{Action, Pool};
+use crate::control::State;
+use crate::runtime::{Launch, ReplicaId};
+
+impl Pool {
+    /// Starts a replica on an empty seat whose time has come.
+    pub(super) fn fill(&mut self, number: u32, now: Instant) {
+        let due = |seat: &Seat| seat.current.is_none() && seat.retry_at.is_some_and(|at| at <= now);
+        if !self.seats.get(&number).is_some_and(due) {
+            return;
+        }
+        self.last_id += 1;
+        let id = ReplicaId(self.last_id);
+        let Some(seat) = self.seats.get_mut(&number) else { return };
+        seat.retry_at = None;
+        seat.backoff.started(now);
+        seat.current = Some(Replica::new(id, now));
+        let launch = Launch { id, name: seat.name.clone(), number, endpoint: seat.endpoint.clone() };
+        let reason = seat.note.clone();
+        self.out.push(Action::Start(launch));
+        self.note_seat(number, State::Starting, &reason);
+    }
+
+    /// A replica runs: its first heartbeat is due at once.
+    pub(super) fn started(&mut self, id: ReplicaId, address: SocketAddr, instance: String, now: Instant) {
+        let Some((_, seat)) = self.seat_of(id) else { return };
+        let Some(replica) = seat.current.as_mut().filter(|replica| replica.address.is_none()) else { return };
+        replica.address = Some(address);
+        replica.instance = Some(instance);
+        replica.checks.begin(now);
+        self.changed = true;
+    }
+
+    /// A replica has ended, whether it was asked to or not.
+    pub(super) fn gone(&mut self, id: ReplicaId, reason: &str, now: Instant) {
+        if let Some(leaving) = self.leaving.remove(&id) {
+            // Being stopped was told already.
+            if leaving.drains_until.is_some() {
+                self.note(leaving.change(id, State::Stopped, reason));
+            }
+        } else if let Some((number, _)) = self.seat_of(id) {
+            self.lost(number, reason, now);
+        }
+    }
+
+    /// The replica on a seat has failed: heals the seat, or gives up the `/add` it belongs to.
+    pub(super) fn lost(&mut self, number: u32, reason: &str, now: Instant) {
+        self.take_off(number);
+        self.note_seat(number, State::Stopped, reason);
+        let Some(seat) = self.seats.get_mut(&number) else { return };
+        if let Some(ticket) = seat.batch {
+            seat.current = None;
+            let failure = (seat.name.clone(), reason.to_owned());
+            self.fail_batch(ticket, vec![failure]);
+        } else {
+            self.heal(number, reason, now);
+        }
+    }
+
+    /// Lets no more requests go to the replica on a seat.
+    fn take_off(&mut self, number: u32) {
+        let Some(seat) = self.seats.get(&number) else { return };
+        if let (true, true, Some(replica)) = (seat.is_placed(), seat.is_ready(), &seat.current) {
+            self.out.push(Action::SetUp(replica.id, false));
+        }
+    }
+
+    /// Empties a seat and says when it is filled again. The replacement has a name of its own,
+    /// which it keeps over repeated attempts; a replica that never took a request, and one that
+    /// others run, comes back under its own.
+    fn heal(&mut self, number: u32, reason: &str, now: Instant) {
+        let was_placed = self.seats.get(&number).is_some_and(Seat::is_placed);
+        let new_name = (was_placed && self.runtime.owns_replicas).then(|| self.new_name());
+        let Some(seat) = self.seats.get_mut(&number) else { return };
+        if seat.current.take().is_some_and(|replica| replica.has_settled(now)) {
+            seat.backoff.settled();
+        }
+        let at = seat.backoff.failed(now, &mut self.rng);
+        seat.retry_at = Some(at);
+        seat.note = match seat.backoff.failures() {
+            1 => format!("'{}' failed: {reason}", seat.name),
+            failures => {
+                let delay = in_words(at - now);
+                format!(
+                    "'{}' failed: {reason}; failure {failures} in a row, next start after {delay}",
+                    seat.name
+                )
+            }
+        };
+        if let Some(name) = new_name {
+            seat.name = name;
+        }
+        self.changed = true;
+    }
+
+    /// Gives up an owned replica that has had its time to start. A replica of an unfinished
+    /// `/add` fails with it; one that others run may come whenever it likes.
+    pub(super) fn expire_start(&mut self, number: u32, now: Instant) {
+        let Some(seat) = self.seats.get(&number) else { return };
+        if self.start_deadline(seat).is_some_and(|deadline| deadline <= now) {
+            let reason = self.why_not_ready(seat);
+            self.give_up(number, &reason, now);
+        }
+    }
+
+    /// Replaces an owned replica that was ejected for too long.
+    pub(super) fn expire_ejection(&mut self, number: u32, now: Instant) {
+        let Some(seat) = self.seats.get(&number) else { return };
+        if self.replace_deadline(seat).is_some_and(|deadline| deadline <= now) {
+            let limit = in_words(self.config.replace_after);
+            let reason = format!("no good heartbeat for {limit}{}", seat.last_bad());
+            self.give_up(number, &reason, now);
+        }
+    }
+
+    /// Stops the replica on a member's seat, and heals the seat.
+    fn give_up(&mut self, number: u32, reason: &str, now: Instant) {
+        let Some((id, leaving)) = self.seats.get(&number).and_then(|seat| seat.leaving(number)) else {
+            return;
+        };
+        self.lost(number, reason, now);
+        self.dismiss(id, leaving);
+    }
+
+    /// Until when the replica of a seat has to be ready, where there is such a limit.
+    pub(super) fn start_deadline(&self, seat: &Seat) -> Option<Instant> {
+        let replica = seat.current.as_ref().filter(|replica| replica.phase == Phase::Starting)?;
+        (self.runtime.owns_replicas && seat.is_member()).then(|| replica.launched + self.config.start_timeout)
+    }
+
+    /// Until when an ejected replica of a seat may recover, where there is such a limit.
+    pub(super) fn replace_deadline(&self, seat: &Seat) -> Option<Instant> {
+        let Phase::Ejected(since) = seat.current.as_ref()?.phase else { return None };
+        (self.runtime.owns_replicas && seat.is_member()).then(|| since + self.config.replace_after)
+    }
+
+    /// The next time at which something about a seat is due.
+    pub(super) fn next_deadline_of(&self, seat: &Seat) -> Option<Instant> {
+        let retry = seat.retry_at.filter(|_| seat.current.is_none());
+        let check = seat.current.as_ref().and_then(|replica| replica.checks.next());
+        [retry, check, self.start_deadline(seat), self.replace_deadline(seat)].into_iter().flatten().min()
+    }
+
+    /// Why the replica of a seat has not become ready in time.
+    pub(super) fn why_not_ready(&self, seat: &Seat) -> String {
+        let limit = in_words(self.config.start_timeout);
+        match &seat.current {
+            Some(replica) if replica.address.is_some() => {
+                format!("no good heartbeat within {limit}{}", seat.last_bad())
+            }
+            _ => format!("did not start within {limit}"),
+        }
+    }
+}
+
+/// A duration for people, without what is below a millisecond.
+fn in_words(duration: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_millis(duration.as_millis() as u64))
+}

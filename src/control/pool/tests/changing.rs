@@ -1,0 +1,107 @@
+//! Weights, the ring, the configuration.
+
+use super::*;
+use crate::cluster::KeySource;
+use crate::control::{BoundedLoad, HealthConfig, RingChange};
+use crate::ring::Family;
+
+fn set_weight(herd: &mut Herd, name: &str, weight: u8) -> Vec<Action> {
+    herd.step(Event::SetWeight(TICKET, name.to_owned(), weight))
+}
+
+#[test]
+fn a_weight_is_published() {
+    let mut herd = Herd::of(2);
+    let actions = set_weight(&mut herd, "server 2", 0);
+    assert_eq!(reply(&actions), Some(Ok(())));
+    let weights: Vec<_> = publications(&actions)[0].members.iter().map(|member| member.weight).collect();
+    assert_eq!(weights, [100, 0], "drained, but a member");
+    assert_eq!(publications(&set_weight(&mut herd, "Server 2", 0)).len(), 0, "nothing new");
+}
+
+#[test]
+fn bad_weights_and_names_are_refused() {
+    let mut herd = Herd::of(1);
+    let refused = |error| vec![Action::Reply(TICKET, Err(error))];
+    assert_eq!(set_weight(&mut herd, "Server 1", 101), refused(ControlError::BadWeight(101)));
+    assert_eq!(set_weight(&mut herd, "B", 1), refused(ControlError::UnknownName("B".to_owned())));
+}
+
+#[test]
+fn the_ring_is_rebuilt_if_it_holds_everybody() {
+    let mut herd = Herd::of(3);
+    let change = RingChange { slots: Some(512), virtual_nodes: Some(9), ..RingChange::default() };
+    let actions = herd.step(Event::ChangeRing(TICKET, change));
+    assert_eq!(reply(&actions), Some(Ok(())));
+    assert_eq!(publications(&actions)[0].params.slots(), 512);
+
+    herd.add(1, &[]);
+    for (slots, virtual_nodes) in [(Some(500), None), (Some(32), None), (None, Some(256))] {
+        let change = RingChange { slots, virtual_nodes, ..RingChange::default() };
+        let actions = herd.step(Event::ChangeRing(TICKET, change));
+        assert!(matches!(actions[..], [Action::Reply(TICKET, Err(ControlError::Ring(_)))]), "{actions:?}");
+        assert_eq!(herd.pool.config().ring.slots(), 512);
+    }
+}
+
+#[test]
+fn another_key_takes_its_own_bound() {
+    let mut herd = Herd::of(1);
+    let change = RingChange { key: Some(KeySource::ClientIp), ..RingChange::default() };
+    let actions = herd.step(Event::ChangeRing(TICKET, change));
+    let routing = &publications(&actions)[0].routing;
+    assert_eq!((&routing.key, routing.bounded_load), (&KeySource::ClientIp, None));
+}
+
+#[test]
+fn a_change_to_the_same_publishes_nothing() {
+    let mut herd = Herd::of(1);
+    let change = RingChange { family: Some(Family::Modified), ..RingChange::default() };
+    assert_eq!(herd.step(Event::ChangeRing(TICKET, change)), [Action::Reply(TICKET, Ok(()))]);
+}
+
+#[test]
+fn a_configuration_is_taken_over() {
+    let mut herd = Herd::of(2);
+    let config = Config {
+        replicas: 9,
+        max_replicas: 3,
+        bounded_load: BoundedLoad::Factor(2.0),
+        drain_timeout: Duration::from_secs(1),
+        ..Config::default()
+    };
+    let actions = herd.step(Event::Reload(TICKET, Box::new(config)));
+    assert_eq!(reply(&actions), Some(Ok(())));
+    assert_eq!(publications(&actions)[0].routing.bounded_load, Some(2.0));
+    assert_eq!(herd.names().len(), 2, "the number of replicas is for the start");
+    let too_many = ControlError::TooMany { asked: 2, total: 4, max: 3 };
+    assert_eq!(reply(&herd.add(2, &[])), Some(Err(too_many)));
+    herd.remove(1, &[]);
+    assert_eq!(stops(&herd.wait(Duration::from_secs(1))).len(), 1);
+}
+
+#[test]
+fn a_shorter_interval_does_not_wait_for_the_longer_one() {
+    let health = |interval| HealthConfig { interval, ..HealthConfig::default() };
+    let config = Config { replicas: 1, health: health(Duration::from_secs(3600)), ..Config::default() };
+    let mut herd = Herd::cold(config.clone(), true, &[]);
+    let id = launches(&herd.first.clone())[0].id;
+    herd.bring_up(id);
+    assert_eq!(checks(&herd.wait(Duration::from_secs(60))), [], "an hour is long");
+    let soon = Config { health: health(Duration::from_millis(100)), ..config };
+    herd.step(Event::Reload(TICKET, Box::new(soon)));
+    assert_eq!(checks(&herd.wait(Duration::from_millis(100))), [id]);
+}
+
+#[test]
+fn an_announced_stop_gives_up_what_is_unfinished_and_heals_on() {
+    let mut herd = Herd::of(2);
+    let launched = launches(&herd.add(1, &["New"]))[0].id;
+    let actions = herd.step(Event::PrepareStop);
+    assert_eq!(reply(&actions), Some(Err(ControlError::Stopping)));
+    assert_eq!(stops(&actions), [launched]);
+    assert_eq!(reply(&herd.add(1, &[])), Some(Err(ControlError::Stopping)));
+    assert_eq!(reply(&herd.remove(1, &[])), Some(Err(ControlError::Stopping)));
+    let dead = herd.id(1);
+    assert_eq!(launches(&herd.exit(dead)).len(), 1, "requests in flight still need replicas");
+}

@@ -1,0 +1,137 @@
+//! A simulated world around the pool: replicas that start, fail, hang, fall ill and die as the
+//! bytes of a test say, with a clock that only the simulation moves. After each step the laws
+//! of `laws` are asserted. For the property test and the fuzz target.
+
+mod laws;
+mod world;
+
+use std::time::Duration;
+
+use super::pool::{Event, Ticket};
+use super::{Add, Config, HealthConfig, Remove, RingChange};
+use crate::ring::{Family, Params, Placement, Probing};
+use crate::runtime::ReplicaId;
+use world::{Luck, World};
+
+/// Replays the sequence of operations that `data` stands for, then lets all go well and expects
+/// the pool to be whole.
+///
+/// # Panics
+/// When a law is broken.
+pub fn run(data: &[u8]) {
+    let mut bytes = data.iter().copied();
+    let mut next = || bytes.next();
+    let (kind, seed) = (next().unwrap_or(0), next().unwrap_or(0));
+    // One world in four has replicas that others run.
+    let mut world = World::new(config(kind), kind % 4 != 3, u64::from(seed));
+    while let (Some(operation), Some(argument)) = (next(), next()) {
+        act(&mut world, operation, argument);
+    }
+    world.settle();
+}
+
+fn config(kind: u8) -> Config {
+    Config {
+        replicas: u32::from(kind / 4 % 6),
+        max_replicas: 12,
+        ring: ring(Placement::Ring, 64),
+        health: HealthConfig { interval: Duration::from_secs(2), ..HealthConfig::default() },
+        drain_timeout: Duration::from_secs(3),
+        start_timeout: Duration::from_secs(4),
+        replace_after: Duration::from_secs(6),
+        ..Config::default()
+    }
+}
+
+fn ring(placement: Placement, slots: u32) -> Params {
+    Params::new(Family::Modified, Probing::Quadratic, placement, slots, 4).expect("64 is a power of two")
+}
+
+/// One operation; `argument` chooses its object and its size.
+fn act(world: &mut World, operation: u8, argument: u8) {
+    let ticket = world.ticket();
+    match operation % 16 {
+        0 | 1 => {
+            let add = some_add(world, argument);
+            world.ask(Event::Add(ticket, add));
+        }
+        2 | 3 => {
+            let remove = some_remove(world, argument);
+            world.ask(Event::Remove(ticket, remove));
+        }
+        4 => world.crash(argument),
+        5 => world.change_mood(argument),
+        6 => world.luck = Luck::from(argument),
+        7 => {
+            let name = world.member_name(argument).unwrap_or_default();
+            world.ask(Event::SetWeight(ticket, name, argument % 128));
+        }
+        8..=10 => world.advance(Duration::from_millis(u64::from(argument) * 4)),
+        11 => world.advance(Duration::from_millis(u64::from(argument) * 250)),
+        12 => world.ask(Event::ChangeRing(ticket, some_ring(argument))),
+        13 => {
+            let config = Config { max_replicas: u32::from(argument % 16), ..world.config() };
+            world.ask(Event::Reload(ticket, Box::new(config)));
+        }
+        14 => stray(world, argument),
+        // Rare: there is not much to see after it.
+        _ if argument >= 250 => world.ask(Event::Stop(ticket)),
+        _ => world.request_failed(argument),
+    }
+}
+
+fn some_add(world: &World, argument: u8) -> Add {
+    const NAMES: [&str; 8] = ["A", "a", "B", "Server 1", "C", "localhost", "D", "E"];
+    let count = u32::from(argument % 4);
+    let names = usize::from(argument / 4 % 4);
+    let from = usize::from(argument / 16 % 8);
+    let endpoint = |index| format!("host-{}-{index}:80", argument / 64);
+    Add {
+        count,
+        names: NAMES.iter().cycle().skip(from).take(names).map(ToString::to_string).collect(),
+        endpoints: if world.owns_replicas() { Vec::new() } else { (0..count).map(endpoint).collect() },
+    }
+}
+
+fn some_remove(world: &World, argument: u8) -> Remove {
+    let names = (0..argument / 4 % 3).filter_map(|index| world.member_name(argument.wrapping_add(index)));
+    Remove { count: u32::from(argument % 4), names: names.collect() }
+}
+
+fn some_ring(argument: u8) -> RingChange {
+    RingChange {
+        // 16 slots hold 4 replicas, 63 are impossible with quadratic probing.
+        slots: [None, Some(16), Some(63), Some(64), Some(128)]
+            .get(usize::from(argument % 5))
+            .copied()
+            .flatten(),
+        placement: (argument > 200).then_some(Placement::Rendezvous),
+        family: (argument < 50).then_some(Family::Classic),
+        ..RingChange::default()
+    }
+}
+
+/// Events that nobody waits for.
+fn stray(world: &mut World, argument: u8) {
+    let id = ReplicaId(u64::from(argument / 8));
+    match argument % 4 {
+        0 => world.stray_answer(id),
+        1 => world.feed(Event::Drained(ReplicaId(u64::MAX))),
+        2 => world.feed(Event::RequestFailed(id)),
+        _ => world.feed(Event::Exited { id: ReplicaId(u64::MAX), reason: "unknown".to_owned() }),
+    }
+}
+
+impl From<u8> for Luck {
+    fn from(argument: u8) -> Self {
+        Self { fails: argument % 4, hangs: argument / 4 % 4, sick: argument / 16 % 4 }
+    }
+}
+
+impl World {
+    /// A ticket that was not used before.
+    fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+}

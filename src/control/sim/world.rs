@@ -1,0 +1,256 @@
+//! The simulated runtime, network and clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::laws::{self, Laws};
+use crate::control::Config;
+use crate::control::pool::{Action, Event, Pool, RuntimeFacts};
+use crate::runtime::{Launch, ReplicaId};
+
+/// How starts go, in quarters: 0 is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Luck {
+    pub(super) fails: u8,
+    pub(super) hangs: u8,
+    pub(super) sick: u8,
+}
+
+/// A replica that lives as far as the runtime knows.
+#[derive(Debug)]
+struct Living {
+    runs: bool,
+    well: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pool: Pool,
+    now: Instant,
+    owns_replicas: bool,
+    rng: Rng,
+    living: BTreeMap<ReplicaId, Living>,
+    /// What will happen, by time and then in order of creation.
+    queue: BTreeMap<(Instant, u64), Happening>,
+    happenings: u64,
+    drains: BTreeSet<ReplicaId>,
+    pub(super) luck: Luck,
+    pub(super) last_ticket: u64,
+    laws: Laws,
+}
+
+/// What will happen to a replica.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Started(ReplicaId),
+    StartFailed(ReplicaId),
+    Exited(ReplicaId),
+    Answered(ReplicaId),
+    Drained(ReplicaId),
+}
+
+impl World {
+    pub(super) fn new(config: Config, owns_replicas: bool, seed: u64) -> Self {
+        let now = Instant::now();
+        let replicas = config.replicas;
+        let endpoints =
+            (1..=if owns_replicas { 0 } else { replicas }).map(|n| format!("first-{n}:80")).collect();
+        let facts = RuntimeFacts { kind: "simulated", owns_replicas };
+        let pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
+        let mut world = Self {
+            pool,
+            now,
+            owns_replicas,
+            rng: Rng::with_seed(seed),
+            living: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            happenings: 0,
+            drains: BTreeSet::new(),
+            luck: Luck::default(),
+            last_ticket: 0,
+            laws: Laws::new(replicas),
+        };
+        world.feed(Event::Tick);
+        world
+    }
+
+    pub(super) fn owns_replicas(&self) -> bool {
+        self.owns_replicas
+    }
+
+    pub(super) fn config(&self) -> Config {
+        self.pool.config().clone()
+    }
+
+    /// The name of some member.
+    pub(super) fn member_name(&self, choice: u8) -> Option<String> {
+        let names: Vec<_> = self.pool.members().map(|member| member.name).collect();
+        (!names.is_empty()).then(|| names[usize::from(choice) % names.len()].clone())
+    }
+
+    /// Sends a command.
+    pub(super) fn ask(&mut self, command: Event) {
+        self.laws.asked(&command);
+        self.feed(command);
+    }
+
+    /// One event through the pool, and the laws after it.
+    pub(super) fn feed(&mut self, event: Event) {
+        let before = self.laws.begin_step(&event);
+        let actions = self.pool.step(event, self.now);
+        for action in actions {
+            self.laws.see(&action, self.now, &self.pool);
+            self.perform(action);
+        }
+        self.laws.end_step(&before, &self.pool, self.now);
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Start(launch) => self.start(&launch),
+            Action::Stop(id) => {
+                self.drains.remove(&id);
+                self.later(1000, Happening::Exited(id));
+            }
+            Action::Check(probe) => self.later(300, Happening::Answered(probe.id)),
+            Action::Drain(id) => {
+                self.drains.insert(id);
+                // Beyond the deadline for some.
+                self.later(5000, Happening::Drained(id));
+            }
+            Action::SetUp(..) | Action::Publish(_) | Action::Reply(..) | Action::Note(_) => {}
+        }
+    }
+
+    fn start(&mut self, launch: &Launch) {
+        let well = !self.is_unlucky(self.luck.sick);
+        self.living.insert(launch.id, Living { runs: false, well });
+        if self.is_unlucky(self.luck.fails) {
+            self.later(500, Happening::StartFailed(launch.id));
+        } else if !self.owns_replicas || !self.is_unlucky(self.luck.hangs) {
+            // What others run is looked up, which always ends.
+            self.later(500, Happening::Started(launch.id));
+        }
+    }
+
+    fn is_unlucky(&mut self, quarters: u8) -> bool {
+        self.rng.u8(..4) < quarters
+    }
+
+    fn later(&mut self, most_ms: u64, happening: Happening) {
+        self.happenings += 1;
+        let at = self.now + Duration::from_millis(self.rng.u64(..=most_ms));
+        self.queue.insert((at, self.happenings), happening);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        if let Some(event) = self.event_of(happening) {
+            self.feed(event);
+        }
+    }
+
+    /// What the pool hears of it; nothing if the replica ended before.
+    fn event_of(&mut self, happening: Happening) -> Option<Event> {
+        match happening {
+            Happening::Started(id) => {
+                self.living.get_mut(&id)?.runs = true;
+                let address = ([127, 0, 0, 1], 1 + id.0 as u16 % 60_000).into();
+                Some(Event::Started { id, address, instance: format!("pid {id}") })
+            }
+            Happening::StartFailed(id) => {
+                self.living.remove(&id)?;
+                Some(Event::StartFailed { id, reason: "no luck".to_owned() })
+            }
+            Happening::Exited(id) => {
+                self.living.remove(&id)?;
+                Some(Event::Exited { id, reason: "ended".to_owned() })
+            }
+            // A heartbeat is answered whatever became of the replica meanwhile.
+            Happening::Answered(id) => Some(match self.living.get(&id) {
+                Some(living) if living.runs && living.well => Event::HeartbeatGood(id),
+                _ => Event::HeartbeatBad { id, reason: "no answer".to_owned() },
+            }),
+            Happening::Drained(id) => self.drains.remove(&id).then_some(Event::Drained(id)),
+        }
+    }
+
+    /// Lets time pass, with all that happens in it.
+    pub(super) fn advance(&mut self, by: Duration) {
+        let end = self.now + by;
+        while let Some(at) = self.next_time().filter(|&at| at <= end) {
+            self.now = at;
+            match self.queue.first_entry().filter(|entry| entry.key().0 <= at) {
+                Some(entry) => {
+                    let happening = entry.remove();
+                    self.happen(happening);
+                }
+                None => self.feed(Event::Tick),
+            }
+        }
+        self.now = end;
+        self.feed(Event::Tick);
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let queued = self.queue.first_key_value().map(|(key, _)| key.0);
+        queued.into_iter().chain(self.pool.next_deadline()).min()
+    }
+
+    fn some_living(&self, choice: u8) -> Option<ReplicaId> {
+        let ids: Vec<_> = self.living.iter().filter(|(_, living)| living.runs).map(|(&id, _)| id).collect();
+        (!ids.is_empty()).then(|| ids[usize::from(choice) % ids.len()])
+    }
+
+    /// Ends some replica; those that others run do not tell when they end.
+    pub(super) fn crash(&mut self, choice: u8) {
+        let Some(id) = self.some_living(choice) else { return };
+        if self.owns_replicas {
+            self.happen(Happening::Exited(id));
+        } else {
+            self.change_mood(choice);
+        }
+    }
+
+    /// Makes some replica ill, or well again.
+    pub(super) fn change_mood(&mut self, choice: u8) {
+        let id = self.some_living(choice / 2);
+        if let Some(living) = id.and_then(|id| self.living.get_mut(&id)) {
+            living.well = choice % 2 == 1;
+        }
+    }
+
+    pub(super) fn request_failed(&mut self, choice: u8) {
+        if let Some(id) = self.some_living(choice) {
+            self.feed(Event::RequestFailed(id));
+        }
+    }
+
+    /// The answer to a heartbeat that was not sent.
+    pub(super) fn stray_answer(&mut self, id: ReplicaId) {
+        if !self.laws.is_checking(id) {
+            self.feed(Event::HeartbeatGood(id));
+        }
+    }
+
+    /// Lets all go well from here on, and expects the pool to be whole before long: the longest
+    /// thing to wait for is the limit on starts within a minute.
+    pub(super) fn settle(&mut self) {
+        self.luck = Luck::default();
+        for living in self.living.values_mut() {
+            living.well = true;
+        }
+        let deadline = self.now + Duration::from_secs(300);
+        while !self.is_settled() {
+            assert!(self.now < deadline, "not whole after 5 minutes of calm: {:#?}", self.pool);
+            self.advance(Duration::from_secs(1));
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        let members = self.pool.members().count();
+        let alive = if self.pool.is_stopping() { 0 } else { members };
+        self.laws.all_answered() && self.living.len() == alive && laws::all_well(&self.pool)
+    }
+}

@@ -1,0 +1,220 @@
+//! The shell around the pool: waits for what happens, performs what the pool decides. The single
+//! writer of the cluster.
+//!
+//! Nothing slow is awaited in its loop: heartbeats are tasks, runtimes answer by events.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::command::{Command, Reply};
+use super::health::{self, Bad};
+use super::pool::{Action, Change, Event, Pool, Probe, RuntimeFacts, Ticket};
+use super::writer::Writer;
+use super::{Config, Control, ControlError, State, View};
+use crate::cluster::{OutcomeReader, Readers};
+use crate::runtime::{Runtime, RuntimeEvent};
+
+/// Commands that may wait; more are refused as [`ControlError::Busy`].
+const COMMANDS_WAITING: usize = 64;
+
+/// How often replicas that drain are looked at; never while none does.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// The control plane: one task, run by [`Supervisor::run`].
+pub struct Supervisor {
+    pool: Pool,
+    runtime: Box<dyn Runtime>,
+    writer: Writer,
+    events: UnboundedReceiver<RuntimeEvent>,
+    outcomes: OutcomeReader,
+    commands: mpsc::Receiver<Command>,
+    /// Every [`Control`] is gone: nobody can ask for the end any more, so it has come.
+    abandoned: bool,
+    replies: HashMap<Ticket, Reply>,
+    last_ticket: u64,
+    /// Heartbeats under way. Dropping it ends them.
+    checks: JoinSet<Event>,
+    view: watch::Sender<Arc<View>>,
+}
+
+/// A supervisor of `config.replicas` replicas of `runtime`, which reports on `events`; where
+/// replicas are not ours to start, of those at `endpoints` (`host:port`). Starts nothing before
+/// it is run.
+///
+/// # Errors
+/// A configuration that cannot be: more replicas than `max_replicas` or than the ring holds, bad
+/// endpoints.
+pub fn supervisor(
+    config: Config,
+    runtime: Box<dyn Runtime>,
+    events: UnboundedReceiver<RuntimeEvent>,
+    outcomes: OutcomeReader,
+    endpoints: Vec<String>,
+) -> Result<(Control, Readers, Supervisor), ControlError> {
+    let facts = RuntimeFacts { kind: runtime.kind(), owns_replicas: runtime.owns_replicas() };
+    let pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
+    let (writer, readers) = Writer::new(pool.publication())?;
+    let (view, view_reader) = watch::channel(Arc::new(writer.view(pool.members(), false)));
+    let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
+    let supervisor = Supervisor {
+        pool,
+        runtime,
+        writer,
+        events,
+        outcomes,
+        commands,
+        abandoned: false,
+        replies: HashMap::new(),
+        last_ticket: 0,
+        checks: JoinSet::new(),
+        view,
+    };
+    Ok((Control::new(sender, view_reader), readers, supervisor))
+}
+
+impl Supervisor {
+    /// Keeps the cluster as it is wanted until [`Control::stop`] was answered. When every
+    /// [`Control`] is dropped it stops by itself. Has to run on a tokio runtime with I/O and
+    /// time.
+    pub async fn run(mut self) {
+        self.step(Event::Tick);
+        while !self.pool.is_stopped() {
+            let event = self.next_event().await;
+            self.step(event);
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        if let Some(id) = self.writer.drains.poll() {
+            return Event::Drained(id);
+        }
+        let deadline = self.pool.next_deadline();
+        let draining = !self.writer.drains.is_empty();
+        tokio::select! {
+            command = self.commands.recv(), if !self.abandoned => self.event_of(command),
+            Some(event) = self.events.recv() => event.into(),
+            outcome = self.outcomes.next() => Event::RequestFailed(crate::runtime::ReplicaId(outcome.endpoint)),
+            // None is ever cancelled, so an error is a panic: a defect, which must not leave a
+            // replica without heartbeats for good.
+            Some(answered) = self.checks.join_next() => answered.unwrap_or_else(|error| {
+                std::panic::resume_unwind(error.into_panic())
+            }),
+            () = until(deadline) => Event::Tick,
+            () = tokio::time::sleep(DRAIN_POLL), if draining => Event::Tick,
+        }
+    }
+
+    fn event_of(&mut self, command: Option<Command>) -> Event {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        let (event, reply) = match command {
+            Some(Command::Add(add, reply)) => (Event::Add(ticket, add), reply),
+            Some(Command::Remove(remove, reply)) => (Event::Remove(ticket, remove), reply),
+            Some(Command::ChangeRing(change, reply)) => (Event::ChangeRing(ticket, change), reply),
+            Some(Command::SetWeight(name, weight, reply)) => (Event::SetWeight(ticket, name, weight), reply),
+            Some(Command::Reload(config, reply)) => (Event::Reload(ticket, config), reply),
+            Some(Command::PrepareStop) => return Event::PrepareStop,
+            Some(Command::Stop(reply)) => (Event::Stop(ticket), reply),
+            None => {
+                self.abandoned = true;
+                return Event::Stop(ticket);
+            }
+        };
+        self.replies.insert(ticket, reply);
+        event
+    }
+
+    /// One event through the pool. Answers go out last, when the view shows what was done.
+    fn step(&mut self, event: Event) {
+        let mut answers = Vec::new();
+        for action in self.pool.step(event, now()) {
+            match action {
+                Action::Reply(ticket, result) => answers.push((ticket, result)),
+                other => self.perform(other),
+            }
+        }
+        if self.pool.take_changed() {
+            let view = self.writer.view(self.pool.members(), self.pool.is_stopping());
+            self.view.send_replace(Arc::new(view));
+        }
+        for (ticket, result) in answers {
+            self.answer(ticket, result);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Start(launch) => self.runtime.start(launch),
+            Action::Stop(id) => {
+                self.writer.drains.forget(id);
+                self.runtime.stop(id);
+            }
+            Action::Check(probe) => self.check(probe),
+            Action::SetUp(id, up) => self.writer.set_up(id, up),
+            Action::Publish(publication) => self.writer.publish(publication),
+            Action::Drain(id) => self.writer.drain(id),
+            Action::Note(change) => log(&change),
+            Action::Reply(ticket, result) => self.answer(ticket, result),
+        }
+    }
+
+    fn check(&mut self, Probe { id, address, host }: Probe) {
+        let path = self.pool.config().health.path.clone();
+        let timeout = self.pool.config().health.timeout;
+        self.checks.spawn(async move {
+            match health::check(address, &host, &path, timeout).await {
+                Ok(()) => Event::HeartbeatGood(id),
+                Err(Bad::Replica(reason)) => Event::HeartbeatBad { id, reason },
+                Err(Bad::Machine(reason)) => {
+                    tracing::warn!(%address, reason, "a heartbeat could not be sent");
+                    Event::HeartbeatUnsent { id, reason }
+                }
+            }
+        });
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: Result<(), ControlError>) {
+        if let Some(reply) = self.replies.remove(&ticket) {
+            // Who asked may have gone; the change stays.
+            let _ = reply.send(result.map(|()| Arc::clone(&self.view.borrow())));
+        }
+    }
+}
+
+impl From<RuntimeEvent> for Event {
+    fn from(event: RuntimeEvent) -> Self {
+        match event {
+            RuntimeEvent::Started { id, address, instance } => Self::Started { id, address, instance },
+            RuntimeEvent::StartFailed { id, reason } => Self::StartFailed { id, reason },
+            RuntimeEvent::Exited { id, reason } => Self::Exited { id, reason },
+        }
+    }
+}
+
+fn now() -> Instant {
+    // Not `Instant::now`: this one stands still with the clock of a test.
+    tokio::time::Instant::now().into_std()
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn log(change: &Change) {
+    let Change { name, number, id, state, address, reason } = change;
+    let id = id.map(|id| id.0);
+    let address = address.map(tracing::field::display);
+    if *state == State::Ejected {
+        tracing::warn!(replica = %name, number, id, %state, address, reason, "replica {state}");
+    } else {
+        tracing::info!(replica = %name, number, id, %state, address, reason, "replica {state}");
+    }
+}

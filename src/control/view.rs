@@ -1,0 +1,90 @@
+//! What the outside may know of the cluster: a copy the supervisor publishes after each change.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::cluster::{Endpoint, Routing};
+use crate::ring::Ring;
+
+/// Where a replica is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Asked for; no good heartbeat yet.
+    Starting,
+    /// On the ring and healthy.
+    Ready,
+    /// On the ring, but not picked, for ill health.
+    Ejected,
+    /// Off the ring; its last requests are being answered.
+    Draining,
+    /// Being stopped, or gone.
+    Stopped,
+}
+
+impl State {
+    /// The name in lower case, as the API shows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One replica.
+#[derive(Clone, Debug)]
+pub struct ReplicaView {
+    /// Number on the ring.
+    pub number: u32,
+    /// Name.
+    pub name: String,
+    /// Where it takes requests, once known.
+    pub address: Option<SocketAddr>,
+    /// What an operator knows it by, such as `pid 4711`, once known.
+    pub instance: Option<String>,
+    /// Where it is in its life.
+    pub state: State,
+    /// Why it is not ready, or how its last incarnations ended; empty when all is well.
+    pub note: String,
+    /// 0 to 100.
+    pub weight: u8,
+    /// Slots it owns.
+    pub slots: u32,
+    /// Share of all slots, 0 to 1.
+    pub share: f64,
+    /// Live counters, once it is on the ring.
+    pub endpoint: Option<Arc<Endpoint>>,
+}
+
+/// The cluster at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Version of the published snapshot.
+    pub version: u64,
+    /// The ring in force.
+    pub ring: Arc<Ring>,
+    /// Key and bound in force.
+    pub routing: Routing,
+    /// The members in ascending number: those on the ring and those that take a dead one's
+    /// place. Neither replicas of an unfinished `/add` nor those that leave.
+    pub replicas: Vec<ReplicaView>,
+    /// Whether the balancer is stopping.
+    pub stopping: bool,
+}
+
+impl View {
+    /// Replicas that take requests at this moment.
+    pub fn ready(&self) -> usize {
+        self.replicas.iter().filter(|replica| replica.state == State::Ready && replica.weight > 0).count()
+    }
+}
