@@ -26,5 +26,7 @@ pub mod runtime;
 
 pub mod control;
 
+pub mod admin;
+
 pub mod listen;
 pub mod replica;

@@ -1,0 +1,101 @@
+//! A change of the cluster: from a body to a command, and from the new view to an answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::{self, Answer};
+use super::error::{Reason, Refusal};
+use super::request::{self, BodyError};
+use super::route::Write;
+use crate::control::{Add, Control, ControlError, Remove, RingChange, View};
+
+/// A change that was asked for in a way that can be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Add(Add),
+    Remove(Remove),
+    Ring(RingChange),
+    Weight(String, u8),
+}
+
+impl Change {
+    /// Reads the body of a request for `write`.
+    pub(super) fn parse(write: &Write, body: &[u8]) -> Result<Self, BodyError> {
+        match write {
+            Write::Add => request::parse_add(body).map(Self::Add),
+            Write::Remove => request::parse_remove(body).map(Self::Remove),
+            Write::Ring => request::parse_ring_change(body).map(Self::Ring),
+            Write::Weight(name) => {
+                request::parse_weight(body).map(|weight| Self::Weight(name.clone(), weight))
+            }
+        }
+    }
+
+    /// Has it done; the view is that of the cluster afterwards.
+    pub(super) async fn perform(self, control: &Control) -> Result<Arc<View>, ControlError> {
+        match self {
+            Self::Add(add) => control.add(add).await,
+            Self::Remove(remove) => control.remove(remove).await,
+            Self::Ring(change) => control.change_ring(change).await,
+            Self::Weight(name, weight) => control.set_weight(&name, weight).await,
+        }
+    }
+}
+
+/// For the audit log, in the words of the API. Names are quoted and escaped.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(Add { count, names, endpoints }) => {
+                write!(f, "add n={count} hostnames={names:?} endpoints={endpoints:?}")
+            }
+            Self::Remove(Remove { count, names }) => write!(f, "remove n={count} hostnames={names:?}"),
+            Self::Ring(change) => write_ring(change, f),
+            Self::Weight(name, weight) => write!(f, "weight of {name:?} to {weight}"),
+        }
+    }
+}
+
+fn write_ring(change: &RingChange, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn field(f: &mut fmt::Formatter<'_>, name: &str, value: Option<&impl fmt::Display>) -> fmt::Result {
+        value.map_or(Ok(()), |value| write!(f, " {name}={value}"))
+    }
+    f.write_str("ring")?;
+    field(f, "family", change.family.as_ref())?;
+    field(f, "probing", change.probing.as_ref())?;
+    field(f, "placement", change.placement.as_ref())?;
+    field(f, "slots", change.slots.as_ref())?;
+    field(f, "virtual_nodes", change.virtual_nodes.as_ref())?;
+    field(f, "key", change.key.as_ref())
+}
+
+/// What is answered when it is done.
+pub(super) fn answer(write: &Write, view: &View) -> Result<Answer, Refusal> {
+    match write {
+        Write::Add | Write::Remove => Ok(answer::replicas(view)),
+        Write::Ring => Ok(answer::ring(view)),
+        Write::Weight(name) => view
+            .replicas
+            .iter()
+            .find(|replica| replica.name.eq_ignore_ascii_case(name))
+            .map(answer::replica)
+            // It can have died between the change and the view.
+            .ok_or_else(|| Refusal::new(Reason::NotFound, format!("there is no replica named '{name}'"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_in_one_line() {
+        let told = |write: &Write, body: &str| Change::parse(write, body.as_bytes()).unwrap().to_string();
+        let names = r#"{"n":2,"hostnames":["S4"]}"#;
+        assert_eq!(told(&Write::Add, names), r#"add n=2 hostnames=["S4"] endpoints=[]"#);
+        assert_eq!(told(&Write::Remove, names), r#"remove n=2 hostnames=["S4"]"#);
+        assert_eq!(told(&Write::Ring, r#"{"slots":512,"key":"path"}"#), "ring slots=512 key=path");
+        let weight = Write::Weight("a\nb".to_owned());
+        assert_eq!(told(&weight, r#"{"weight":7}"#), r#"weight of "a\nb" to 7"#);
+    }
+}

@@ -1,0 +1,30 @@
+//! The admin listener: the admin service on an address of its own.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::{Admin, Context, Listener};
+use crate::listen::server::{self, Limits, Peer};
+
+/// The admin API is for operators and their scripts.
+const LIMITS: Limits =
+    Limits { connections: 1024, head: Duration::from_secs(30), stop: Duration::from_secs(1) };
+
+/// Serves the admin API until `stop` turns true. For a task of a thread that runs local tasks.
+pub async fn serve(listener: TcpListener, admin: Admin, stop: watch::Receiver<bool>) {
+    let service_for = |connection: Peer| {
+        let admin = admin.clone();
+        service_fn(move |request| {
+            let Peer { peer, local, .. } = connection;
+            let flawed_target = connection.is_flawed();
+            let context = Context { listener: Listener::Admin, peer, local, flawed_target };
+            let admin = admin.clone();
+            async move { Ok::<_, Infallible>(admin.handle(request, context).await) }
+        })
+    };
+    server::serve(listener, LIMITS, stop, service_for).await;
+}

@@ -1,0 +1,185 @@
+//! Which path and method is what. Paths are compared as sent: nothing is decoded, cut or
+//! folded, so that this router and the one that forwards cannot disagree about a path.
+
+use http::Method;
+
+use super::error::{Reason, Refusal};
+use super::service::Listener;
+
+/// Longest piece of a path that an answer repeats, in characters.
+const MAX_QUOTED: usize = 100;
+
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Replicas,
+    Ring,
+    Version,
+    Alive,
+    Ready,
+}
+
+impl Read {
+    /// Whether it is for probes, which know neither token nor name, and learn nothing.
+    pub(super) fn is_probe(self) -> bool {
+        matches!(self, Self::Alive | Self::Ready)
+    }
+}
+
+/// What is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Write {
+    Add,
+    Remove,
+    Ring,
+    /// The weight of the replica of this name.
+    Weight(String),
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Read(Read),
+    Write(Write),
+}
+
+/// Whether a request on the public listener is one for the admin API: exactly `GET /rep`,
+/// `POST /add` or `DELETE /rm`, the path as sent and without its query. Everything else is
+/// routed to a replica. Runs for every request, so the length decides almost always.
+#[inline]
+pub fn is_public_route(method: &Method, path: &str) -> bool {
+    match path.len() {
+        3 => path == "/rm" && *method == Method::DELETE,
+        4 => (path == "/rep" && *method == Method::GET) || (path == "/add" && *method == Method::POST),
+        _ => false,
+    }
+}
+
+/// The route of a request: 404 for an unknown path, 405 for a known one with a wrong method.
+pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Route, Refusal> {
+    if listener == Listener::Public && !is_public_route(method, path) {
+        return Err(not_found(path));
+    }
+    match path {
+        "/rep" => read(method, Read::Replicas),
+        "/add" => write(method, &Method::POST, Write::Add),
+        "/rm" => write(method, &Method::DELETE, Write::Remove),
+        // The one path that is both.
+        "/ring" if *method == Method::PUT => Ok(Route::Write(Write::Ring)),
+        "/ring" => read(method, Read::Ring).map_err(|_| Refusal::method("GET, HEAD, PUT")),
+        "/version" => read(method, Read::Version),
+        "/healthz" => read(method, Read::Alive),
+        "/readyz" => read(method, Read::Ready),
+        _ => match path.strip_prefix("/replicas/") {
+            Some(name) if !name.is_empty() && !name.contains('/') => {
+                write(method, &Method::PUT, Write::Weight(decode(name)?))
+            }
+            _ => Err(not_found(path)),
+        },
+    }
+}
+
+fn read(method: &Method, what: Read) -> Result<Route, Refusal> {
+    match *method {
+        Method::GET | Method::HEAD => Ok(Route::Read(what)),
+        _ => Err(Refusal::method("GET, HEAD")),
+    }
+}
+
+fn write(method: &Method, right: &Method, what: Write) -> Result<Route, Refusal> {
+    if method == right { Ok(Route::Write(what)) } else { Err(Refusal::method(right.as_str())) }
+}
+
+fn not_found(path: &str) -> Refusal {
+    let quoted: String = path.chars().take(MAX_QUOTED).collect();
+    Refusal::new(Reason::NotFound, format!("'{quoted}' is not a path of the admin API"))
+}
+
+/// Percent-decodes `segment`, once.
+fn decode(segment: &str) -> Result<String, Refusal> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let (byte, tail) = if first == b'%' { unescape(tail)? } else { (first, tail) };
+        bytes.push(byte);
+        rest = tail;
+    }
+    String::from_utf8(bytes).map_err(|_| bad_name())
+}
+
+/// The byte of two hexadecimal digits, and what follows them.
+fn unescape(digits: &[u8]) -> Result<(u8, &[u8]), Refusal> {
+    let (&[high, low], tail) = digits.split_first_chunk().ok_or_else(bad_name)?;
+    let value = |digit: u8| char::from(digit).to_digit(16).ok_or_else(bad_name);
+    Ok(((value(high)? * 16 + value(low)?) as u8, tail))
+}
+
+fn bad_name() -> Refusal {
+    Refusal::new(Reason::BadRequest, "the name in the path is not percent-encoded UTF-8, such as Server%201")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_requests_are_public_and_nothing_near_them() {
+        let public = [(Method::GET, "/rep"), (Method::POST, "/add"), (Method::DELETE, "/rm")];
+        for (method, path) in &public {
+            assert!(is_public_route(method, path), "{method} {path}");
+            for near in [
+                format!("/{path}"),
+                format!("{path}/"),
+                format!("/.{path}"),
+                format!("/x/..{path}"),
+                format!("{path};x"),
+                format!("{path}%00"),
+                format!("/\\{}", &path[1..]),
+                format!("/%{:02x}{}", path.as_bytes()[1], &path[2..]),
+                path.to_uppercase(),
+                path[1..].to_owned(),
+            ] {
+                assert!(!is_public_route(method, &near), "{method} {near}");
+            }
+        }
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE, Method::OPTIONS]
+        {
+            for path in ["/rep", "/add", "/rm", "/ring", "/version", "", "/"] {
+                let listed = public.contains(&(method.clone(), path));
+                assert_eq!(is_public_route(&method, path), listed, "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_public_listener_serves_nothing_but_the_public_routes() {
+        for path in ["/ring", "/version", "/healthz", "/readyz", "/replicas/a"] {
+            for method in [Method::GET, Method::PUT] {
+                let refusal = find(Listener::Public, &method, path).unwrap_err();
+                assert_eq!(refusal.reason, Reason::NotFound, "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_in_paths_are_decoded_once() {
+        let cases = [
+            ("S4", Some("S4")),
+            ("Server%201", Some("Server 1")),
+            ("a%2Fb", Some("a/b")),
+            ("a%2fb", Some("a/b")),
+            ("Server%25201", Some("Server%201")),
+            ("a+b", Some("a+b")),
+            ("%C3%BC", Some("ü")),
+            ("%C3", None),
+            ("a%", None),
+            ("a%2", None),
+            ("a%+1", None),
+            ("a%zz", None),
+        ];
+        for (segment, name) in cases {
+            let route = find(Listener::Admin, &Method::PUT, &format!("/replicas/{segment}")).ok();
+            assert_eq!(route, name.map(|name| Route::Write(Write::Weight(name.to_owned()))), "{segment}");
+        }
+    }
+}

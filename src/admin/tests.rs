@@ -1,0 +1,6 @@
+//! The service as a whole, before a scripted supervisor.
+
+mod answers;
+mod bodies;
+mod refusals;
+mod script;
