@@ -28,5 +28,7 @@ pub mod control;
 
 pub mod admin;
 
+pub mod config;
 pub mod listen;
 pub mod replica;
+pub mod telemetry;

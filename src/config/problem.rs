@@ -1,0 +1,153 @@
+//! What is wrong with a configuration: every problem, each with its place, value, bound and hint.
+
+use std::fmt;
+
+/// Most of a value that a message repeats, in characters.
+const SHOWN_VALUE: usize = 100;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Flag,
+    /// The environment.
+    Environment,
+    /// A line of the file, counted from 1.
+    File {
+        /// As it was given.
+        path: String,
+        /// Where the value begins.
+        line: usize,
+    },
+    /// Nothing was given.
+    Default,
+}
+
+impl Source {
+    /// Names the place of setting `key`, as in `--listen`, `RINGHERD_LISTEN`, `ringherd.toml:3`.
+    pub fn of(&self, key: &str) -> String {
+        match self {
+            Self::Flag => format!("--{key}"),
+            Self::Environment => super::table::find(key).map_or_else(|| key.to_owned(), super::Setting::env),
+            Self::File { path, line } => format!("{}:{line}", one_line(path)),
+            Self::Default => "default".to_owned(),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Key of the setting, or the name that is none.
+    pub key: String,
+    /// Where it came from.
+    pub source: Source,
+    /// What was given, unless it is secret or missing.
+    pub value: Option<String>,
+    /// What is wrong with it, with the bound.
+    pub what: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.source.of(&self.key);
+        let value = self.value.as_deref().map(quote);
+        match (&self.source, value) {
+            (Source::Flag, Some(value)) => write!(f, "{place} {value}")?,
+            (Source::Environment, Some(value)) => write!(f, "{place}={value}")?,
+            (Source::File { .. }, Some(value)) => write!(f, "{place}: {} = {value}", self.key)?,
+            (Source::Default, Some(value)) => write!(f, "{} = {value} ({place})", self.key)?,
+            (Source::Flag | Source::Environment, None) => f.write_str(&place)?,
+            (Source::File { .. }, None) => write!(f, "{place}: {}", one_line(&self.key))?,
+            (Source::Default, None) => f.write_str(&self.key)?,
+        }
+        write!(f, ": {}", self.what)?;
+        match &self.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All that is wrong; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// `Ok` when there are none.
+    pub(super) fn none_or(problems: Vec<Problem>) -> Result<(), Self> {
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
+    }
+
+    /// In the order in which they were found.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [_] => f.write_str("the configuration has a problem:")?,
+            all => write!(f, "the configuration has {} problems:", all.len())?,
+        }
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The value in quotes, on one line, cut where it is long.
+fn quote(value: &str) -> String {
+    if value.chars().count() <= SHOWN_VALUE {
+        return format!("{value:?}");
+    }
+    let start: String = value.chars().take(SHOWN_VALUE).collect();
+    format!("{start:?}... ({} bytes)", value.len())
+}
+
+/// The text as it is, unless it would leave its line.
+pub(super) fn one_line(text: &str) -> String {
+    if text.contains(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(source: Source, value: Option<&str>) -> String {
+        Problem {
+            key: "health-path".to_owned(),
+            source,
+            value: value.map(str::to_owned),
+            what: "must be a path".to_owned(),
+            hint: Some("add a '/'".to_owned()),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn a_problem_names_its_place_as_the_user_wrote_it() {
+        let file = || Source::File { path: "a.toml".to_owned(), line: 3 };
+        let end = "must be a path; add a '/'";
+        assert_eq!(problem(Source::Flag, Some("x")), format!("--health-path \"x\": {end}"));
+        assert_eq!(problem(Source::Environment, Some("")), format!("RINGHERD_HEALTH_PATH=\"\": {end}"));
+        assert_eq!(problem(file(), Some("a\nb")), format!("a.toml:3: health-path = \"a\\nb\": {end}"));
+        assert_eq!(problem(file(), None), format!("a.toml:3: health-path: {end}"));
+        assert_eq!(problem(Source::Default, Some("x")), format!("health-path = \"x\" (default): {end}"));
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let text = problem(Source::Flag, Some(&"x".repeat(1_000_000)));
+        assert!(text.len() < 250 && text.contains("(1000000 bytes)"), "{text}");
+    }
+
+    #[test]
+    fn a_problem_stays_on_its_line() {
+        let path = "evil\nname.toml".to_owned();
+        assert_eq!(problem(Source::File { path, line: 1 }, Some("x")).lines().count(), 1);
+    }
+}

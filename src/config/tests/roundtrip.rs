@@ -1,0 +1,79 @@
+//! What `check` prints, given back as the file, makes the same configuration.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{SAMPLES, file, flags, good};
+use crate::config::setting::{Kind, Setting};
+use crate::config::table;
+
+/// Any good value of a setting, where settings that must agree are kept to values that do.
+fn values(setting: &'static Setting) -> BoxedStrategy<String> {
+    let duration = |min: u64, max: u64| {
+        (min..=max)
+            .prop_map(|nanos| humantime::format_duration(std::time::Duration::from_nanos(nanos)).to_string())
+    };
+    match (setting.key, setting.kind) {
+        ("replicas", _) => (0..=20_u32).prop_map(|n| n.to_string()).boxed(),
+        ("max-replicas", _) => (20..=65_535_u32).prop_map(|n| n.to_string()).boxed(),
+        ("slots", _) => select(vec!["65536", "65539", "131072"]).prop_map(str::to_owned).boxed(),
+        ("virtual-nodes", _) => (1..=3000_u32).prop_map(|n| n.to_string()).boxed(),
+        ("listen", _) => (1..=1000_u16).prop_map(|port| format!("0.0.0.0:{port}")).boxed(),
+        ("admin-listen", _) => (2000..=3000_u16).prop_map(|port| format!("[::1]:{port}")).boxed(),
+        (_, Kind::Choice(words)) => select(words).prop_map(str::to_owned).boxed(),
+        (_, Kind::Integer { min, max, .. }) => (min..=max).prop_map(|n| n.to_string()).boxed(),
+        (_, Kind::Duration { min, max }) => duration(min.as_nanos() as u64, max.as_nanos() as u64).boxed(),
+        (_, Kind::Factor { min, max }) => prop_oneof![
+            Just("auto".to_owned()),
+            Just("off".to_owned()),
+            (min..=max).prop_map(|x| x.to_string())
+        ]
+        .boxed(),
+        (_, Kind::Command) => {
+            "'[^'\u{0}]{0,9}' ?[a-z]{0,5}\\{port\\}".prop_map(|tail| format!("run {tail}")).boxed()
+        }
+        (_, Kind::UrlPath) => "/[a-z'&=%?/-]{0,12}".boxed(),
+        _ => {
+            let (_, value) = SAMPLES.iter().find(|(key, _)| *key == setting.key).expect("has a sample");
+            Just((*value).to_owned()).boxed()
+        }
+    }
+}
+
+/// Some of the settings, each at most once; those of one runtime only.
+fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let excluded = ["config", "runtime", "upstream"];
+    let settings = table::settings().filter(move |setting| !excluded.contains(&setting.key));
+    let options: Vec<_> = settings
+        .map(|setting| proptest::option::of(values(setting).prop_map(move |value| (setting.key, value))))
+        .collect();
+    options.prop_map(|options| options.into_iter().flatten().collect())
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_is_what_is_read(settings in some_settings()) {
+        let given: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let printed = good(flags(&given));
+        let read = good(file(&printed.to_string()));
+        prop_assert_eq!(&printed.config, &read.config);
+    }
+}
+
+#[test]
+fn each_sample_comes_back() {
+    for (key, value) in SAMPLES {
+        let printed = good(flags(&[(key, value)]));
+        let read = good(file(&printed.to_string()));
+        assert_eq!(printed.config, read.config, "{key}\n{printed}");
+    }
+}
+
+#[test]
+fn a_fixed_pool_comes_back() {
+    let printed = good(flags(&[("upstream", "a:1,[::1]:2"), ("stop-timeout", "1s"), ("admin-host", "a,b")]));
+    let text = printed.to_string();
+    assert!(text.contains("upstream = [\"a:1\", \"[::1]:2\"]  # --upstream\n"), "{text}");
+    assert!(text.contains("# stop-timeout = 1s  # --stop-timeout\n"), "{text}");
+    assert_eq!(good(file(&text)).config, printed.config);
+}
