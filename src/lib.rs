@@ -28,7 +28,10 @@ pub mod control;
 
 pub mod admin;
 
+pub mod cli;
+
 pub mod config;
 pub mod listen;
 pub mod replica;
+pub mod serve;
 pub mod telemetry;

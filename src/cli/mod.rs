@@ -1,0 +1,153 @@
+//! The command line: what can be asked for, its help, and how the command ends.
+//!
+//! Takes words apart and names the subcommand; runs none but those that only print. What flags
+//! mean is the business of [`crate::config`].
+
+mod args;
+pub mod check;
+mod exit;
+mod help;
+pub mod replica;
+pub mod ring;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+
+pub use exit::{Exit, Failure, finish, print};
+
+use crate::config::Flags;
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub enum Invocation {
+    /// Balance.
+    Serve(Flags),
+    /// Print the effective configuration.
+    Check(Flags),
+    /// Print a ring.
+    Ring(ArgMatches),
+    /// Run one replica.
+    Replica(ArgMatches),
+    /// Print this text (help, version).
+    Print(String),
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    let serve = Command::new("serve").about("Run the balancer (the default)").long_about(help::SERVE);
+    let check = Command::new("check").about("Print the effective configuration").long_about(help::CHECK);
+    args::add(Command::new("ringherd"))
+        .version(clap::crate_version!())
+        .about(help::SHORT)
+        .long_about(help::LONG)
+        .after_long_help(help::AFTER)
+        .max_term_width(100)
+        .args_conflicts_with_subcommands(true)
+        .subcommand(args::add(serve).after_long_help(help::AFTER))
+        .subcommand(args::add(check).after_long_help(help::AFTER))
+        .subcommand(ring::command())
+        .subcommand(replica::command())
+}
+
+/// Takes the words of a command line apart, the name of the program first.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
+    match command().try_get_matches_from(words) {
+        Ok(matches) => Ok(invocation(&matches)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Invocation::Print(error.render().to_string()))
+            }
+            _ => Err(usage(&error)),
+        },
+    }
+}
+
+fn invocation(matches: &ArgMatches) -> Invocation {
+    match matches.subcommand() {
+        Some(("check", matches)) => Invocation::Check(args::flags(matches)),
+        Some(("ring", matches)) => Invocation::Ring(matches.clone()),
+        Some(("replica", matches)) => Invocation::Replica(matches.clone()),
+        subcommand => Invocation::Serve(args::flags(subcommand.map_or(matches, |(_, serve)| serve))),
+    }
+}
+
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    Failure::new(Exit::Usage, text.strip_prefix("error: ").unwrap_or(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Invocation, Failure> {
+        parse(["ringherd"].iter().chain(words).map(Into::into))
+    }
+
+    fn flags(pairs: &[(&str, &str)]) -> Flags {
+        let mut flags = Flags::new();
+        for (key, value) in pairs {
+            flags.push(key, value);
+        }
+        flags
+    }
+
+    #[test]
+    fn clap_finds_nothing_wrong_with_the_command() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_is_done_without_a_subcommand() {
+        for words in [&["--replicas", "5", "--grace=1s"][..], &["serve", "--replicas", "5", "--grace=1s"]] {
+            let Ok(Invocation::Serve(found)) = parsed(words) else { panic!("{words:?}") };
+            assert_eq!(found, flags(&[("grace", "1s"), ("replicas", "5")]));
+        }
+    }
+
+    #[test]
+    fn values_are_passed_on_unjudged() {
+        let words = ["check", "--replicas", "-1", "--listen=", "--upstream", "a:1", "--upstream", "b:2"];
+        let Ok(Invocation::Check(found)) = parsed(&words) else { panic!() };
+        assert_eq!(
+            found,
+            flags(&[("replicas", "-1"), ("listen", ""), ("upstream", "a:1"), ("upstream", "b:2")])
+        );
+    }
+
+    #[test]
+    fn a_command_line_that_makes_no_sense_is_a_usage_error() {
+        for words in [
+            &["--nope"][..],
+            &["nope"],
+            &["--replicas"],
+            &["--replicas", "1", "--replicas", "2"],
+            &["--replicas", "1", "check"],
+            &["check", "extra"],
+        ] {
+            let failure = parsed(words).expect_err("no sense");
+            assert_eq!(failure.exit(), Exit::Usage, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_tells_each_setting_with_default_bounds_and_variable() {
+        let Ok(Invocation::Print(help)) = parsed(&["--help"]) else { panic!() };
+        // Lines are wrapped: compare words.
+        let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let help = flat(&help);
+        for setting in crate::config::table::settings() {
+            for text in [
+                &format!("--{} <{}>", setting.key, setting.value_name),
+                setting.help,
+                setting.default.text(),
+                &setting.kind.to_string(),
+                &format!("Environment: {}", setting.env()),
+            ] {
+                assert!(help.contains(&flat(text)), "{}: {text}", setting.key);
+            }
+        }
+    }
+}

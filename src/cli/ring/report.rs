@@ -1,0 +1,156 @@
+//! What there is to say about a ring, as data. Knows nothing of how it is printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::ring::{Node, Params, Ring, slots_moved};
+
+/// Up to this many slots, virtual nodes are listed one by one.
+const LISTED_SLOTS: u32 = 1_024;
+
+/// Up to this many replicas, the removal of each is tried; beyond it that of the first, because
+/// each trial builds a ring.
+const REMOVALS: usize = 32;
+
+/// A ring in figures, under the names of the JSON object.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    pub(super) family: &'static str,
+    pub(super) probing: &'static str,
+    pub(super) placement: &'static str,
+    pub(super) slots: u32,
+    pub(super) virtual_nodes: u32,
+    pub(super) ids: Vec<u32>,
+    /// Number to weight.
+    pub(super) weights: BTreeMap<u32, u8>,
+    /// The most replicas that fit.
+    pub(super) capacity: u32,
+    pub(super) longest_probe: u32,
+    /// Slots that request ids can hit at all.
+    pub(super) reachable_slots: u32,
+    /// Busiest replica relative to what its weight entitles it to, in slots.
+    pub(super) peak_to_average: f64,
+    /// Number to slots.
+    pub(super) slots_owned: BTreeMap<u32, u32>,
+    /// SHA-256 over the owner's number of each slot as a little-endian `u32`, 0 for no owner.
+    pub(super) owners_sha256_u32le: String,
+    /// Slot and number of each virtual node, on small rings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) virtual_node_slots: Option<Vec<(u32, u32)>>,
+    /// Request id, slot, number of the owner.
+    pub(super) lookups: Vec<(u64, u32, Option<u32>)>,
+    pub(super) moved: Moved,
+}
+
+/// What changes of membership would move.
+#[derive(Debug, Serialize)]
+pub(super) struct Moved {
+    /// The next replica, of full weight; absent when it does not fit.
+    pub(super) add: Option<Move>,
+    /// Each replica, or the first of many.
+    pub(super) remove: Vec<Move>,
+}
+
+/// One change of membership.
+#[derive(Debug, Serialize)]
+pub(super) struct Move {
+    pub(super) number: u32,
+    /// Slots that change owner.
+    pub(super) slots: u32,
+    /// Those as a part of all slots.
+    pub(super) share: f64,
+    /// The part that no placement could avoid moving: the replica's due by weight.
+    pub(super) ideal_share: f64,
+}
+
+impl Report {
+    /// Works the figures out and looks `requests` up.
+    pub(super) fn new(ring: &Ring, requests: &[u64]) -> Self {
+        let params = ring.params();
+        let nodes = || ring.nodes().iter();
+        Self {
+            family: params.family().as_str(),
+            probing: params.probing().as_str(),
+            placement: params.placement().as_str(),
+            slots: params.slots(),
+            virtual_nodes: params.virtual_nodes(),
+            ids: nodes().map(|node| node.number).collect(),
+            weights: nodes().map(|node| (node.number, node.weight)).collect(),
+            capacity: params.capacity(),
+            longest_probe: ring.longest_probe(),
+            reachable_slots: ring.reachable_slots(),
+            peak_to_average: ring.peak_to_average(),
+            slots_owned: nodes().map(|node| node.number).zip(ring.slots_owned().iter().copied()).collect(),
+            owners_sha256_u32le: owners_digest(ring),
+            virtual_node_slots: virtual_node_slots(ring),
+            lookups: requests.iter().map(|&request| lookup(ring, request)).collect(),
+            moved: Moved::new(ring),
+        }
+    }
+}
+
+fn lookup(ring: &Ring, request: u64) -> (u64, u32, Option<u32>) {
+    let slot = ring.slot_of(request);
+    (request, slot, ring.owner_number(slot))
+}
+
+fn owners_digest(ring: &Ring) -> String {
+    let mut digest = Sha256::new();
+    for slot in 0..ring.params().slots() {
+        digest.update(ring.owner_number(slot).unwrap_or(0).to_le_bytes());
+    }
+    let mut hex = String::with_capacity(64);
+    for byte in digest.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn virtual_node_slots(ring: &Ring) -> Option<Vec<(u32, u32)>> {
+    let number = |(slot, index): (u32, usize)| (slot, ring.nodes()[index].number);
+    let listed = ring.params().slots() <= LISTED_SLOTS && ring.virtual_nodes().len() > 0;
+    listed.then(|| ring.virtual_nodes().map(number).collect())
+}
+
+impl Moved {
+    fn new(ring: &Ring) -> Self {
+        let removals = if ring.nodes().len() > REMOVALS { 1 } else { REMOVALS };
+        Self {
+            add: adding(ring),
+            remove: ring.nodes().iter().take(removals).filter_map(|&node| removing(ring, node)).collect(),
+        }
+    }
+}
+
+/// Adds the smallest free number, as the pool does.
+fn adding(ring: &Ring) -> Option<Move> {
+    let taken: BTreeSet<u32> = ring.nodes().iter().map(|node| node.number).collect();
+    let added = Node::new((1..=u32::MAX).find(|number| !taken.contains(number))?);
+    let mut nodes = ring.nodes().to_vec();
+    nodes.push(added);
+    change(ring, &nodes, added, total_weight(&nodes))
+}
+
+fn removing(ring: &Ring, removed: Node) -> Option<Move> {
+    let nodes: Vec<Node> = ring.nodes().iter().copied().filter(|node| *node != removed).collect();
+    change(ring, &nodes, removed, total_weight(ring.nodes()))
+}
+
+fn change(ring: &Ring, nodes: &[Node], changed: Node, total_weight: u32) -> Option<Move> {
+    let params: &Params = ring.params();
+    let slots = slots_moved(ring, &Ring::build(params, nodes).ok()?)?;
+    Some(Move {
+        number: changed.number,
+        slots,
+        share: f64::from(slots) / f64::from(params.slots()),
+        ideal_share: f64::from(changed.weight) / f64::from(total_weight.max(1)),
+    })
+}
+
+fn total_weight(nodes: &[Node]) -> u32 {
+    nodes.iter().map(|node| u32::from(node.weight)).sum()
+}

@@ -1,0 +1,46 @@
+//! The command: parse, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use ringherd::cli::{self, Exit, Failure, Invocation};
+use ringherd::config::{self, Flags, Inputs};
+use ringherd::serve;
+
+fn main() -> ExitCode {
+    cli::finish(cli::parse(std::env::args_os()).and_then(run))
+}
+
+fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
+    match invocation {
+        Invocation::Serve(flags) => serve(flags)?,
+        Invocation::Check(flags) => cli::check::run(&flags)?,
+        Invocation::Ring(matches) => ring(&matches)?,
+        Invocation::Replica(matches) => {
+            cli::replica::run(&matches).map_err(|error| Failure::new(Exit::Unavailable, error))?;
+        }
+        Invocation::Print(text) => cli::print(&text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(flags: Flags) -> Result<(), Failure> {
+    let load = move || config::load(Inputs::of_process(&flags));
+    let config = load().map_err(|problems| Failure::new(Exit::Config, problems))?;
+    serve::run(config, Box::new(load)).map_err(|error| Failure::new(exit_code(&error), error))
+}
+
+fn ring(matches: &ArgMatches) -> Result<(), Failure> {
+    // Printed whole: a ring that cannot be built prints nothing but its error.
+    let mut text = Vec::new();
+    cli::ring::run(matches, &mut text).map_err(|error| Failure::new(Exit::Usage, error))?;
+    cli::print(&String::from_utf8_lossy(&text))
+}
+
+fn exit_code(error: &serve::Error) -> Exit {
+    match error {
+        serve::Error::Listen { .. } => Exit::Unavailable,
+        serve::Error::Control(_) => Exit::Config,
+        serve::Error::System(_) | serve::Error::Supervisor(_) | serve::Error::Worker(_) => Exit::Internal,
+    }
+}

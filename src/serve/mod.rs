@@ -1,0 +1,252 @@
+//! The composition root: puts the parts together, runs them, and takes them down in order.
+//! The only module that knows all the others; it decides nothing of its own.
+
+mod descriptors;
+mod signals;
+mod sockets;
+mod workers;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::runtime::LocalRuntime;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinError;
+
+use crate::admin::{self, Admin, Context, Listener};
+use crate::cluster;
+use crate::config::{Config, Problems, PublicAdmin, RuntimeConfig};
+use crate::control::{self, Control, ControlError, ReplicaView, State, View};
+use crate::proxy::{self, LocalRoutes, Origin, Shared};
+use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent};
+use crate::telemetry::logs;
+use descriptors::room_for_connections;
+use signals::{Signal, Signals};
+use sockets::Sockets;
+use workers::Workers;
+
+/// How long connections wait in the kernel's queue for the first replicas, so that a client
+/// that comes right after the start is not told that there are none.
+const START_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Failed requests that may wait to be looked at.
+const OUTCOME_QUEUE: usize = 1024;
+
+/// What `ringherd serve` can fail with once its configuration is checked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} (--{setting}): {source}; {}", listen_hint(.source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The setting it comes from.
+        setting: &'static str,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The operating system refuses threads, signals or the like.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+    /// The control plane cannot start.
+    #[error("cannot start: {0}")]
+    Control(#[from] ControlError),
+    /// The supervisor ended although nobody told it to.
+    #[error("the control plane ended: {0}; please report this")]
+    Supervisor(String),
+    /// A worker ended although nobody told it to.
+    #[error("a worker thread ended: {0}")]
+    Worker(String),
+}
+
+fn listen_hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose another port",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
+        _ => "choose another address",
+    }
+}
+
+/// Reads the configuration again.
+pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
+
+/// Runs the balancer until a signal ends it.
+///
+/// # Errors
+/// See [`Error`]. Nothing is left behind: replicas that were started are stopped.
+pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
+    logs::init(config.log_format);
+    let sockets = Sockets::bind(&config)?;
+    // The control plane has this thread; each worker has its own.
+    let runtime = LocalRuntime::new()?;
+    let outcome = runtime.block_on(serve(config, reload, sockets));
+    // A name that is still being resolved must not hold up the end.
+    runtime.shutdown_background();
+    logs::finish();
+    outcome
+}
+
+/// The life of a balancer, in order.
+async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), Error> {
+    // Before any replica is started: a signal must never find us without a handler.
+    let mut signals = Signals::new()?;
+    let (outcomes, outcome_reader) = cluster::outcomes(OUTCOME_QUEUE);
+    let (runtime, events, endpoints) = build_runtime(&config.runtime);
+    let (control, readers, supervisor) =
+        control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
+    let mut supervising = tokio::task::spawn_local(supervisor.run());
+    let admin = Admin::new(config.admin.clone(), control.clone());
+    let (stop_admin, admin_stopped) = watch::channel(false);
+    let administering = tokio::task::spawn_local(admin::listener::serve(
+        tokio::net::TcpListener::from_std(sockets.admin)?,
+        admin.clone(),
+        admin_stopped,
+    ));
+    tracing::info!(address = %sockets.admin_address, "admin API is up");
+
+    let started = tokio::select! {
+        () = wait_for_replicas(&control) => true,
+        _ = signals.end() => false,
+    };
+    let mut outcome = Ok(());
+    if started {
+        let (stop, stopped) = watch::channel(false);
+        let local = public_routes(&config, sockets.public_address, &admin);
+        let public_admin = local.is_some();
+        let shared = Shared { readers, outcomes, local, stop: stopped };
+        let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
+        let proxy = proxy::Config { max_connections: room, ..config.proxy.clone() };
+        let mut workers = Workers::spawn(&proxy, config.grace, sockets.public, &shared)?;
+        tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
+        outcome = tokio::select! {
+            outcome = run_until_stopped(&config, &reload, &control, &mut signals, &mut workers) => outcome,
+            ended = &mut supervising => Err(Error::Supervisor(why(&ended))),
+        };
+        admin.begin_stop();
+        control.prepare_stop().await;
+        stop.send_replace(true);
+        tokio::select! {
+            () = workers.finish() => {}
+            signal = signals.end() => signal.exit_at_once(),
+        }
+    }
+    admin.begin_stop();
+    tokio::select! {
+        _ = control.stop() => {}
+        signal = signals.end() => signal.exit_at_once(),
+    }
+    stop_admin.send_replace(true);
+    let _ = administering.await;
+    supervising.abort();
+    tracing::info!("stopped");
+    outcome
+}
+
+/// Why a task that runs for as long as the balancer has ended.
+fn why(ended: &Result<(), JoinError>) -> String {
+    ended.as_ref().map_or_else(ToString::to_string, |()| "it stopped by itself".to_owned())
+}
+
+/// Waits until all replicas are ready; or one is, and the others have shown that they are not.
+async fn wait_for_replicas(control: &Control) {
+    let all_ready = |view: &View| view.ready() >= view.replicas.len();
+    let known = |view: &View| {
+        let has_a_verdict = |replica: &ReplicaView| replica.state == State::Ready || !replica.note.is_empty();
+        view.ready() > 0 && view.replicas.iter().all(has_a_verdict)
+    };
+    let waited = control.wait_for(|view| all_ready(view) || known(view));
+    let complete = tokio::time::timeout(START_PATIENCE, waited).await;
+    if !complete.is_ok_and(|view| view.is_ok_and(|view| all_ready(&view))) {
+        tracing::warn!("not all replicas are ready yet; serving with those that are");
+    }
+}
+
+/// Serves until a signal says stop, or a worker ends by itself.
+async fn run_until_stopped(
+    config: &Config,
+    reload: &Reload,
+    control: &Control,
+    signals: &mut Signals,
+    workers: &mut Workers,
+) -> Result<(), Error> {
+    loop {
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            why = workers.ended() => return Err(Error::Worker(why)),
+        };
+        match signal {
+            Signal::Reload => reload_config(config, reload, control).await,
+            Signal::Interrupt | Signal::Terminate => {
+                tracing::info!(%signal, grace = ?config.grace, "stopping; a second signal stops at once");
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Reads the configuration again and applies what can change in a running balancer. An error
+/// leaves everything as it is.
+async fn reload_config(running: &Config, reload: &Reload, control: &Control) {
+    let next = match reload() {
+        Ok(next) => next,
+        Err(problems) => return tracing::error!(%problems, "configuration not reloaded: nothing changed"),
+    };
+    let waiting = running.changes_needing_restart(&next);
+    match control.reload(next.control).await {
+        Ok(view) => {
+            tracing::info!(version = view.version, needs_restart = ?waiting, "configuration reloaded");
+        }
+        Err(error) => tracing::error!(%error, "configuration not reloaded: nothing changed"),
+    }
+}
+
+fn build_runtime(config: &RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {
+    let (events, reader) = unbounded_channel();
+    match config {
+        RuntimeConfig::Process(config) => {
+            (Box::new(Process::new(config.clone(), events)), reader, Vec::new())
+        }
+        RuntimeConfig::Fixed(upstreams) => (Box::new(Fixed::new(events)), reader, upstreams.clone()),
+    }
+}
+
+/// The admin routes on the public address, where the configuration allows them.
+fn public_routes(config: &Config, public: SocketAddr, admin: &Admin) -> Option<Arc<dyn LocalRoutes>> {
+    let wanted = match config.public_admin {
+        PublicAdmin::On => true,
+        PublicAdmin::Off => false,
+        // Whoever can reach loopback can reach the admin address as well.
+        PublicAdmin::Auto => public.ip().is_loopback(),
+    };
+    wanted.then(|| Arc::new(AdminRoutes(admin.clone())) as Arc<dyn LocalRoutes>)
+}
+
+/// Lets the data plane hand admin requests to the admin service without knowing it.
+struct AdminRoutes(Admin);
+
+impl LocalRoutes for AdminRoutes {
+    fn claims(&self, method: &Method, path: &str) -> bool {
+        admin::is_public_route(method, path)
+    }
+
+    fn serve(
+        &self,
+        request: Request<Incoming>,
+        origin: Origin,
+    ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>> {
+        let admin = self.0.clone();
+        let Origin { peer, local, flawed_target } = origin;
+        let context = Context { listener: Listener::Public, peer, local, flawed_target };
+        Box::pin(async move { admin.handle(request, context).await })
+    }
+}

@@ -1,0 +1,69 @@
+//! The worker threads as the control thread sees them.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::proxy::{Config, Shared, worker};
+
+/// The running workers.
+pub(super) struct Workers {
+    /// Each worker's last word: `None` after a stop, else what ended it.
+    last_words: mpsc::UnboundedReceiver<Option<String>>,
+    running: usize,
+}
+
+impl Workers {
+    /// Starts one worker on each socket.
+    pub(super) fn spawn(
+        config: &Config,
+        grace: Duration,
+        sockets: Vec<TcpListener>,
+        shared: &Shared,
+    ) -> io::Result<Self> {
+        let (send, last_words) = mpsc::unbounded_channel();
+        let running = sockets.len();
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let worker = worker::spawn(index, running, socket, config.clone(), grace, shared.clone())?;
+            let (send, stop) = (send.clone(), shared.stop.clone());
+            // A join blocks, so each worker has somebody to wait for it.
+            std::thread::Builder::new().name(format!("join-{index}")).spawn(move || {
+                let why = match worker.join() {
+                    Ok(Ok(())) if *stop.borrow() => None,
+                    Ok(Ok(())) => Some("it stopped serving".to_owned()),
+                    Ok(Err(error)) => Some(error.to_string()),
+                    Err(_) => Some("it panicked; please report this".to_owned()),
+                };
+                // Nobody listens any more when the balancer is gone.
+                let _ = send.send(why);
+            })?;
+        }
+        Ok(Self { last_words, running })
+    }
+
+    /// Waits until a worker ends that was not told to, and says why. Cancel safe.
+    pub(super) async fn ended(&mut self) -> String {
+        loop {
+            match self.last_words.recv().await {
+                Some(None) => self.running -= 1,
+                Some(Some(why)) => {
+                    self.running -= 1;
+                    return why;
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Waits until all have ended. Cancel safe.
+    pub(super) async fn finish(&mut self) {
+        while self.running > 0 {
+            match self.last_words.recv().await {
+                Some(_) => self.running -= 1,
+                None => return,
+            }
+        }
+    }
+}

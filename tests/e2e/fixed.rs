@@ -1,0 +1,93 @@
+//! Replicas that others run: `--runtime fixed`.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{Balancer, request, wait_until};
+
+/// A replica that the test runs itself.
+struct Upstream {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Upstream {
+    fn start(name: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringherd"))
+            .args(["replica", "--name", name, "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it reports");
+        let report: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let address = report["listening"].as_str().expect("an address").parse().expect("an address");
+        Self { child, address }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_hung_replica_is_ejected_and_comes_back() {
+    let (first, second) = (Upstream::start("one"), Upstream::start("two"));
+    let upstreams = [first.address.to_string(), second.address.to_string()];
+    let balancer = Balancer::start(&["--upstream", &upstreams[0], "--upstream", &upstreams[1]]);
+    balancer.wait_until_ready(2);
+    first.signal(Signal::STOP);
+    wait_until("the hung one is ejected", || (balancer.ring()[0]["state"] == "ejected").then_some(()));
+    for _ in 0..10 {
+        let answer = request(balancer.public, "GET", "/home", None);
+        assert_eq!(answer.json()["message"], "Request routed to two");
+    }
+    first.signal(Signal::CONT);
+    balancer.wait_until_ready(2);
+}
+
+/// One that does not answer must not keep the others from serving.
+#[test]
+fn a_dead_upstream_is_noted_and_the_others_serve() {
+    let alive = Upstream::start("one");
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let mut balancer =
+        Balancer::start(&["--upstream", &dead.to_string(), "--upstream", &alive.address.to_string()]);
+    for _ in 0..10 {
+        assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
+    }
+    let ring = balancer.ring();
+    assert_eq!((&ring[0]["state"], &ring[1]["state"]), (&"starting".into(), &"ready".into()));
+    assert!(ring[0]["note"].as_str().is_some_and(|note| note.contains("cannot connect")), "{ring:?}");
+    balancer.signal(Signal::TERM);
+    assert_eq!(balancer.wait().code(), Some(0));
+}
+
+#[test]
+fn replicas_are_added_by_address_and_never_healed() {
+    let (first, second) = (Upstream::start("one"), Upstream::start("two"));
+    let balancer = Balancer::start(&["--upstream", &first.address.to_string()]);
+    let without = request(balancer.public, "POST", "/add", Some(r#"{"n":1}"#));
+    assert_eq!(without.status, 400, "{without:?}");
+    let add = format!(r#"{{"n":1,"hostnames":["Two"],"endpoints":["{}"]}}"#, second.address);
+    let added = request(balancer.public, "POST", "/add", Some(&add));
+    assert_eq!(added.status, 200, "{added:?}");
+    assert_eq!(balancer.replicas(), ["Server 1", "Two"]);
+    drop(second);
+    wait_until("the dead one is ejected", || (balancer.ring()[1]["state"] == "ejected").then_some(()));
+    assert_eq!(balancer.replicas(), ["Server 1", "Two"], "it keeps its place");
+    for _ in 0..10 {
+        assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
+    }
+}
