@@ -19,9 +19,11 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: watch::Receiver<bo
     let service_for = |connection: Peer| {
         let admin = admin.clone();
         service_fn(move |request| {
-            let Peer { peer, local, .. } = connection;
-            let flawed_target = connection.is_flawed();
-            let context = Context { listener: Listener::Admin, peer, local, flawed_target };
+            let context = Context {
+                listener: Listener::Admin,
+                peer: connection.peer,
+                flawed_target: connection.is_flawed(),
+            };
             let admin = admin.clone();
             async move { Ok::<_, Infallible>(admin.handle(request, context).await) }
         })

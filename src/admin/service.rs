@@ -39,8 +39,6 @@ pub struct Context {
     pub listener: Listener,
     /// Who sent it.
     pub peer: SocketAddr,
-    /// The address it was sent to.
-    pub local: SocketAddr,
     /// Whether the request line was not a valid one although it was parsed: a fragment, for
     /// one, is dropped without a word by the parser of URIs. Answered with 400 and a close.
     pub flawed_target: bool,

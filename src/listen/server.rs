@@ -39,8 +39,6 @@ pub struct Limits {
 pub struct Peer {
     /// The client's address.
     pub peer: SocketAddr,
-    /// The address it connected to.
-    pub local: SocketAddr,
     flawed: Arc<AtomicBool>,
 }
 
@@ -66,9 +64,8 @@ pub async fn serve<S, B>(
     let mut stopping = stop.clone();
     let stopped = async move { told(&mut stopping).await };
     let accept = |tcp: TcpStream, peer| {
-        let Ok(local) = tcp.local_addr() else { return };
         let (stream, flawed) = Guarded::new(tcp);
-        let service = service_for(Peer { peer, local, flawed });
+        let service = service_for(Peer { peer, flawed });
         let counted = open.enter();
         let stop = stop.clone();
         tokio::task::spawn_local(async move {

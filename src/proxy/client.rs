@@ -14,7 +14,6 @@ pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
     pub(crate) progress: Rc<Progress>,
     pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
     /// The peer's address as text, made once: it goes into `X-Forwarded-For` of each request.
     pub(crate) address_text: HeaderValue,
     /// The same as a routing key.

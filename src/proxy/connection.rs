@@ -26,7 +26,6 @@ const LINGER: Duration = Duration::from_millis(250);
 pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
     // Answers are written whole: waiting for more to send would only add delay.
     let _ = tcp.set_nodelay(true);
-    let Ok(local) = tcp.local_addr() else { return };
     let progress = Rc::new(Progress::new(worker.clock.watch(), worker.limits(), worker.local.is_some()));
     let stream = TokioIo::new(ClientStream::new(tcp, Rc::clone(&progress)));
     let text = peer.ip().to_canonical().to_string();
@@ -34,7 +33,6 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr) 
         worker: Rc::clone(&worker),
         progress: Rc::clone(&progress),
         peer,
-        local,
         address_key: ring::request_id(text.as_bytes()),
         address_text: HeaderValue::try_from(text).expect("an address is a header value"),
     });

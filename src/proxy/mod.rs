@@ -49,8 +49,6 @@ pub trait LocalRoutes: Send + Sync {
 pub struct Origin {
     /// The client's address.
     pub peer: SocketAddr,
-    /// The address it connected to.
-    pub local: SocketAddr,
     /// Whether its connection carried a request line that is not valid, see
     /// [`crate::listen::TargetGuard`].
     pub flawed_target: bool,

@@ -20,11 +20,7 @@ pub(crate) async fn handle(
     if let Some(local) = worker.local.as_deref()
         && local.claims(request.method(), request.uri().path())
     {
-        let origin = Origin {
-            peer: client.peer,
-            local: client.local,
-            flawed_target: client.progress.is_target_flawed(),
-        };
+        let origin = Origin { peer: client.peer, flawed_target: client.progress.is_target_flawed() };
         let answer = local.serve(request, origin).await;
         return Ok(answer.map(|body| AnswerBody::local(body, Rc::clone(&client.progress))));
     }

@@ -245,8 +245,8 @@ impl LocalRoutes for AdminRoutes {
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>> {
         let admin = self.0.clone();
-        let Origin { peer, local, flawed_target } = origin;
-        let context = Context { listener: Listener::Public, peer, local, flawed_target };
+        let Origin { peer, flawed_target } = origin;
+        let context = Context { listener: Listener::Public, peer, flawed_target };
         Box::pin(async move { admin.handle(request, context).await })
     }
 }

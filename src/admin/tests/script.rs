@@ -20,7 +20,6 @@ use crate::ring::{Family, Node, Params, Placement, Probing, Ring};
 pub(super) const CONTEXT: Context = Context {
     listener: Listener::Admin,
     peer: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000),
-    local: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5001),
     flawed_target: false,
 };
 
