@@ -97,7 +97,7 @@ impl Supervisor {
         let draining = !self.writer.drains.is_empty();
         tokio::select! {
             command = self.commands.recv(), if !self.abandoned => self.event_of(command),
-            Some(event) = self.events.recv() => event.into(),
+            Some(event) = self.events.recv() => Event::Runtime(event),
             outcome = self.outcomes.next() => Event::RequestFailed(crate::runtime::ReplicaId(outcome.endpoint)),
             // None is ever cancelled, so an error is a panic: a defect, which must not leave a
             // replica without heartbeats for good.
@@ -182,16 +182,6 @@ impl Supervisor {
         if let Some(reply) = self.replies.remove(&ticket) {
             // Who asked may have gone; the change stays.
             let _ = reply.send(result.map(|()| Arc::clone(&self.view.borrow())));
-        }
-    }
-}
-
-impl From<RuntimeEvent> for Event {
-    fn from(event: RuntimeEvent) -> Self {
-        match event {
-            RuntimeEvent::Started { id, address, instance } => Self::Started { id, address, instance },
-            RuntimeEvent::StartFailed { id, reason } => Self::StartFailed { id, reason },
-            RuntimeEvent::Exited { id, reason } => Self::Exited { id, reason },
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::cluster::Routing;
 use crate::control::{Add, Config, ControlError, Remove, RingChange, State};
 use crate::ring::{Node, Params};
-use crate::runtime::{Launch, ReplicaId};
+use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
 /// Identifies one command; its answer carries the same ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,29 +29,8 @@ pub enum Event {
     PrepareStop,
     /// Stop all replicas and heal no more.
     Stop(Ticket),
-    /// A replica runs and listens.
-    Started {
-        /// Which.
-        id: ReplicaId,
-        /// Where.
-        address: SocketAddr,
-        /// What an operator knows it by.
-        instance: String,
-    },
-    /// A replica could not be started.
-    StartFailed {
-        /// Which.
-        id: ReplicaId,
-        /// Why.
-        reason: String,
-    },
-    /// A replica is gone.
-    Exited {
-        /// Which.
-        id: ReplicaId,
-        /// How it ended.
-        reason: String,
-    },
+    /// What the runtime tells of a replica.
+    Runtime(RuntimeEvent),
     /// The heartbeat asked for by [`Action::Check`] was answered well.
     HeartbeatGood(ReplicaId),
     /// It was not.

@@ -45,7 +45,7 @@ pub use report::MemberReport;
 
 use super::{Config, ControlError, State, name};
 use crate::cluster::Routing;
-use crate::runtime::ReplicaId;
+use crate::runtime::{ReplicaId, RuntimeEvent};
 use add::Batch;
 use seat::{Leaving, Seat};
 
@@ -152,8 +152,12 @@ impl Pool {
             Event::Reload(ticket, config) => self.reload(ticket, *config, now),
             Event::PrepareStop => self.prepare_stop(),
             Event::Stop(ticket) => self.stop(ticket),
-            Event::Started { id, address, instance } => self.started(id, address, instance, now),
-            Event::StartFailed { id, reason } | Event::Exited { id, reason } => {
+            Event::Runtime(RuntimeEvent::Started { id, address, instance }) => {
+                self.started(id, address, instance, now);
+            }
+            Event::Runtime(
+                RuntimeEvent::StartFailed { id, reason } | RuntimeEvent::Exited { id, reason },
+            ) => {
                 self.gone(id, &reason, now);
             }
             Event::HeartbeatGood(id) => self.heartbeat_good(id, now),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::pool::{Event, Ticket};
 use super::{Add, Config, HealthConfig, Remove, RingChange};
 use crate::ring::{Family, Params, Placement, Probing};
-use crate::runtime::ReplicaId;
+use crate::runtime::{ReplicaId, RuntimeEvent};
 use world::{Luck, World};
 
 /// Replays the sequence of operations that `data` stands for, then lets all go well and expects
@@ -118,7 +118,10 @@ fn stray(world: &mut World, argument: u8) {
         0 => world.stray_answer(id),
         1 => world.feed(Event::Drained(ReplicaId(u64::MAX))),
         2 => world.feed(Event::RequestFailed(id)),
-        _ => world.feed(Event::Exited { id: ReplicaId(u64::MAX), reason: "unknown".to_owned() }),
+        _ => world.feed(Event::Runtime(RuntimeEvent::Exited {
+            id: ReplicaId(u64::MAX),
+            reason: "unknown".to_owned(),
+        })),
     }
 }
 

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::laws::{self, Laws};
 use crate::control::Config;
 use crate::control::pool::{Action, Event, Pool, RuntimeFacts};
-use crate::runtime::{Launch, ReplicaId};
+use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
 /// How starts go, in quarters: 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,15 +157,15 @@ impl World {
             Happening::Started(id) => {
                 self.living.get_mut(&id)?.runs = true;
                 let address = ([127, 0, 0, 1], 1 + id.0 as u16 % 60_000).into();
-                Some(Event::Started { id, address, instance: format!("pid {id}") })
+                Some(Event::Runtime(RuntimeEvent::Started { id, address, instance: format!("pid {id}") }))
             }
             Happening::StartFailed(id) => {
                 self.living.remove(&id)?;
-                Some(Event::StartFailed { id, reason: "no luck".to_owned() })
+                Some(Event::Runtime(RuntimeEvent::StartFailed { id, reason: "no luck".to_owned() }))
             }
             Happening::Exited(id) => {
                 self.living.remove(&id)?;
-                Some(Event::Exited { id, reason: "ended".to_owned() })
+                Some(Event::Runtime(RuntimeEvent::Exited { id, reason: "ended".to_owned() }))
             }
             // A heartbeat is answered whatever became of the replica meanwhile.
             Happening::Answered(id) => Some(match self.living.get(&id) {

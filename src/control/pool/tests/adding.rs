@@ -26,7 +26,10 @@ fn one_failure_stops_the_others_and_frees_numbers_and_names() {
     let mut herd = Herd::of(1);
     let launched = launches(&herd.add(3, &["A", "B"]));
     herd.bring_up(launched[0].id);
-    let actions = herd.step(Event::StartFailed { id: launched[1].id, reason: "no memory".to_owned() });
+    let actions = herd.step(Event::Runtime(RuntimeEvent::StartFailed {
+        id: launched[1].id,
+        reason: "no memory".to_owned(),
+    }));
     assert_eq!(stops(&actions), [launched[0].id, launched[2].id]);
     assert_eq!(publications(&actions).len(), 0);
     let failures = vec![("B".to_owned(), "no memory".to_owned())];

@@ -47,7 +47,10 @@ fn a_replica_that_keeps_dying_comes_back_ever_later_and_keeps_its_name() {
     let name = launch.name.clone();
     for failure in 2..60 {
         let failed_at = herd.now;
-        herd.step(Event::StartFailed { id: launch.id, reason: "no such file".to_owned() });
+        herd.step(Event::Runtime(RuntimeEvent::StartFailed {
+            id: launch.id,
+            reason: "no such file".to_owned(),
+        }));
         let note = herd.member(1).note;
         assert!(
             note.contains("no such file") && note.contains(&format!("failure {failure} in a row")),
@@ -79,7 +82,7 @@ fn half_a_minute_of_health_makes_up_for_failures() {
 fn a_replica_from_the_start_that_never_came_up_is_tried_again_under_its_name() {
     let mut herd = Herd::cold(Config { replicas: 1, ..Config::default() }, true, &[]);
     let id = herd.id(1);
-    let actions = herd.step(Event::StartFailed { id, reason: "no port".to_owned() });
+    let actions = herd.step(Event::Runtime(RuntimeEvent::StartFailed { id, reason: "no port".to_owned() }));
     assert_eq!(launches(&actions)[0].name, "Server 1");
     let slow = herd.id(1);
     let actions = herd.wait(Config::default().start_timeout + Duration::from_secs(1));
@@ -159,9 +162,9 @@ fn events_about_the_unknown_change_nothing() {
         let reason = || "?".to_owned();
         let address = ([127, 0, 0, 1], 9).into();
         for event in [
-            Event::Started { id, address, instance: reason() },
-            Event::StartFailed { id, reason: reason() },
-            Event::Exited { id, reason: reason() },
+            Event::Runtime(RuntimeEvent::Started { id, address, instance: reason() }),
+            Event::Runtime(RuntimeEvent::StartFailed { id, reason: reason() }),
+            Event::Runtime(RuntimeEvent::Exited { id, reason: reason() }),
             Event::HeartbeatGood(id),
             Event::HeartbeatBad { id, reason: reason() },
             Event::RequestFailed(id),

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::{Action, Event, MemberReport, Pool, Publication, RuntimeFacts, Ticket};
 use crate::control::{Add, Config, ControlError, Remove, State, sim};
-use crate::runtime::{Launch, ReplicaId};
+use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
@@ -71,7 +71,7 @@ impl Herd {
 
     fn started(&mut self, id: ReplicaId) -> Vec<Action> {
         let address = ([127, 0, 0, 1], id.0 as u16).into();
-        self.step(Event::Started { id, address, instance: format!("pid {id}") })
+        self.step(Event::Runtime(RuntimeEvent::Started { id, address, instance: format!("pid {id}") }))
     }
 
     /// Starts a replica and answers its first heartbeat; returns what that leads to.
@@ -82,7 +82,7 @@ impl Herd {
     }
 
     fn exit(&mut self, id: ReplicaId) -> Vec<Action> {
-        self.step(Event::Exited { id, reason: "signal 9".to_owned() })
+        self.step(Event::Runtime(RuntimeEvent::Exited { id, reason: "signal 9".to_owned() }))
     }
 
     /// Waits for the next heartbeat of `id` and answers it badly.
