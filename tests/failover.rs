@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -88,33 +89,37 @@ fn only_posts_in_flight_on_a_killed_replica_fail() {
     }
 }
 
+/// Requests that take long, one of three replicas dying under them.
+struct SlowDeath {
+    origins: [Origin; 3],
+    /// Statuses other than 200.
+    failed: Vec<u16>,
+}
+
+/// Each of `clients` clients sends five requests to replicas that take 300 ms for an answer; once
+/// some are at the second replica, that dies.
+fn slow_death(clients: usize, method: &'static str, body: Option<&'static str>) -> SlowDeath {
+    let origins = [Origin::start(), Origin::start(), Origin::start()];
+    let upstreams = origins.each_ref().map(|origin| origin.address.to_string());
+    let balancer = Balancer::start(&["--upstream", &upstreams.join(",")]);
+    balancer.wait_until_ready(3);
+    let public = balancer.public;
+    let send = move |path: String| request(public, method, &path, body).status;
+    let rounds = move |client| (0..5).map(move |round| send(format!("/slow/{client}/{round}")));
+    let clients: Vec<_> = (0..clients)
+        .map(|client| std::thread::spawn(move || rounds(client).filter(|status| *status != 200).collect()))
+        .collect();
+    wait_until("some are under way", || (origins[1].arrived("/slow").len() > 3).then_some(()));
+    origins[1].die();
+    let failed: Vec<Vec<u16>> = clients.into_iter().map(|client| client.join().expect("no panic")).collect();
+    SlowDeath { origins, failed: failed.concat() }
+}
+
 /// Many requests lose their replica at once, and each of their repetitions takes long.
 #[test]
 fn no_get_fails_when_a_slow_replica_dies() {
     let _alone = alone();
-    let origins = [Origin::start(), Origin::start(), Origin::start()];
-    let upstreams = origins.each_ref().map(|origin| origin.address.to_string());
-    let balancer = Balancer::start(&[
-        "--upstream",
-        &upstreams[0],
-        "--upstream",
-        &upstreams[1],
-        "--upstream",
-        &upstreams[2],
-    ]);
-    balancer.wait_until_ready(3);
-    let public = balancer.public;
-    let clients: Vec<_> = (0..60)
-        .map(|client| {
-            std::thread::spawn(move || {
-                let get = |round| request(public, "GET", &format!("/slow/{client}/{round}"), None).status;
-                (0..5).map(get).filter(|status| *status != 200).collect::<Vec<_>>()
-            })
-        })
-        .collect();
-    wait_until("all are under way", || (origins[1].arrived("/slow").len() > 10).then_some(()));
-    origins[1].die();
-    let failed: Vec<_> = clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect();
+    let SlowDeath { failed, .. } = slow_death(60, "GET", None);
     println!("a slow replica dies under 60 GETs at a time: {} of 300 failed", failed.len());
     assert_eq!(failed, [0_u16; 0]);
 }
@@ -123,37 +128,16 @@ fn no_get_fails_when_a_slow_replica_dies() {
 #[test]
 fn no_post_is_sent_twice_when_its_replica_dies() {
     let _alone = alone();
-    let origins = [Origin::start(), Origin::start(), Origin::start()];
-    let upstreams = origins.each_ref().map(|origin| origin.address.to_string());
-    let balancer = Balancer::start(&[
-        "--upstream",
-        &upstreams[0],
-        "--upstream",
-        &upstreams[1],
-        "--upstream",
-        &upstreams[2],
-    ]);
-    balancer.wait_until_ready(3);
-    let public = balancer.public;
-    let clients: Vec<_> = (0..20)
-        .map(|client| {
-            std::thread::spawn(move || {
-                let post =
-                    |round| request(public, "POST", &format!("/slow/{client}/{round}"), Some("x")).status;
-                (0..5).map(post).filter(|status| *status != 200).count()
-            })
-        })
-        .collect();
-    wait_until("all are under way", || (origins[1].arrived("/slow").len() > 3).then_some(()));
-    origins[1].die();
-    let failed: usize = clients.into_iter().map(|client| client.join().expect("no panic")).sum();
-    let mut arrived: Vec<_> = origins.iter().flat_map(|origin| origin.arrived("/slow")).collect();
-    let sent = arrived.len();
-    arrived.sort_by(|one, other| one.head.cmp(&other.head));
-    arrived.dedup_by_key(|arrived| arrived.head.split(' ').nth(1).map(str::to_owned));
-    println!("a replica dies under POSTs: {failed} of 100 failed, {} arrived twice", sent - arrived.len());
-    assert_eq!(sent, arrived.len(), "some arrived twice");
-    assert!(failed <= 20, "only what was in flight fails: {failed}");
+    let SlowDeath { origins, failed } = slow_death(20, "POST", Some("x"));
+    let arrived: Vec<_> = origins.iter().flat_map(|origin| origin.arrived("/slow")).collect();
+    let paths: HashSet<_> = arrived.iter().map(|arrived| arrived.head.split(' ').nth(1)).collect();
+    let twice = arrived.len() - paths.len();
+    println!(
+        "a slow replica dies under 20 POSTs at a time: {} of 100 failed, {twice} arrived twice",
+        failed.len()
+    );
+    assert_eq!(twice, 0);
+    assert!(failed.len() <= 20, "only what was in flight fails: {failed:?}");
 }
 
 #[test]
