@@ -14,11 +14,13 @@
 //! [`serve`] is the composition root and the only module that knows all the others.
 //! `proxy` and `control` never import each other: they meet in [`cluster`].
 
-#![warn(missing_docs)]
-
+// In reading order: the mathematics, the seam, the two planes with what they stand on, and how a
+// user reaches them.
 pub mod ring;
 
 pub mod cluster;
+
+pub mod listen;
 
 pub mod proxy;
 
@@ -28,10 +30,12 @@ pub mod control;
 
 pub mod admin;
 
-pub mod cli;
+pub mod replica;
 
 pub mod config;
-pub mod listen;
-pub mod replica;
-pub mod serve;
+
 pub mod telemetry;
+
+pub mod cli;
+
+pub mod serve;
