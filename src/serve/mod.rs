@@ -201,10 +201,10 @@ async fn reload_config(running: &Config, reload: &Reload, control: &Control) {
         Ok(next) => next,
         Err(problems) => return tracing::error!(%problems, "configuration not reloaded: nothing changed"),
     };
-    let waiting = running.changes_needing_restart(&next);
+    let needs_restart = running.changes_needing_restart(&next).join(", ");
     match control.reload(next.control).await {
         Ok(view) => {
-            tracing::info!(version = view.version, needs_restart = ?waiting, "configuration reloaded");
+            tracing::info!(version = view.version, needs_restart, "configuration reloaded");
         }
         Err(error) => tracing::error!(%error, "configuration not reloaded: nothing changed"),
     }

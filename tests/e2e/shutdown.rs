@@ -150,9 +150,10 @@ fn the_file_is_read_again_on_sighup_and_a_bad_one_changes_nothing() {
     let virtual_nodes =
         |balancer: &Balancer| request(balancer.admin, "GET", "/ring", None).json()["virtual_nodes"].clone();
     assert_eq!(virtual_nodes(&balancer), 128);
-    std::fs::write(&file, "replicas = 1\nvirtual-nodes = 64\n").expect("a file");
+    std::fs::write(&file, "replicas = 1\nvirtual-nodes = 64\ngrace = \"3s\"\n").expect("a file");
     balancer.signal(Signal::HUP);
-    balancer.wait_for_log("configuration reloaded");
+    let reloaded = balancer.wait_for_log("configuration reloaded");
+    assert_eq!(reloaded["needs_restart"], "grace", "what has changed and cannot be applied, no more");
     assert_eq!(virtual_nodes(&balancer), 64);
     std::fs::write(&file, "replicas = 1\nvirtual-nodes = 0\nnonsense = 1\n").expect("a file");
     balancer.signal(Signal::HUP);
