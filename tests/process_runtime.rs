@@ -69,7 +69,7 @@ impl Bench {
 }
 
 fn launch(id: u64) -> Launch {
-    Launch { id: ReplicaId(id), name: format!("Server {id}"), number: id as u32, endpoint: None }
+    Launch { id: ReplicaId(id), name: format!("Server {id}"), number: id as u32, existing: None }
 }
 
 /// Asks until somebody listens: a program of others says nothing when it does.

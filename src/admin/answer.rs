@@ -40,6 +40,9 @@ struct Ring<'a> {
     key: String,
     /// The factor, or null for no bound.
     bounded_load: Option<f64>,
+    /// Why replicas can neither be added nor removed at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outage: Option<&'a str>,
     replicas: Vec<Replica<'a>>,
 }
 
@@ -96,6 +99,7 @@ pub(super) fn ring(view: &View) -> Answer {
         peak_to_average: view.ring.peak_to_average(),
         key: view.routing.key.to_string(),
         bounded_load: view.routing.bounded_load,
+        outage: view.outage.as_deref(),
         replicas: view.replicas.iter().map(Replica::from).collect(),
     };
     json(StatusCode::OK, &ring)

@@ -39,6 +39,7 @@ pub(super) enum Reason {
     UnsupportedMediaType,
     Misdirected,
     StartFailed,
+    RuntimeUnavailable,
     Busy,
     Stopping,
     NotReady,
@@ -59,6 +60,7 @@ impl Reason {
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::Misdirected => "misdirected",
             Self::StartFailed => "start-failed",
+            Self::RuntimeUnavailable => "runtime-unavailable",
             Self::Busy => "busy",
             Self::Stopping => "stopping",
             Self::NotReady => "not-ready",
@@ -79,7 +81,9 @@ impl Reason {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::StartFailed => StatusCode::BAD_GATEWAY,
-            Self::Busy | Self::Stopping | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RuntimeUnavailable | Self::Busy | Self::Stopping | Self::NotReady => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
@@ -153,8 +157,10 @@ fn reason_of(error: &ControlError, write: &Write) -> Reason {
         | ControlError::EndpointsNeeded(_)
         | ControlError::BadEndpoint(_)
         | ControlError::EndpointTaken(_)
+        | ControlError::Discovered(_)
         | ControlError::BadWeight(_) => Reason::BadRequest,
-        ControlError::Ring(_) => Reason::Conflict,
+        ControlError::Ring(_) | ControlError::Shared(_) => Reason::Conflict,
+        ControlError::Unavailable(_) => Reason::RuntimeUnavailable,
         ControlError::StartFailed(_) => Reason::StartFailed,
         ControlError::Busy => Reason::Busy,
         ControlError::Stopping => Reason::Stopping,

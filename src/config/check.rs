@@ -20,9 +20,10 @@ use crate::{admin, control, proxy};
 /// Checks `raw`; the result counts only if `problems` is empty afterwards.
 pub(super) fn check(raw: &Raw, read_file: ReadFile<'_>, problems: &mut Vec<Problem>) -> Config {
     let mut checker = Checker { raw, read_file, problems, refused: BTreeSet::new() };
-    let runtime = together::runtime(&mut checker);
+    let listen = checker.address("listen");
+    let runtime = together::runtime(&mut checker, listen);
     let config = Config {
-        listen: checker.address("listen"),
+        listen,
         admin_listen: checker.address("admin-listen"),
         public_admin: match checker.choice("public-admin") {
             "on" => PublicAdmin::On,
@@ -75,8 +76,9 @@ fn control(checker: &mut Checker<'_>, runtime: &RuntimeConfig) -> control::Confi
             unhealthy_after: checker.integer("unhealthy-after") as u32,
         },
         drain_timeout: checker.duration("drain-timeout"),
-        start_timeout: checker.duration("start-timeout"),
+        start_timeout: together::start_timeout(checker, runtime),
         replace_after: checker.duration("replace-after"),
+        keep_on_stop: together::keep_on_stop(checker, runtime),
     }
 }
 
@@ -106,9 +108,9 @@ pub(super) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Whether the setting was given at all.
+    /// Whether the setting was given to ringherd at all.
     pub(super) fn is_given(&self, key: &str) -> bool {
-        self.raw.get(key).is_some()
+        self.raw.get(key).is_some_and(|given| !matches!(given.source, Source::Foreign(_)))
     }
 
     /// Where the setting's value comes from.

@@ -69,13 +69,21 @@ fn texts(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<String>, Refused>
             Err(("is an empty list".to_owned(), Some("leave the key out".to_owned())))
         }
         DeValue::Array(items) => items.iter().map(|item| text(setting, item.get_ref())).collect(),
-        value if setting.repeatable() => Ok(raw::split_list(&text(setting, value)?).collect()),
+        value if setting.separated_by_commas() => Ok(raw::split_list(&text(setting, value)?).collect()),
         value => Ok(vec![text(setting, value)?]),
     }
 }
 
 fn text(setting: &Setting, value: &DeValue<'_>) -> Result<String, Refused> {
-    let number = matches!(setting.kind, Kind::Integer { .. } | Kind::Duration { .. } | Kind::Factor { .. });
+    let number = matches!(
+        setting.kind,
+        Kind::Integer { .. }
+            | Kind::Duration { .. }
+            | Kind::Factor { .. }
+            | Kind::Port
+            | Kind::Size { .. }
+            | Kind::Number { .. }
+    );
     let on_off = matches!(setting.kind, Kind::Choice(words) if words.contains(&"on"));
     match value {
         DeValue::String(text) => Ok(text.to_string()),
@@ -140,6 +148,9 @@ mod tests {
             ("public-admin = false", "off"),
             ("listen = \"[::1]:80\"", "[::1]:80"),
             ("upstream = 'a:1'", "a:1"),
+            ("replica-port = 8080", "8080"),
+            ("replica-cpus = 0.5", "0.5"),
+            ("replica-env = 'A=b,c d'", "A=b,c d"),
         ] {
             assert_eq!(values(text)[0].1, [value], "{text}");
         }

@@ -7,12 +7,14 @@
 //! Knows nothing of how a command line is parsed, nor of what the components do with their part.
 
 mod check;
+mod container;
 mod docs;
 mod file;
 mod print;
 mod problem;
 mod raw;
 mod setting;
+mod size;
 mod suggest;
 pub mod table;
 #[cfg(test)]
@@ -27,7 +29,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::runtime::process;
+use crate::runtime::{docker, engine, process, swarm};
 use crate::telemetry::logs::LogFormat;
 use crate::{admin, control, proxy};
 
@@ -130,6 +132,10 @@ pub enum RuntimeConfig {
     Process(process::Config),
     /// Replicas that others run, as `host:port`.
     Fixed(Vec<String>),
+    /// Containers of one engine.
+    Docker(docker::Config),
+    /// Services of a Swarm.
+    Swarm(swarm::Config),
 }
 
 impl Config {
@@ -151,6 +157,17 @@ impl RuntimeConfig {
         match self {
             Self::Process(_) => "process",
             Self::Fixed(_) => "fixed",
+            Self::Docker(_) => "docker",
+            Self::Swarm(_) => "swarm",
+        }
+    }
+
+    /// How containers are made, where replicas are containers.
+    fn container(&self) -> Option<&engine::Spec> {
+        match self {
+            Self::Docker(docker) => Some(&docker.spec),
+            Self::Swarm(swarm) => Some(&swarm.spec),
+            Self::Process(_) | Self::Fixed(_) => None,
         }
     }
 }

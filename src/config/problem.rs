@@ -19,6 +19,8 @@ pub enum Source {
         /// Where the value begins.
         line: usize,
     },
+    /// A variable that is not ringherd's own.
+    Foreign(&'static str),
     /// Nothing was given.
     Default,
 }
@@ -30,6 +32,7 @@ impl Source {
             Self::Flag => format!("--{key}"),
             Self::Environment => super::table::find(key).map_or_else(|| key.to_owned(), super::Setting::env),
             Self::File { path, line } => format!("{}:{line}", one_line(path)),
+            Self::Foreign(variable) => (*variable).to_owned(),
             Self::Default => "default".to_owned(),
         }
     }
@@ -56,10 +59,10 @@ impl fmt::Display for Problem {
         let value = self.value.as_deref().map(quote);
         match (&self.source, value) {
             (Source::Flag, Some(value)) => write!(f, "{place} {value}")?,
-            (Source::Environment, Some(value)) => write!(f, "{place}={value}")?,
+            (Source::Environment | Source::Foreign(_), Some(value)) => write!(f, "{place}={value}")?,
             (Source::File { .. }, Some(value)) => write!(f, "{place}: {} = {value}", self.key)?,
             (Source::Default, Some(value)) => write!(f, "{} = {value} ({place})", self.key)?,
-            (Source::Flag | Source::Environment, None) => f.write_str(&place)?,
+            (Source::Flag | Source::Environment | Source::Foreign(_), None) => f.write_str(&place)?,
             (Source::File { .. }, None) => write!(f, "{place}: {}", one_line(&self.key))?,
             (Source::Default, None) => f.write_str(&self.key)?,
         }

@@ -5,11 +5,18 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
 use super::problem::{Problem, Source};
-use super::setting::{ENV_PREFIX, Setting};
-use super::{Inputs, file, suggest, table};
+use super::setting::{ENV_PREFIX, Kind, Setting};
+use super::words::{self, WordsError};
+use super::{Inputs, ReadFile, file, suggest, table};
 
 /// Variable that holds the bearer token itself.
 pub(super) const TOKEN_VARIABLE: &str = "RINGHERD_ADMIN_TOKEN";
+
+/// Variable by which the tools of Docker find the engine.
+const ENGINE_VARIABLE: &str = "DOCKER_HOST";
+
+/// Variable by which the tools of Docker know that [`ENGINE_VARIABLE`] wants TLS.
+const ENGINE_TLS_VARIABLE: &str = "DOCKER_TLS_VERIFY";
 
 /// Flags as they were given: for each key its values, unchecked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +47,8 @@ pub(super) struct Raw {
     given: BTreeMap<&'static str, Given>,
     /// The bearer token from the environment.
     pub(super) token: Option<String>,
+    /// Whether the tools of Docker are to use TLS.
+    pub(super) engine_tls: bool,
 }
 
 impl Raw {
@@ -51,25 +60,35 @@ impl Raw {
     /// Lays the file under the environment and both under the flags.
     pub(super) fn collect(inputs: Inputs<'_>, problems: &mut Vec<Problem>) -> Self {
         let mut raw = Self::default();
+        let engine = inputs.env.iter().find(|(name, _)| name == ENGINE_VARIABLE);
+        let engine = engine.map(|(_, host)| host.clone());
         raw.environment(inputs.env, problems);
         raw.flags(inputs.flags, problems);
+        raw.file(inputs.read_file, problems);
+        raw.engine_of_others(engine);
+        raw
+    }
+
+    fn file(&mut self, read_file: ReadFile<'_>, problems: &mut Vec<Problem>) {
         let path =
-            raw.get("config").and_then(|given| Some((given.values.first()?.clone(), given.source.clone())));
-        let Some((path, source)) = path.filter(|(path, _)| !path.is_empty()) else { return raw };
-        match (inputs.read_file)(path.as_ref()) {
+            self.get("config").and_then(|given| Some((given.values.first()?.clone(), given.source.clone())));
+        let Some((path, source)) = path.filter(|(path, _)| !path.is_empty()) else { return };
+        match read_file(path.as_ref()) {
             Ok(text) => {
                 for (setting, given) in file::read(&path, &text, problems) {
-                    raw.given.entry(setting.key).or_insert(given);
+                    self.given.entry(setting.key).or_insert(given);
                 }
             }
             Err(error) => problems.push(unreadable("config", source, path, &error)),
         }
-        raw
     }
 
     fn environment(&mut self, env: Vec<(OsString, OsString)>, problems: &mut Vec<Problem>) {
         for (name, value) in env {
             let name = name.to_string_lossy();
+            if name == ENGINE_TLS_VARIABLE {
+                self.engine_tls = !value.is_empty();
+            }
             if !name.starts_with(ENV_PREFIX) {
                 continue;
             }
@@ -107,13 +126,44 @@ impl Raw {
             problems.push(Problem { key, source, value: Some(value), what, hint: None });
             return;
         };
-        let values = if setting.repeatable() {
-            texts.into_iter().flat_map(split_list).collect()
-        } else {
-            texts.into_iter().map(str::to_owned).collect()
+        let values = match setting.kind {
+            Kind::Variables if source == Source::Environment => match words_of(&texts) {
+                Ok(values) => values,
+                Err(error) => {
+                    let (key, value, what) = (setting.key.to_owned(), texts.concat(), error.to_string());
+                    let hint = Some("quote it as for a shell".to_owned());
+                    problems.push(Problem { key, source, value: Some(value), what, hint });
+                    return;
+                }
+            },
+            _ if setting.separated_by_commas() => texts.into_iter().flat_map(split_list).collect(),
+            _ => texts.into_iter().map(str::to_owned).collect(),
         };
         self.given.insert(setting.key, Given { values, source });
     }
+
+    /// What other tools find the engine by counts where nothing of ours says where it is.
+    fn engine_of_others(&mut self, host: Option<OsString>) {
+        if let Some(host) = host.filter(|host| !host.is_empty()) {
+            let values = vec![host.to_string_lossy().into_owned()];
+            self.given
+                .entry("docker-host")
+                .or_insert(Given { values, source: Source::Foreign(ENGINE_VARIABLE) });
+        }
+    }
+}
+
+/// The words of variables that hold lists whose items may contain commas; an empty one if there
+/// is none, so that the setting counts as given.
+fn words_of(texts: &[&str]) -> Result<Vec<String>, WordsError> {
+    let mut values = Vec::new();
+    for text in texts {
+        values.extend(words::split(text)?);
+    }
+    if values.is_empty() {
+        values.push(String::new());
+    }
+    Ok(values)
 }
 
 /// The items of a list that is written as one text.

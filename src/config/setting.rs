@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Config;
+use super::{Config, size};
 
 /// Prefix of all environment variables of ringherd.
 pub(super) const ENV_PREFIX: &str = "RINGHERD_";
@@ -64,6 +64,11 @@ impl Setting {
 
     /// Whether several values may be given.
     pub fn repeatable(&self) -> bool {
+        self.separated_by_commas() || matches!(self.kind, Kind::Variables)
+    }
+
+    /// Whether one text may hold several values.
+    pub(super) fn separated_by_commas(&self) -> bool {
         matches!(self.kind, Kind::Endpoints | Kind::Hosts)
     }
 }
@@ -128,6 +133,34 @@ pub enum Kind {
     Hosts,
     /// The path of a file.
     File,
+    /// A port number.
+    Port,
+    /// An amount of memory with a unit, such as `64MiB`; bounds in bytes.
+    Size {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// A number, whole or not.
+    Number {
+        /// Smallest.
+        min: f64,
+        /// Largest.
+        max: f64,
+    },
+    /// Name of a pool of replicas.
+    Pool,
+    /// Reference of a container image.
+    Image,
+    /// Name of a container network.
+    Network,
+    /// Where a container engine is.
+    Engine,
+    /// A list of environment variables, `KEY=VALUE`.
+    Variables,
+    /// A label of containers, `KEY=VALUE`.
+    Label,
 }
 
 impl fmt::Display for Kind {
@@ -146,10 +179,21 @@ impl fmt::Display for Kind {
                 f.write_str("request-id, path, uri, client-ip, header:NAME, cookie:NAME or query:NAME")
             }
             Self::UrlPath => f.write_str("a path that starts with '/', percent-encoded where a URL needs it"),
-            Self::Command => f.write_str("a command line with {port} in it"),
+            Self::Command => f.write_str("a command line, with {port} in it where it runs as a process"),
             Self::Endpoints => f.write_str("HOST:PORT, repeated or separated by commas"),
             Self::Hosts => f.write_str("a host name without port, repeated or separated by commas"),
             Self::File => f.write_str("the path of a file"),
+            Self::Port => f.write_str("a port, 1 to 65535"),
+            Self::Size { min, max } => write!(f, "a size, {} to {}", size::show(min), size::show(max)),
+            Self::Number { min, max } => write!(f, "a number, {min} to {max}"),
+            Self::Pool => f.write_str("1 to 32 of a-z, 0-9 and '-', with none of the '-' at an end"),
+            Self::Image => f.write_str("the name of an image"),
+            Self::Network => f.write_str("the name of a network"),
+            Self::Engine => f.write_str("unix:///PATH or tcp://HOST:PORT"),
+            Self::Variables => {
+                f.write_str("KEY=VALUE, repeated; in the variable, words quoted as for a shell")
+            }
+            Self::Label => f.write_str("KEY=VALUE"),
         }
     }
 }

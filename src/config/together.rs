@@ -3,38 +3,99 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::check::Checker;
 use super::problem::{Problem, Source};
 use super::raw::TOKEN_VARIABLE;
+use super::setting::Kind;
 use super::value::{self, Refusal};
-use super::{Config, RuntimeConfig};
+use super::{Config, RuntimeConfig, container};
 use crate::ring::Params;
-use crate::runtime::process;
+use crate::runtime::{docker, process, swarm};
 
 /// The runtime, with what only it needs. Without `--runtime` it follows from whether there are
 /// upstreams; `fixed` without any is allowed, because `/add` can bring them.
-pub(super) fn runtime(checker: &mut Checker<'_>) -> RuntimeConfig {
+pub(super) fn runtime(checker: &mut Checker<'_>, listen: SocketAddr) -> RuntimeConfig {
     let upstreams = checker.list("upstream", value::endpoint);
     let stop_timeout = checker.duration("stop-timeout");
-    let command = checker.get("replica-command", |_, text| value::command(text)).unwrap_or_default();
-    let fixed = match (checker.is_given("runtime"), checker.is_given("upstream")) {
-        (true, _) => checker.choice("runtime") == "fixed",
-        (false, upstream) => upstream,
+    let name = match (checker.is_given("runtime"), checker.is_given("upstream")) {
+        (true, _) => checker.choice("runtime"),
+        (false, true) => "fixed",
+        (false, false) => "process",
     };
-    if fixed {
-        unused(checker, "replica-command", "fixed starts no replicas");
-        twice(checker, &upstreams);
-        RuntimeConfig::Fixed(upstreams)
-    } else {
-        unused(checker, "upstream", "process starts its own replicas; use --runtime fixed");
-        RuntimeConfig::Process(process::Config { command, stop_timeout })
+    let parse: fn(&Kind, &str) -> _ = match name {
+        "process" => |_, text| value::command(text),
+        _ => |_, text| value::command_in_container(text),
+    };
+    let command = checker.get("replica-command", parse).unwrap_or_default();
+    let containers = matches!(name, "docker" | "swarm");
+    let spec = container::spec(checker, containers, command.clone(), stop_timeout);
+    let discover = checker.get("discover", |_, text| container::label(text));
+    let own = "starts its own replicas; use --runtime fixed";
+    match name {
+        "fixed" => {
+            unused(checker, "replica-command", "fixed starts no replicas");
+            unused(checker, "on-exit", "fixed neither starts nor removes replicas");
+            no_containers(checker, name);
+            twice(checker, &upstreams);
+            RuntimeConfig::Fixed(upstreams)
+        }
+        "docker" => {
+            unused(checker, "upstream", &format!("docker {own}"));
+            RuntimeConfig::Docker(docker::Config { spec, instance: listen.to_string(), discover })
+        }
+        "swarm" => {
+            unused(checker, "upstream", &format!("swarm {own}"));
+            unused(checker, "discover", "swarm finds no replicas of others; use --runtime docker");
+            if spec.network.as_deref() == Some("bridge") {
+                checker.refuse("network", container::no_overlay());
+            }
+            RuntimeConfig::Swarm(swarm::Config { spec })
+        }
+        // One that was refused counts as this.
+        _ => {
+            unused(checker, "upstream", &format!("process {own}"));
+            no_containers(checker, "process");
+            RuntimeConfig::Process(process::Config { command, stop_timeout })
+        }
     }
+}
+
+/// Refuses what is only for replicas in containers.
+fn no_containers(checker: &mut Checker<'_>, runtime: &str) {
+    let why = |others| format!("{runtime} runs no containers; use --runtime {others}");
+    for key in container::KEYS {
+        unused(checker, key, &why("docker or swarm"));
+    }
+    unused(checker, "discover", &why("docker"));
 }
 
 fn unused(checker: &mut Checker<'_>, key: &'static str, why: &str) {
     if checker.is_given(key) && checker.good(&[key, "runtime"]) {
         checker.refuse(key, Refusal::new(format!("has no effect: --runtime {why}")));
+    }
+}
+
+/// Whether replicas outlive the balancer. Those of a Swarm do unless told otherwise, because
+/// other balancers may share them; child processes cannot.
+pub(super) fn keep_on_stop(checker: &mut Checker<'_>, runtime: &RuntimeConfig) -> bool {
+    let given = checker.is_given("on-exit").then(|| checker.choice("on-exit"));
+    let process = matches!(runtime, RuntimeConfig::Process(_)) && checker.good(&["runtime"]);
+    if process && given == Some("keep") {
+        let what = "has no effect: with --runtime process replicas end with the balancer";
+        checker.refuse("on-exit", Refusal::new(what).hint("use --runtime docker or swarm"));
+    }
+    given.map_or(matches!(runtime, RuntimeConfig::Swarm(_)), |given| given == "keep")
+}
+
+/// A first task of a Swarm takes long where no registry answers, because Swarm asks for the image
+/// before it uses the one that is there.
+pub(super) fn start_timeout(checker: &mut Checker<'_>, runtime: &RuntimeConfig) -> Duration {
+    match (checker.is_given("start-timeout"), runtime) {
+        (true, _) => checker.duration("start-timeout"),
+        (false, RuntimeConfig::Swarm(_)) => Duration::from_secs(60),
+        (false, _) => Duration::from_secs(10),
     }
 }
 
@@ -51,8 +112,8 @@ fn twice(checker: &mut Checker<'_>, upstreams: &[String]) {
 pub(super) fn replicas(checker: &mut Checker<'_>, runtime: &RuntimeConfig, max: u32) -> u32 {
     let set = checker.integer("replicas") as u32;
     let (count, key) = match runtime {
-        RuntimeConfig::Process(_) => (set, "replicas"),
         RuntimeConfig::Fixed(upstreams) => (upstreams.len() as u32, "upstream"),
+        _ => (set, "replicas"),
     };
     let comparable = checker.good(&["replicas", "upstream", "runtime"]);
     if comparable && checker.is_given("replicas") && set != count {

@@ -25,7 +25,7 @@ impl Refusal {
         self
     }
 
-    fn must_be(kind: &Kind) -> Self {
+    pub(super) fn must_be(kind: &Kind) -> Self {
         Self::new(format!("must be {kind}"))
     }
 }
@@ -57,6 +57,15 @@ pub(super) fn integer(kind: &Kind, text: &str) -> Result<u64, Refusal> {
         _ if text.starts_with(|c: char| c.is_ascii_digit()) && text.ends_with(char::is_alphabetic) => {
             Err(Refusal::must_be(kind).hint("write the number alone, without a unit"))
         }
+        _ => Err(Refusal::must_be(kind)),
+    }
+}
+
+/// A number within the bounds of a [`Kind::Number`].
+pub(super) fn number(kind: &Kind, text: &str) -> Result<f64, Refusal> {
+    let Kind::Number { min, max } = *kind else { return Err(Refusal::must_be(kind)) };
+    match text.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
         _ => Err(Refusal::must_be(kind)),
     }
 }
@@ -148,6 +157,17 @@ pub(super) fn url_path(text: &str) -> Result<String, Refusal> {
 
 /// A command line whose first word is a program and which says where the port goes.
 pub(super) fn command(text: &str) -> Result<Vec<String>, Refusal> {
+    let words = command_in_container(text)?;
+    if !words[1..].iter().any(|word| word.contains("{port}")) {
+        let hint = "write {port} where the program is told its port, as in \"python3 -m http.server {port}\"";
+        return Err(Refusal::new("has no {port} among its arguments").hint(hint));
+    }
+    Ok(words)
+}
+
+/// A command line whose first word is a program. In a container each has the port to itself, and
+/// the program may know it already.
+pub(super) fn command_in_container(text: &str) -> Result<Vec<String>, Refusal> {
     let words = words::split(text)
         .map_err(|error| Refusal::new(error.to_string()).hint("quote it as for a shell"))?;
     if words.first().is_none_or(String::is_empty) {
@@ -155,10 +175,6 @@ pub(super) fn command(text: &str) -> Result<Vec<String>, Refusal> {
     }
     if words.iter().any(|word| word.contains('\0')) {
         return Err(Refusal::new("contains a NUL character, which no argument can"));
-    }
-    if !words[1..].iter().any(|word| word.contains("{port}")) {
-        let hint = "write {port} where the program is told its port, as in \"python3 -m http.server {port}\"";
-        return Err(Refusal::new("has no {port} among its arguments").hint(hint));
     }
     Ok(words)
 }

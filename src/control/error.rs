@@ -57,6 +57,11 @@ pub enum ControlError {
     /// An address that is a member's, or given twice.
     #[error("endpoint '{0}' is taken")]
     EndpointTaken(String),
+    /// It is not ours to add or remove.
+    #[error(
+        "'{0}' is a container that others run (--discover): it joins and leaves as they start and stop it"
+    )]
+    Discovered(String),
     /// Out of range.
     #[error("weight {0} is out of range: 0 to 100")]
     BadWeight(u64),
@@ -66,7 +71,14 @@ pub enum ControlError {
     #[error("{0}")]
     Ring(String),
 
+    /// Other balancers would not know.
+    #[error("{0} cannot be set here: other balancers share the pool; configure all of them alike")]
+    Shared(&'static str),
+
     // --- our side
+    /// The runtime does not answer.
+    #[error("replicas can neither be added nor removed at the moment: {0}")]
+    Unavailable(String),
     /// Replicas did not come up.
     #[error("{}", describe_failures(.0))]
     StartFailed(Vec<(String, String)>),

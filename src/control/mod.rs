@@ -50,6 +50,8 @@ pub struct Config {
     pub start_timeout: Duration,
     /// How long an ejected replica that we own may stay silent before it is replaced.
     pub replace_after: Duration,
+    /// Whether replicas outlive a stop of the balancer, to be taken over by the next.
+    pub keep_on_stop: bool,
 }
 
 /// Heartbeats: `GET path` on each replica.
@@ -100,6 +102,7 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
             start_timeout: Duration::from_secs(10),
             replace_after: Duration::from_secs(30),
+            keep_on_stop: false,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use fastrand::Rng;
 
+use crate::runtime::engine::naming::slug;
+
 /// Longest name, in characters: that of a DNS label, which a container's hostname is.
-const MAX_LENGTH: usize = 63;
+pub const MAX_LENGTH: usize = 63;
 
 /// A name that is not one, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +29,10 @@ pub fn check(name: &str) -> Result<(), NameError> {
     }
 }
 
-/// What two names have in common that are the same to a user: letters without their case.
+/// What two names have in common that are the same to a user: letters without their case, and
+/// whatever separates words as one '-'. A host name can tell no more apart.
 pub fn fold(name: &str) -> String {
-    name.to_ascii_lowercase()
+    slug(name)
 }
 
 /// `Server-` and six of A–Z0–9.

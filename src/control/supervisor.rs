@@ -56,10 +56,10 @@ pub fn supervisor(
     outcomes: OutcomeReader,
     endpoints: Vec<String>,
 ) -> Result<(Control, Readers, Supervisor), ControlError> {
-    let facts = RuntimeFacts { kind: runtime.kind(), owns_replicas: runtime.owns_replicas() };
+    let facts = RuntimeFacts { kind: runtime.kind(), keeper: runtime.keeper(), lists: runtime.lists() };
     let pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
     let (writer, readers) = Writer::new(pool.publication())?;
-    let (view, view_reader) = watch::channel(Arc::new(writer.view(pool.members(), false)));
+    let (view, view_reader) = watch::channel(Arc::new(writer.view(&pool)));
     let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
     let supervisor = Supervisor {
         pool,
@@ -131,6 +131,7 @@ impl Supervisor {
 
     /// One event through the pool. Answers go out last, when the view shows what was done.
     fn step(&mut self, event: Event) {
+        log_outage(&event);
         let mut answers = Vec::new();
         for action in self.pool.step(event, now()) {
             match action {
@@ -139,7 +140,7 @@ impl Supervisor {
             }
         }
         if self.pool.take_changed() {
-            let view = self.writer.view(self.pool.members(), self.pool.is_stopping());
+            let view = self.writer.view(&self.pool);
             self.view.send_replace(Arc::new(view));
         }
         for (ticket, result) in answers {
@@ -157,8 +158,14 @@ impl Supervisor {
             Action::Check(probe) => self.check(probe),
             Action::SetUp(id, up) => self.writer.set_up(id, up),
             Action::Publish(publication) => self.writer.publish(publication),
-            Action::Drain(id) => self.writer.drain(id),
+            Action::Drain(id) => {
+                self.writer.drain(id);
+                self.runtime.retire(id);
+            }
             Action::Note(change) => log(&change),
+            Action::Ignored { name, reason } => {
+                tracing::warn!(replica = name, reason, "a replica was found and is not taken over");
+            }
             Action::Reply(ticket, result) => self.answer(ticket, result),
         }
     }
@@ -195,6 +202,16 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+fn log_outage(event: &Event) {
+    match event {
+        Event::Runtime(RuntimeEvent::Unavailable { reason }) => {
+            tracing::warn!(reason, "replicas can neither be started nor stopped");
+        }
+        Event::Runtime(RuntimeEvent::Available) => tracing::info!("replicas can be started and stopped"),
+        _ => {}
     }
 }
 

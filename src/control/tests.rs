@@ -7,6 +7,7 @@ use super::{
     Add, Config, Control, ControlError, HealthConfig, Remove, RingChange, State, Supervisor, View, supervisor,
 };
 use crate::cluster::{FailureKind, Outcome, OutcomeQueue, Reader, Readers, outcomes};
+use crate::runtime::Keeper;
 use crate::runtime::fake::{Fake, Mood, Script};
 
 struct Herd {
@@ -25,7 +26,7 @@ fn config(replicas: u32) -> Config {
 }
 
 fn herd(config: Config, endpoints: &[&str]) -> (Herd, Supervisor) {
-    let (fake, events) = Fake::new(endpoints.is_empty());
+    let (fake, events) = Fake::new(if endpoints.is_empty() { Keeper::Balancer } else { Keeper::Others });
     let (queue, reader) = outcomes(16);
     let endpoints = endpoints.iter().map(ToString::to_string).collect();
     let (control, readers, supervisor) =
@@ -238,7 +239,7 @@ async fn weights_and_rings_change_at_run_time() {
 async fn what_others_run_is_watched_but_not_replaced() {
     tell(config(0), &["first:1", "second:2"], |herd| async move {
         herd.until_ready(2).await;
-        let asked: Vec<_> = herd.fake.started().into_iter().filter_map(|launch| launch.endpoint).collect();
+        let asked: Vec<_> = herd.fake.started().into_iter().filter_map(|launch| launch.existing).collect();
         assert_eq!(asked, ["first:1", "second:2"]);
         herd.fake.set_mood("Server 1", Mood::Sick);
         herd.until(|view| view.replicas[0].state == State::Ejected).await;

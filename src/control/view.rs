@@ -56,6 +56,8 @@ pub struct ReplicaView {
     pub state: State,
     /// Why it is not ready, or how its last incarnations ended; empty when all is well.
     pub note: String,
+    /// How many of its number have failed in a row.
+    pub failures: u32,
     /// 0 to 100.
     pub weight: u8,
     /// Slots it owns.
@@ -80,6 +82,8 @@ pub struct View {
     pub replicas: Vec<ReplicaView>,
     /// Whether the balancer is stopping.
     pub stopping: bool,
+    /// Why replicas can neither be added nor removed at the moment, if they cannot.
+    pub outage: Option<String>,
 }
 
 impl View {

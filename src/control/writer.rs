@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::drain::Drains;
-use super::pool::{MemberReport, MemberSpec, Publication};
+use super::pool::{MemberReport, MemberSpec, Pool, Publication};
 use super::{ControlError, ReplicaView, View};
 use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, cluster};
 use crate::ring::{BuildError, Ring, slots_moved};
@@ -103,13 +103,14 @@ impl Writer {
     }
 
     /// The cluster as it is, with what the pool tells about its members.
-    pub(super) fn view(&self, members: impl Iterator<Item = MemberReport>, stopping: bool) -> View {
+    pub(super) fn view(&self, pool: &Pool) -> View {
         View {
             version: self.version,
             ring: Arc::clone(&self.ring),
             routing: self.routing.clone(),
-            replicas: members.map(|member| self.show(member)).collect(),
-            stopping,
+            replicas: pool.members().map(|member| self.show(member)).collect(),
+            stopping: pool.is_stopping(),
+            outage: pool.blindness(),
         }
     }
 
@@ -123,6 +124,7 @@ impl Writer {
             instance: member.instance,
             state: member.state,
             note: member.note,
+            failures: member.failures,
             weight: member.weight,
             slots: index.map_or(0, |index| self.ring.slots_owned()[index]),
             share: index.map_or(0.0, |index| self.ring.share(index)),

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::AbortHandle;
 
-use super::{Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
+use super::{Keeper, Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
 
 /// What becomes of one start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Mood {
 /// The runtime, and at the same time the test's handle on it.
 #[derive(Clone, Debug)]
 pub struct Fake {
-    owns_replicas: bool,
+    keeper: Keeper,
     events: RuntimeEvents,
     shared: Arc<Mutex<Shared>>,
 }
@@ -64,9 +64,9 @@ struct Alive {
 
 impl Fake {
     /// A runtime, and the events it reports.
-    pub fn new(owns_replicas: bool) -> (Self, UnboundedReceiver<RuntimeEvent>) {
+    pub fn new(keeper: Keeper) -> (Self, UnboundedReceiver<RuntimeEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Self { owns_replicas, events, shared: Arc::default() }, receiver)
+        (Self { keeper, events, shared: Arc::default() }, receiver)
     }
 
     /// What becomes of the next starts, in order; those after them run.
@@ -142,8 +142,8 @@ impl Runtime for Fake {
         "fake"
     }
 
-    fn owns_replicas(&self) -> bool {
-        self.owns_replicas
+    fn keeper(&self) -> Keeper {
+        self.keeper
     }
 
     fn start(&self, launch: Launch) {

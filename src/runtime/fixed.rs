@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::{Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
+use super::{Keeper, Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
 
 /// Time to resolve a host name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,8 +44,8 @@ impl Runtime for Fixed {
         "fixed"
     }
 
-    fn owns_replicas(&self) -> bool {
-        false
+    fn keeper(&self) -> Keeper {
+        Keeper::Others
     }
 
     /// # Panics
@@ -55,7 +55,7 @@ impl Runtime for Fixed {
         self.known.change(|ids| ids.insert(id), None);
         let known = self.known.clone();
         tokio::spawn(async move {
-            match locate(launch.endpoint.as_deref()).await {
+            match locate(launch.existing.as_deref()).await {
                 Ok((address, instance)) => {
                     let event = RuntimeEvent::Started { id, address, instance };
                     known.change(|ids| ids.contains(&id), Some(event));
@@ -111,7 +111,7 @@ mod tests {
 
     fn launch(id: u64, endpoint: Option<&str>) -> Launch {
         let endpoint = endpoint.map(str::to_owned);
-        Launch { id: ReplicaId(id), name: format!("S{id}"), number: 1, endpoint }
+        Launch { id: ReplicaId(id), name: format!("S{id}"), number: 1, existing: endpoint }
     }
 
     #[tokio::test]

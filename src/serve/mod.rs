@@ -27,7 +27,7 @@ use crate::cluster;
 use crate::config::{Config, Problems, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, ReplicaView, State, View};
 use crate::proxy::{self, LocalRoutes, Origin, Shared};
-use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent};
+use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::logs;
 use descriptors::room_for_connections;
 use signals::{Signal, Signals};
@@ -83,7 +83,8 @@ pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
 /// Runs the balancer until a signal ends it.
 ///
 /// # Errors
-/// See [`Error`]. Nothing is left behind: replicas that were started are stopped.
+/// See [`Error`]. No process is left behind; of containers, what could not be stopped is taken over
+/// by the next balancer.
 pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
     logs::init(config.log_format);
     let sockets = Sockets::bind(&config)?;
@@ -159,9 +160,11 @@ fn why(ended: &Result<(), JoinError>) -> String {
 
 /// Waits until all replicas are ready; or one is, and the others have shown that they are not.
 async fn wait_for_replicas(control: &Control) {
-    let all_ready = |view: &View| view.ready() >= view.replicas.len();
+    // Before the runtime has told which replicas there are, none is not all.
+    let all_ready = |view: &View| view.outage.is_none() && view.ready() >= view.replicas.len();
     let known = |view: &View| {
-        let has_a_verdict = |replica: &ReplicaView| replica.state == State::Ready || !replica.note.is_empty();
+        // One that starts may miss a heartbeat before it listens, which says nothing.
+        let has_a_verdict = |replica: &ReplicaView| replica.state != State::Starting || replica.failures > 0;
         view.ready() > 0 && view.replicas.iter().all(has_a_verdict)
     };
     let waited = control.wait_for(|view| all_ready(view) || known(view));
@@ -217,6 +220,10 @@ fn build_runtime(config: &RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver
             (Box::new(Process::new(config.clone(), events)), reader, Vec::new())
         }
         RuntimeConfig::Fixed(upstreams) => (Box::new(Fixed::new(events)), reader, upstreams.clone()),
+        RuntimeConfig::Docker(config) => {
+            (Box::new(docker::start(config.clone(), events)), reader, Vec::new())
+        }
+        RuntimeConfig::Swarm(config) => (Box::new(swarm::start(config.clone(), events)), reader, Vec::new()),
     }
 }
 

@@ -29,8 +29,9 @@ impl fmt::Display for Signal {
 }
 
 impl Signal {
-    /// Ends the process now, with the code shells give for the signal. Replicas end by
-    /// themselves: the pipe that each holds closes with us.
+    /// Ends the process now, with the code shells give for the signal. Child processes end by
+    /// themselves: the pipe that each holds closes with us. Containers are left to the next
+    /// balancer.
     pub(super) fn exit_at_once(self) -> ! {
         tracing::warn!(signal = %self, "stopping at once");
         logs::finish();

@@ -173,6 +173,7 @@ pub(super) fn view(names: &[&str]) -> View {
             instance: Some(format!("pid {number}")),
             state: State::Ready,
             note: String::new(),
+            failures: 0,
             weight: 100,
             slots: ring.slots_owned()[index],
             share: ring.share(index),
@@ -181,5 +182,5 @@ pub(super) fn view(names: &[&str]) -> View {
     };
     let replicas = names.iter().enumerate().map(replica).collect();
     let routing = Routing { key: KeySource::RequestId, bounded_load: Some(1.25) };
-    View { version: 7, ring, routing, replicas, stopping: false }
+    View { version: 7, ring, routing, replicas, stopping: false, outage: None }
 }

@@ -4,6 +4,7 @@
 //! configuration and the list of what needs a restart are all made from it. What a value means
 //! for the rest of the program is decided when the configuration is checked.
 
+mod container;
 mod process;
 mod traffic;
 
@@ -12,9 +13,10 @@ use std::time::Duration;
 use super::setting::{Group, Setting};
 
 /// All settings, in the order of display.
-pub static GROUPS: [Group; 8] = [
+pub static GROUPS: [Group; 9] = [
     Group { heading: "Listening", settings: process::LISTENING },
     Group { heading: "Replicas", settings: process::REPLICAS },
+    Group { heading: "Containers", settings: container::CONTAINERS },
     Group { heading: "Ring", settings: traffic::RING },
     Group { heading: "Routing", settings: traffic::ROUTING },
     Group { heading: "Health", settings: traffic::HEALTH },

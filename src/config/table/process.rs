@@ -58,10 +58,12 @@ pub(super) const REPLICAS: &[Setting] = &[
     Setting::new(
         "runtime",
         "RUNTIME",
-        Kind::Choice(&["process", "fixed"]),
+        Kind::Choice(&["process", "fixed", "docker", "swarm"]),
         Words("process, or fixed where upstreams are given"),
         "How replicas come to exist. process: child processes, replaced when they die. fixed: \
-         replicas that others run, at the addresses of --upstream or added later with /add.",
+         replicas that others run, at the addresses of --upstream or added later with /add. docker: \
+         containers of one Docker engine, replaced when they die. swarm: services of a Docker Swarm, \
+         which several balancers may share.",
         |c| Shown::text(c.runtime.name()),
     ),
     Setting::new(
@@ -72,7 +74,7 @@ pub(super) const REPLICAS: &[Setting] = &[
         "Address of a replica that others run. Only with --runtime fixed.",
         |c| match &c.runtime {
             RuntimeConfig::Fixed(upstreams) => Shown::list(upstreams),
-            RuntimeConfig::Process(_) => Shown::Nothing,
+            _ => Shown::Nothing,
         },
     ),
     Setting::new(
@@ -82,12 +84,15 @@ pub(super) const REPLICAS: &[Setting] = &[
         Words("the built-in replica"),
         "Program to run as a replica, with its arguments. It is split into words as a shell does \
          (quotes and backslashes, nothing is expanded), then {port}, {name} and {number} are \
-         replaced. It must serve HTTP on 127.0.0.1 at {port}. Only with --runtime process.",
-        |c| match &c.runtime {
-            RuntimeConfig::Process(process) if !process.command.is_empty() => {
-                Shown::Text(words::join(&process.command))
-            }
-            _ => Shown::Nothing,
+         replaced. As a process it must serve HTTP on 127.0.0.1 at {port}. In a container it is run \
+         in place of what the image runs, and serves on all addresses at --replica-port. Not with \
+         --runtime fixed.",
+        |c| {
+            let command = match &c.runtime {
+                RuntimeConfig::Process(process) => &process.command[..],
+                runtime => runtime.container().map_or(&[][..], |spec| &spec.command),
+            };
+            if command.is_empty() { Shown::Nothing } else { Shown::Text(words::join(command)) }
         },
     ),
     Setting::new(
@@ -95,10 +100,23 @@ pub(super) const REPLICAS: &[Setting] = &[
         "DURATION",
         Kind::Duration { min: Duration::ZERO, max: HOUR },
         Value("5s"),
-        "Time a replica has to end after SIGTERM, before SIGKILL. Only with --runtime process.",
+        "Time a replica has to end after SIGTERM, before SIGKILL. Not with --runtime fixed.",
         |c| match &c.runtime {
             RuntimeConfig::Process(process) => Shown::duration(process.stop_timeout),
-            RuntimeConfig::Fixed(_) => Shown::Nothing,
+            runtime => runtime.container().map_or(Shown::Nothing, |spec| Shown::duration(spec.stop_timeout)),
+        },
+    ),
+    Setting::new(
+        "on-exit",
+        "WHAT",
+        Kind::Choice(&["remove", "keep"]),
+        Words("remove, or keep with --runtime swarm"),
+        "What becomes of the replicas when the balancer is told to stop. keep leaves them running, for \
+         the next balancer to take over; only with --runtime docker or swarm.",
+        |c| match (&c.runtime, c.control.keep_on_stop) {
+            (RuntimeConfig::Fixed(_), _) => Shown::Nothing,
+            (_, true) => Shown::text("keep"),
+            (_, false) => Shown::text("remove"),
         },
     ),
 ];

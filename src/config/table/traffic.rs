@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::HOUR;
-use crate::config::setting::DefaultValue::Value;
+use crate::config::setting::DefaultValue::{Value, Words};
 use crate::config::setting::{Kind, Setting, Shown};
 use crate::control::BoundedLoad;
 
@@ -124,8 +124,8 @@ pub(super) const HEALTH: &[Setting] = &[
         "start-timeout",
         "DURATION",
         Kind::Duration { min: Duration::from_millis(100), max: HOUR },
-        Value("10s"),
-        "Time a new replica has for its first good heartbeat.",
+        Words("10s, or 60s with --runtime swarm"),
+        "Time a new replica has for its first good heartbeat, counted from when it runs.",
         |c| Shown::duration(c.control.start_timeout),
     )
     .on_reload(),
@@ -135,7 +135,7 @@ pub(super) const HEALTH: &[Setting] = &[
         Kind::Duration { min: Duration::from_millis(100), max: DAY },
         Value("30s"),
         "Time an unhealthy replica may stay so before it is replaced. One that exits is replaced at \
-         once.",
+         once. Not with --runtime swarm or fixed, where others decide.",
         |c| Shown::duration(c.control.replace_after),
     )
     .on_reload(),

@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole, with environment and files that exist only here.
 
+mod container;
 mod precedence;
 mod refusals;
 mod roundtrip;
@@ -9,6 +10,7 @@ mod value;
 use std::io;
 use std::path::Path;
 
+use super::container::KEYS;
 use super::{Flags, Inputs, Loaded, Problems, explain};
 
 const FILE: &str = "ringherd.toml";
@@ -70,6 +72,16 @@ fn good(given: Given<'_>) -> Loaded {
     given.load().unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// The flags without which a setting has no effect.
+fn needs(key: &str) -> &'static [(&'static str, &'static str)] {
+    if KEYS.contains(&key) || ["discover", "on-exit"].contains(&key) { &[("runtime", "docker")] } else { &[] }
+}
+
+/// The configuration with one setting given as a flag, and what it needs.
+fn with(key: &str, value: &str) -> Loaded {
+    good(flags(&[needs(key), &[(key, value)]].concat()))
+}
+
 /// For each setting a value that is not its default.
 const SAMPLES: &[(&str, &str)] = &[
     ("listen", "0.0.0.0:8080"),
@@ -81,6 +93,16 @@ const SAMPLES: &[(&str, &str)] = &[
     ("upstream", "10.0.0.7:8080"),
     ("replica-command", "python3 -m http.server '{port}'"),
     ("stop-timeout", "3s"),
+    ("on-exit", "keep"),
+    ("pool", "blue-2"),
+    ("image", "registry.example.org:5000/web/app:1.2"),
+    ("docker-host", "tcp://proxy:2375"),
+    ("network", "my_net.1"),
+    ("replica-port", "8080"),
+    ("replica-memory", "64MiB"),
+    ("replica-cpus", "0.5"),
+    ("replica-env", "LOG=a,b=c"),
+    ("discover", "com.docker.compose.service=app"),
     ("admin-token-file", "token"),
     ("admin-host", "ops.example.org"),
     ("workers", "1000"),

@@ -1,6 +1,6 @@
 //! Flags over environment over file over default, and where each value is said to come from.
 
-use super::{Given, SAMPLES, env, file, flags, good};
+use super::{Given, SAMPLES, env, file, flags, good, needs, with};
 use crate::config::{RuntimeConfig, table};
 
 const IN_FILE: &str = "# limits\nreplicas = 11\nmax-replicas = 12\nunhealthy-after = 13\nworkers = 14\n";
@@ -33,9 +33,9 @@ fn flags_win_over_environment_over_file_over_default() {
 fn each_setting_can_be_given_in_each_way() {
     for (key, value) in SAMPLES {
         let setting = table::find(key).expect("in the table");
-        let flag = good(flags(&[(key, value)])).config;
-        let variable = good(env(&[(&setting.env(), value)])).config;
-        let line = good(file(&format!("{key} = {value:?}"))).config;
+        let flag = with(key, value).config;
+        let variable = good(Given { flags: needs(key), ..env(&[(&setting.env(), value)]) }).config;
+        let line = good(Given { flags: needs(key), ..file(&format!("{key} = {value:?}")) }).config;
         assert_eq!(flag, variable, "{key}");
         assert_eq!(flag, line, "{key}");
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{SAMPLES, file, flags, good};
+use super::{SAMPLES, file, flags, good, needs, with};
 use crate::config::setting::{Kind, Setting};
 use crate::config::table;
 
@@ -29,6 +29,13 @@ fn values(setting: &'static Setting) -> BoxedStrategy<String> {
             (min..=max).prop_map(|x| x.to_string())
         ]
         .boxed(),
+        (_, Kind::Port) => (1..=65_535_u16).prop_map(|n| n.to_string()).boxed(),
+        (_, Kind::Size { min, max }) => (min..=max).prop_map(|n| format!("{n}b")).boxed(),
+        (_, Kind::Number { min, max }) => (min..=max).prop_map(|x| x.to_string()).boxed(),
+        (_, Kind::Pool) => "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?".boxed(),
+        (_, Kind::Engine) => prop_oneof!["unix:///[a-z ./-]{0,20}", "tcp://[a-z]{1,9}:[1-9]"].boxed(),
+        (_, Kind::Variables) => "X[A-Z_]{0,5}=[^\u{0}]{0,9}".boxed(),
+        (_, Kind::Label) => "[a-z.]{1,9}=\\PC{1,9}".boxed(),
         (_, Kind::Command) => {
             "'[^'\u{0}]{0,9}' ?[a-z]{0,5}\\{port\\}".prop_map(|tail| format!("run {tail}")).boxed()
         }
@@ -40,14 +47,24 @@ fn values(setting: &'static Setting) -> BoxedStrategy<String> {
     }
 }
 
-/// Some of the settings, each at most once; those of one runtime only.
+/// A runtime and some of the settings it has a use for, each at most once.
 fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
-    let excluded = ["config", "runtime", "upstream"];
-    let settings = table::settings().filter(move |setting| !excluded.contains(&setting.key));
-    let options: Vec<_> = settings
-        .map(|setting| proptest::option::of(values(setting).prop_map(move |value| (setting.key, value))))
-        .collect();
-    options.prop_map(|options| options.into_iter().flatten().collect())
+    select(vec!["process", "docker", "swarm"]).prop_flat_map(|runtime| {
+        let useless = move |key: &str| match runtime {
+            "process" => !needs(key).is_empty(),
+            "swarm" => key == "discover",
+            _ => false,
+        };
+        let excluded = ["config", "runtime", "upstream"];
+        let settings = table::settings().filter(|setting| !excluded.contains(&setting.key));
+        let options: Vec<_> = settings
+            .filter(|setting| !useless(setting.key))
+            .map(|setting| proptest::option::of(values(setting).prop_map(move |value| (setting.key, value))))
+            .collect();
+        options.prop_map(move |options| {
+            std::iter::once(("runtime", runtime.to_owned())).chain(options.into_iter().flatten()).collect()
+        })
+    })
 }
 
 proptest! {
@@ -63,7 +80,7 @@ proptest! {
 #[test]
 fn each_sample_comes_back() {
     for (key, value) in SAMPLES {
-        let printed = good(flags(&[(key, value)]));
+        let printed = with(key, value);
         let read = good(file(&printed.to_string()));
         assert_eq!(printed.config, read.config, "{key}\n{printed}");
     }

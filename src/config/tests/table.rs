@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Given, SAMPLES, flags, good};
+use super::{Given, SAMPLES, good, with};
 use crate::config::raw::TOKEN_VARIABLE;
 use crate::config::setting::{Kind, Shown};
 use crate::config::{Config, markdown_table, table};
@@ -55,7 +55,7 @@ fn nothing_given_is_the_default() {
 fn each_setting_changes_what_it_shows() {
     for (key, value) in SAMPLES {
         let setting = table::find(key).expect("in the table");
-        let config = good(flags(&[(key, value)])).config;
+        let config = with(key, value).config;
         let shown = (setting.show)(&config);
         assert_ne!(shown, (setting.show)(&Config::default()), "{key}");
         if let Shown::Text(text) = shown {
@@ -71,7 +71,7 @@ fn a_change_needs_a_restart_unless_the_table_says_otherwise() {
     let before = Config::default();
     for (key, value) in SAMPLES {
         let setting = table::find(key).expect("in the table");
-        let changes = good(flags(&[(key, value)])).config.changes_needing_restart(&before);
+        let changes = with(key, value).config.changes_needing_restart(&before);
         assert_eq!(changes.contains(key), !setting.on_reload, "{key}: {changes:?}");
     }
     assert!(before.changes_needing_restart(&before).is_empty());
@@ -82,7 +82,7 @@ fn each_word_of_a_choice_is_accepted() {
     for setting in table::settings() {
         let Kind::Choice(words) = setting.kind else { continue };
         for word in words {
-            let config = good(flags(&[(setting.key, word)])).config;
+            let config = with(setting.key, word).config;
             assert_eq!((setting.show)(&config), Shown::text(word), "{}", setting.key);
         }
     }

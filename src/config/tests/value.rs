@@ -174,3 +174,20 @@ fn tokens_are_checked_and_never_repeated() {
         assert!(text.is_empty() || !refusal.contains(text), "{refusal}");
     }
 }
+
+#[test]
+fn a_command_in_a_container_may_know_its_port() {
+    assert_eq!(command_in_container("serve --all").unwrap(), ["serve", "--all"]);
+    for (text, what) in [("''", "names no program"), ("serve '", "has a '"), ("serve \0", "contains a NUL")] {
+        assert!(refused(command_in_container(text)).starts_with(what), "{text}");
+    }
+}
+
+#[test]
+fn numbers() {
+    let kind = Kind::Number { min: 0.01, max: 1024.0 };
+    assert_eq!(number(&kind, "0.5"), Ok(0.5));
+    for text in ["0", "-1", "1025", "nan", "inf", "half", ""] {
+        assert_eq!(refused(number(&kind, text)), "must be a number, 0.01 to 1024; ", "{text}");
+    }
+}

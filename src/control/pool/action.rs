@@ -75,6 +75,13 @@ pub enum Action {
     Reply(Ticket, Result<(), ControlError>),
     /// Tell about a change of state.
     Note(Change),
+    /// Tell that a replica that exists is not taken over.
+    Ignored {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// One heartbeat to send.

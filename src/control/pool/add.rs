@@ -14,8 +14,15 @@ pub(super) struct Batch {
     ticket: Ticket,
     /// Its seats.
     numbers: Vec<u32>,
-    /// Until when all of them have to be ready.
-    pub(super) deadline: Instant,
+}
+
+impl Batch {
+    /// One of its seats has another number now, if the seat is of this batch.
+    pub(super) fn renumber(&mut self, from: u32, to: u32, batch: Option<Ticket>) {
+        if batch == Some(self.ticket) {
+            self.numbers.iter_mut().filter(|number| **number == from).for_each(|number| *number = to);
+        }
+    }
 }
 
 impl Pool {
@@ -25,7 +32,7 @@ impl Pool {
         }
         let numbers: Vec<_> =
             (0..add.count).map(|index| self.seat_new(ticket, add, index as usize, now)).collect();
-        self.batches.push(Batch { ticket, numbers, deadline: now + self.config.start_timeout });
+        self.batches.push(Batch { ticket, numbers });
     }
 
     /// Makes the seat of the replica `index` of an `/add`, on the smallest free number.
@@ -33,7 +40,7 @@ impl Pool {
         let free = |number: &u32| !self.seats.contains_key(number);
         let number = (1..=u32::MAX).find(free).expect("there are fewer seats than numbers");
         let name = add.names.get(index).cloned().unwrap_or_else(|| self.new_name());
-        let mut seat = Seat::new(name, add.endpoints.get(index).cloned(), Some(ticket));
+        let mut seat = Seat::new(name, self.runtime.keeper, add.endpoints.get(index).cloned(), Some(ticket));
         seat.retry_at = Some(now);
         self.seats.insert(number, seat);
         number
@@ -71,7 +78,7 @@ impl Pool {
     }
 
     /// Frees the seats of an `/add`; `reason` says for each name why.
-    fn drop_batch<'a>(&mut self, ticket: Ticket, reason: impl Fn(&str) -> &'a str) {
+    pub(super) fn drop_batch<'a>(&mut self, ticket: Ticket, reason: impl Fn(&str) -> &'a str) {
         let Some(index) = self.batches.iter().position(|batch| batch.ticket == ticket) else { return };
         for number in self.batches.swap_remove(index).numbers {
             self.vacate(number, &reason);
@@ -80,19 +87,28 @@ impl Pool {
 
     /// Ends every `/add` because the balancer stops.
     pub(super) fn abandon_batches(&mut self) {
-        while let Some(ticket) = self.batches.first().map(|batch| batch.ticket) {
+        for ticket in self.tickets_of_batches() {
             self.drop_batch(ticket, |_| "the balancer is stopping");
             self.reply(ticket, Err(ControlError::Stopping));
         }
     }
 
-    /// Ends each `/add` whose time is over.
+    pub(super) fn tickets_of_batches(&self) -> Vec<Ticket> {
+        self.batches.iter().map(|batch| batch.ticket).collect()
+    }
+
+    /// Ends each `/add` one of whose replicas has had its time.
     pub(super) fn expire_batches(&mut self, now: Instant) {
-        while let Some(batch) = self.batches.iter().find(|batch| batch.deadline <= now) {
-            let late =
-                batch.numbers.iter().filter_map(|number| self.seats.get(number)).filter(|s| !s.is_ready());
-            let failures = late.map(|seat| (seat.name.clone(), self.why_not_ready(seat))).collect();
-            self.fail_batch(batch.ticket, failures);
+        for ticket in self.tickets_of_batches() {
+            let late = |seat: &&Seat| {
+                seat.batch == Some(ticket)
+                    && self.start_deadline(seat).is_some_and(|deadline| deadline <= now)
+            };
+            let late = self.seats.values().filter(late);
+            let failures: Vec<_> = late.map(|seat| (seat.name.clone(), self.why_not_ready(seat))).collect();
+            if !failures.is_empty() {
+                self.fail_batch(ticket, failures);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use super::{Pool, name};
 use crate::control::{Add, ControlError};
 use crate::ring::{BuildError, Params};
+use crate::runtime::Keeper;
 
 impl Pool {
     /// Whether an `/add` may begin.
@@ -13,6 +14,7 @@ impl Pool {
         if self.refusing {
             return Err(ControlError::Stopping);
         }
+        self.refuse_while_blind()?;
         if add.count == 0 {
             return Err(ControlError::Zero);
         }
@@ -20,7 +22,10 @@ impl Pool {
             return Err(ControlError::MoreNamesThanAdded);
         }
         self.check_new_names(&add.names)?;
-        self.check_endpoints(&add.endpoints, if self.runtime.owns_replicas { 0 } else { add.count })?;
+        self.check_endpoints(
+            &add.endpoints,
+            if self.runtime.keeper.makes_replicas() { 0 } else { add.count },
+        )?;
         self.check_room(add.count)
     }
 
@@ -31,6 +36,9 @@ impl Pool {
             if !seen.insert(name::fold(given)) {
                 return Err(ControlError::NameTwice(given.clone()));
             }
+            if self.is_discovered(given) {
+                return Err(ControlError::Discovered(given.clone()));
+            }
             if self.is_taken(given) {
                 return Err(ControlError::NameTaken(given.clone()));
             }
@@ -38,9 +46,15 @@ impl Pool {
         Ok(())
     }
 
+    /// Whether `name` is that of a container that others run.
+    pub(super) fn is_discovered(&self, name: &str) -> bool {
+        let seat = self.member_named(name).and_then(|number| self.seats.get(&number));
+        seat.is_some_and(|seat| seat.keeper == Keeper::Discovered)
+    }
+
     /// Whether `endpoints` are `wanted` distinct new addresses.
     pub(super) fn check_endpoints(&self, endpoints: &[String], wanted: u32) -> Result<(), ControlError> {
-        if self.runtime.owns_replicas && !endpoints.is_empty() {
+        if self.runtime.keeper.makes_replicas() && !endpoints.is_empty() {
             return Err(ControlError::EndpointsNotTaken(self.runtime.kind));
         }
         if endpoints.len() != wanted as usize {
@@ -49,7 +63,7 @@ impl Pool {
         let mut seen: HashSet<_> = self
             .seats
             .values()
-            .filter_map(|seat| seat.endpoint.as_deref())
+            .filter_map(|seat| seat.existing.as_deref())
             .map(str::to_ascii_lowercase)
             .collect();
         for endpoint in endpoints {

@@ -7,6 +7,7 @@ use super::action::Ticket;
 use super::admit::check_capacity;
 use crate::control::{Config, ControlError, RingChange};
 use crate::ring::{MAX_WEIGHT, Params};
+use crate::runtime::Keeper;
 
 impl Pool {
     pub(super) fn set_weight(&mut self, ticket: Ticket, name: &str, weight: u8) {
@@ -16,6 +17,7 @@ impl Pool {
 
     fn try_set_weight(&mut self, name: &str, weight: u8) -> Result<(), ControlError> {
         self.refuse_while_stopping()?;
+        self.refuse_if_shared("a weight")?;
         if weight > MAX_WEIGHT {
             return Err(ControlError::BadWeight(u64::from(weight)));
         }
@@ -40,6 +42,7 @@ impl Pool {
 
     fn try_change_ring(&mut self, change: RingChange) -> Result<(), ControlError> {
         self.refuse_while_stopping()?;
+        self.refuse_if_shared("another ring")?;
         let now = &self.config.ring;
         let ring = Params::new(
             change.family.unwrap_or(now.family()),
@@ -50,11 +53,11 @@ impl Pool {
         )
         .map_err(|error| ControlError::Ring(error.to_string()))?;
         let key = change.key.unwrap_or_else(|| self.config.key.clone());
-        self.take_over(Config { ring, key, ..self.config.clone() })
+        self.apply(Config { ring, key, ..self.config.clone() })
     }
 
     pub(super) fn reload(&mut self, ticket: Ticket, config: Config, now: Instant) {
-        let result = self.refuse_while_stopping().and_then(|()| self.take_over(config));
+        let result = self.refuse_while_stopping().and_then(|()| self.apply(config));
         // Heartbeats that are due by a longer interval do not wait for that to end.
         let latest = now + self.config.health.interval;
         for replica in self.seats.values_mut().filter_map(|seat| seat.current.as_mut()) {
@@ -65,7 +68,7 @@ impl Pool {
 
     /// Makes `config` the one in force; the number of replicas is only for the start. Published
     /// if requests are affected.
-    fn take_over(&mut self, config: Config) -> Result<(), ControlError> {
+    fn apply(&mut self, config: Config) -> Result<(), ControlError> {
         check_capacity(&config.ring, self.seats.len())?;
         let before = self.publication();
         self.config = config;
@@ -73,6 +76,13 @@ impl Pool {
             self.publish();
         }
         Ok(())
+    }
+
+    /// The balancers of a pool route alike because each reads the same from the orchestrator; what
+    /// only one is told would part them.
+    fn refuse_if_shared(&self, what: &'static str) -> Result<(), ControlError> {
+        let shared = self.runtime.keeper == Keeper::Orchestrator;
+        if shared { Err(ControlError::Shared(what)) } else { Ok(()) }
     }
 
     fn refuse_while_stopping(&self) -> Result<(), ControlError> {

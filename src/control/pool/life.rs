@@ -3,28 +3,34 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::seat::{Phase, Replica, Seat};
+use super::seat::{Replica, Seat};
 use super::{Action, Pool};
 use crate::control::State;
-use crate::runtime::{Launch, ReplicaId};
+use crate::runtime::{Keeper, Launch, ReplicaId};
 
 impl Pool {
     /// Starts a replica on an empty seat whose time has come.
     pub(super) fn fill(&mut self, number: u32, now: Instant) {
         let due = |seat: &Seat| seat.current.is_none() && seat.retry_at.is_some_and(|at| at <= now);
-        if !self.seats.get(&number).is_some_and(due) {
+        if self.is_blind() || !self.seats.get(&number).is_some_and(due) {
             return;
         }
+        let Some(mut seat) = self.seats.remove(&number) else { return };
+        let launch = self.launch(number, &mut seat, now);
+        let reason = seat.note.clone();
+        self.seats.insert(number, seat);
+        self.out.push(Action::Start(launch));
+        self.note_seat(number, State::Starting, &reason);
+    }
+
+    /// Puts a new replica on a seat, which is to be started by what is returned.
+    pub(super) fn launch(&mut self, number: u32, seat: &mut Seat, now: Instant) -> Launch {
         self.last_id += 1;
         let id = ReplicaId(self.last_id);
-        let Some(seat) = self.seats.get_mut(&number) else { return };
         seat.retry_at = None;
         seat.backoff.started(now);
         seat.current = Some(Replica::new(id, now));
-        let launch = Launch { id, name: seat.name.clone(), number, endpoint: seat.endpoint.clone() };
-        let reason = seat.note.clone();
-        self.out.push(Action::Start(launch));
-        self.note_seat(number, State::Starting, &reason);
+        Launch { id, name: seat.name.clone(), number, existing: seat.existing.clone() }
     }
 
     /// A replica runs: its first heartbeat is due at once.
@@ -32,9 +38,15 @@ impl Pool {
         let Some((_, seat)) = self.seat_of(id) else { return };
         let Some(replica) = seat.current.as_mut().filter(|replica| replica.address.is_none()) else { return };
         replica.address = Some(address);
+        replica.started = Some(now);
         replica.instance = Some(instance);
         replica.checks.begin(now);
+        if seat.keeper == Keeper::Orchestrator {
+            // Whatever becomes of it, it is not to be made a second time.
+            seat.existing = Some(seat.name.clone());
+        }
         self.changed = true;
+        self.last_start = Some(now);
     }
 
     /// A replica has ended, whether it was asked to or not.
@@ -46,6 +58,17 @@ impl Pool {
             }
         } else if let Some((number, _)) = self.seat_of(id) {
             self.lost(number, reason, now);
+        }
+    }
+
+    /// Somebody else has told a replica to end. It takes no more requests, finishes those it has,
+    /// and is replaced meanwhile if it is ours to replace.
+    pub(super) fn ending(&mut self, id: ReplicaId, reason: &str, now: Instant) {
+        let Some((number, seat)) = self.seat_of(id) else { return };
+        if seat.keeper == Keeper::Discovered {
+            self.take_out(vec![number], reason, now);
+        } else {
+            self.give_up(number, reason, now);
         }
     }
 
@@ -75,11 +98,16 @@ impl Pool {
     /// which it keeps over repeated attempts; a replica that never took a request, and one that
     /// others run, comes back under its own.
     fn heal(&mut self, number: u32, reason: &str, now: Instant) {
-        let was_placed = self.seats.get(&number).is_some_and(Seat::is_placed);
-        let new_name = (was_placed && self.runtime.owns_replicas).then(|| self.new_name());
+        let Some(seat) = self.seats.get(&number) else { return };
+        let (was_placed, keeper) = (seat.is_placed(), seat.keeper);
+        let new_name = (was_placed && keeper.is_balancer()).then(|| self.new_name());
         let Some(seat) = self.seats.get_mut(&number) else { return };
         if seat.current.take().is_some_and(|replica| replica.has_settled(now)) {
             seat.backoff.settled();
+        }
+        if keeper.is_balancer() {
+            // What was taken over is gone; what comes is new.
+            seat.existing = None;
         }
         let at = seat.backoff.failed(now, &mut self.rng);
         seat.retry_at = Some(at);
@@ -127,39 +155,9 @@ impl Pool {
         self.lost(number, reason, now);
         self.dismiss(id, leaving);
     }
-
-    /// Until when the replica of a seat has to be ready, where there is such a limit.
-    pub(super) fn start_deadline(&self, seat: &Seat) -> Option<Instant> {
-        let replica = seat.current.as_ref().filter(|replica| replica.phase == Phase::Starting)?;
-        (self.runtime.owns_replicas && seat.is_member()).then(|| replica.launched + self.config.start_timeout)
-    }
-
-    /// Until when an ejected replica of a seat may recover, where there is such a limit.
-    pub(super) fn replace_deadline(&self, seat: &Seat) -> Option<Instant> {
-        let Phase::Ejected(since) = seat.current.as_ref()?.phase else { return None };
-        (self.runtime.owns_replicas && seat.is_member()).then(|| since + self.config.replace_after)
-    }
-
-    /// The next time at which something about a seat is due.
-    pub(super) fn next_deadline_of(&self, seat: &Seat) -> Option<Instant> {
-        let retry = seat.retry_at.filter(|_| seat.current.is_none());
-        let check = seat.current.as_ref().and_then(|replica| replica.checks.next());
-        [retry, check, self.start_deadline(seat), self.replace_deadline(seat)].into_iter().flatten().min()
-    }
-
-    /// Why the replica of a seat has not become ready in time.
-    pub(super) fn why_not_ready(&self, seat: &Seat) -> String {
-        let limit = in_words(self.config.start_timeout);
-        match &seat.current {
-            Some(replica) if replica.address.is_some() => {
-                format!("no good heartbeat within {limit}{}", seat.last_bad())
-            }
-            _ => format!("did not start within {limit}"),
-        }
-    }
 }
 
 /// A duration for people, without what is below a millisecond.
-fn in_words(duration: Duration) -> humantime::FormattedDuration {
+pub(super) fn in_words(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_millis(duration.as_millis() as u64))
 }

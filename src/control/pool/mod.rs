@@ -23,8 +23,11 @@ mod admit;
 mod backoff;
 mod change;
 mod checks;
+mod deadlines;
 mod health;
+mod inventory;
 mod life;
+mod outage;
 mod remove;
 mod report;
 mod seat;
@@ -33,7 +36,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use fastrand::Rng;
@@ -45,8 +48,9 @@ pub use report::MemberReport;
 
 use super::{Config, ControlError, State, name};
 use crate::cluster::Routing;
-use crate::runtime::{ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Keeper, ReplicaId, RuntimeEvent};
 use add::Batch;
+use outage::Outage;
 use seat::{Leaving, Seat};
 
 /// What the pool has to know of the runtime.
@@ -54,8 +58,10 @@ use seat::{Leaving, Seat};
 pub struct RuntimeFacts {
     /// Name of the kind, for messages.
     pub kind: &'static str,
-    /// Whether replicas live and die with the balancer.
-    pub owns_replicas: bool,
+    /// Who keeps the replicas that an `/add` brings.
+    pub keeper: Keeper,
+    /// Whether replicas may exist already: nothing is started before the first inventory.
+    pub lists: bool,
 }
 
 /// The replicas that are wanted, those there are, and what is under way between the two.
@@ -67,11 +73,26 @@ pub struct Pool {
     seats: BTreeMap<u32, Seat>,
     batches: Vec<Batch>,
     leaving: BTreeMap<ReplicaId, Leaving>,
+    /// Whether the runtime has yet to tell which replicas there are.
+    unlisted: bool,
+    /// Why the runtime can do nothing at the moment, if it cannot.
+    outage: Option<Outage>,
+    /// Found, but there is no seat for them yet.
+    waiting: Vec<Found>,
+    /// What decided that: seats, replicas that leave, and the limit, when last looked at.
+    room: (usize, usize, u32),
+    /// Keys of those that were found and cannot be taken over, to tell once.
+    ignored: BTreeSet<String>,
     /// Whether changes are refused, because a stop has been announced.
     refusing: bool,
-    stopping: bool,
     stop_tickets: Vec<Ticket>,
+    /// When the end began, if it has.
+    stop_began: Option<Instant>,
+    /// When the runtime first failed to answer during the end.
+    stop_hindered: Option<Instant>,
     last_id: u64,
+    /// When a replica last came up, of those that are started one after another.
+    last_start: Option<Instant>,
     changed: bool,
     out: Vec<Action>,
 }
@@ -79,7 +100,7 @@ pub struct Pool {
 impl Pool {
     /// A pool that wants `config.replicas` replicas named `Server 1`, `Server 2` and so on, or,
     /// where replicas are not ours to start, one for each of `endpoints` (`host:port`). They are
-    /// started by the first [`Pool::step`].
+    /// started by the first [`Pool::step`], or after the first inventory of a runtime that lists.
     ///
     /// # Errors
     /// More than `config.max_replicas`, more than the ring can hold, or bad endpoints.
@@ -97,20 +118,29 @@ impl Pool {
             seats: BTreeMap::new(),
             batches: Vec::new(),
             leaving: BTreeMap::new(),
+            unlisted: runtime.lists,
+            outage: None,
+            waiting: Vec::new(),
+            room: (0, 0, 0),
+            ignored: BTreeSet::new(),
             refusing: false,
-            stopping: false,
             stop_tickets: Vec::new(),
+            stop_began: None,
+            stop_hindered: None,
             last_id: 0,
+            last_start: None,
             changed: true,
             out: Vec::new(),
         };
         let given = endpoints.len() as u32;
-        let count = if runtime.owns_replicas { pool.config.replicas } else { given };
-        pool.check_endpoints(&endpoints, if runtime.owns_replicas { 0 } else { count })?;
+        let makes = runtime.keeper.makes_replicas();
+        let count = if makes { pool.config.replicas } else { given };
+        pool.check_endpoints(&endpoints, if makes { 0 } else { count })?;
         pool.check_room(count)?;
         let mut endpoints = endpoints.into_iter();
-        for number in 1..=count {
-            let mut seat = Seat::new(format!("Server {number}"), endpoints.next(), None);
+        let from_the_start = if runtime.lists { 0 } else { count };
+        for number in 1..=from_the_start {
+            let mut seat = Seat::new(format!("Server {number}"), runtime.keeper, endpoints.next(), None);
             seat.retry_at = Some(now);
             pool.seats.insert(number, seat);
         }
@@ -123,14 +153,6 @@ impl Pool {
         self.take_in(event, now);
         self.advance(now);
         std::mem::take(&mut self.out)
-    }
-
-    /// When [`Event::Tick`] is due; `None` if nothing depends on time.
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let batches = self.batches.iter().map(|batch| batch.deadline);
-        let drains = self.leaving.values().filter_map(|leaving| leaving.drains_until);
-        let seats = self.seats.values().filter_map(|seat| self.next_deadline_of(seat));
-        batches.chain(drains).chain(seats).min()
     }
 
     /// The configuration in force.
@@ -151,15 +173,8 @@ impl Pool {
             Event::ChangeRing(ticket, change) => self.change_ring(ticket, change),
             Event::Reload(ticket, config) => self.reload(ticket, *config, now),
             Event::PrepareStop => self.prepare_stop(),
-            Event::Stop(ticket) => self.stop(ticket),
-            Event::Runtime(RuntimeEvent::Started { id, address, instance }) => {
-                self.started(id, address, instance, now);
-            }
-            Event::Runtime(
-                RuntimeEvent::StartFailed { id, reason } | RuntimeEvent::Exited { id, reason },
-            ) => {
-                self.gone(id, &reason, now);
-            }
+            Event::Stop(ticket) => self.stop(ticket, now),
+            Event::Runtime(event) => self.take_in_runtime(event, now),
             Event::HeartbeatGood(id) => self.heartbeat_good(id, now),
             Event::HeartbeatBad { id, reason } => self.heartbeat_bad(id, reason, now),
             Event::HeartbeatUnsent { id, reason } => self.heartbeat_unsent(id, reason, now),
@@ -169,16 +184,33 @@ impl Pool {
         }
     }
 
+    fn take_in_runtime(&mut self, event: RuntimeEvent, now: Instant) {
+        match event {
+            RuntimeEvent::Started { id, address, instance } => self.started(id, address, instance, now),
+            RuntimeEvent::StartFailed { id, reason } | RuntimeEvent::Exited { id, reason } => {
+                self.gone(id, &reason, now);
+            }
+            RuntimeEvent::Ending { id, reason } => self.ending(id, &reason, now),
+            RuntimeEvent::Suspect(id) => self.request_failed(id, now),
+            RuntimeEvent::Numbered { id, number } => self.numbered(id, number),
+            RuntimeEvent::Inventory(found) => self.take_inventory(found, now),
+            RuntimeEvent::Unavailable { reason } => self.unavailable(reason, now),
+            RuntimeEvent::Available => self.available(),
+        }
+    }
+
     /// Does what the time has come for.
     fn advance(&mut self, now: Instant) {
         self.expire_batches(now);
         self.expire_drains(now);
+        self.seat_waiting(now);
         for number in self.numbers() {
             self.expire_start(number, now);
             self.expire_ejection(number, now);
             self.fill(number, now);
             self.check(number, now);
         }
+        self.expire_stop(now);
         self.finish_stop();
     }
 

@@ -7,7 +7,7 @@ use super::action::Ticket;
 use super::seat::{Leaving, Seat};
 use super::{Action, Pool, name};
 use crate::control::{ControlError, Remove, State};
-use crate::runtime::ReplicaId;
+use crate::runtime::{Keeper, ReplicaId};
 
 impl Pool {
     pub(super) fn remove(&mut self, ticket: Ticket, remove: &Remove, now: Instant) {
@@ -15,14 +15,42 @@ impl Pool {
             Ok(numbers) => numbers,
             Err(refused) => return self.reply(ticket, Err(refused)),
         };
+        let mut removed = self.take_seats(numbers);
+        self.reply(ticket, Ok(()));
+        for (number, seat) in &mut removed {
+            self.take_hold(*number, seat, now);
+        }
+        self.retire_all(removed, "removed", now);
+    }
+
+    /// Takes replicas off the ring that others have stopped or removed, and drains them.
+    pub(super) fn take_out(&mut self, numbers: impl IntoIterator<Item = u32>, reason: &str, now: Instant) {
+        let removed = self.take_seats(numbers);
+        self.retire_all(removed, reason, now);
+    }
+
+    /// An orchestrator brings a replica back that has died. Where it is removed in between, the
+    /// runtime is given it back, only to be told to stop it.
+    pub(super) fn take_hold(&mut self, number: u32, seat: &mut Seat, now: Instant) {
+        if seat.current.is_none() && seat.keeper == Keeper::Orchestrator && seat.existing.is_some() {
+            let launch = self.launch(number, seat, now);
+            self.out.push(Action::Start(launch));
+        }
+    }
+
+    /// Removes seats, and publishes if they were on the ring.
+    fn take_seats(&mut self, numbers: impl IntoIterator<Item = u32>) -> Vec<(u32, Seat)> {
         let removed: Vec<_> =
             numbers.into_iter().filter_map(|number| Some((number, self.seats.remove(&number)?))).collect();
         if removed.iter().any(|(_, seat)| seat.placed.is_some()) {
             self.publish();
         }
-        self.reply(ticket, Ok(()));
+        removed
+    }
+
+    fn retire_all(&mut self, removed: Vec<(u32, Seat)>, reason: &str, now: Instant) {
         for (number, seat) in removed {
-            self.retire(number, &seat, now);
+            self.retire(number, &seat, reason, now);
         }
     }
 
@@ -31,6 +59,7 @@ impl Pool {
         if self.refusing {
             return Err(ControlError::Stopping);
         }
+        self.refuse_while_blind()?;
         if remove.count == 0 {
             return Err(ControlError::Zero);
         }
@@ -38,7 +67,8 @@ impl Pool {
             return Err(ControlError::MoreNamesThanRemoved);
         }
         let mut chosen = self.named(&remove.names)?;
-        let members = self.seats.iter().filter(|(_, seat)| seat.is_member()).map(|(&number, _)| number);
+        let removable = |seat: &Seat| seat.is_member() && seat.keeper != Keeper::Discovered;
+        let members = self.seats.iter().filter(|(_, seat)| removable(seat)).map(|(&number, _)| number);
         let mut others: Vec<_> = members.filter(|number| !chosen.contains(number)).collect();
         let present = (chosen.len() + others.len()) as u32;
         if remove.count > present {
@@ -54,6 +84,9 @@ impl Pool {
         for given in names {
             name::check(given)?;
             let number = self.member_named(given).ok_or_else(|| ControlError::UnknownName(given.clone()))?;
+            if self.is_discovered(given) {
+                return Err(ControlError::Discovered(given.clone()));
+            }
             if !numbers.insert(number) {
                 return Err(ControlError::NameTwice(given.clone()));
             }
@@ -62,15 +95,15 @@ impl Pool {
     }
 
     /// Drains the replica of a seat that is gone, or stops it if no request can be at it.
-    fn retire(&mut self, number: u32, seat: &Seat, now: Instant) {
+    fn retire(&mut self, number: u32, seat: &Seat, reason: &str, now: Instant) {
         let Some((id, leaving)) = seat.leaving(number) else {
-            return self.note(seat.change(number, State::Stopped, "removed"));
+            return self.note(seat.change(number, State::Stopped, reason));
         };
         if !seat.is_placed() {
-            self.note(leaving.change(id, State::Stopped, "removed"));
+            self.note(leaving.change(id, State::Stopped, reason));
             return self.dismiss(id, leaving);
         }
-        self.note(leaving.change(id, State::Draining, "removed"));
+        self.note(leaving.change(id, State::Draining, reason));
         self.out.push(Action::Drain(id));
         let drains_until = Some(now + self.config.drain_timeout);
         self.leaving.insert(id, Leaving { drains_until, ..leaving });
@@ -88,7 +121,7 @@ impl Pool {
     /// Stops a replica that has no seat any more. What others run is only forgotten.
     pub(super) fn dismiss(&mut self, id: ReplicaId, leaving: Leaving) {
         self.out.push(Action::Stop(id));
-        if self.runtime.owns_replicas {
+        if leaving.keeper.makes_replicas() {
             self.leaving.insert(id, Leaving { drains_until: None, ..leaving });
         }
     }

@@ -17,6 +17,8 @@ pub struct MemberReport {
     pub state: State,
     /// Why it is not ready; empty when it is.
     pub note: String,
+    /// How many of its number have failed in a row.
+    pub failures: u32,
     /// 0 to 100.
     pub weight: u8,
     /// The incarnation that lives, if one does.
@@ -36,8 +38,9 @@ impl Pool {
             MemberReport {
                 number,
                 name: seat.name.clone(),
-                state: if self.stopping { State::Stopped } else { seat.state() },
+                state: if self.is_stopping() { State::Stopped } else { seat.state() },
                 note: seat.reason(),
+                failures: seat.backoff.failures(),
                 weight: seat.weight,
                 id: replica.map(|replica| replica.id),
                 address: replica.and_then(|replica| replica.address),
@@ -48,11 +51,13 @@ impl Pool {
 
     /// Whether [`Event::Stop`](super::Event::Stop) was taken in.
     pub fn is_stopping(&self) -> bool {
-        self.stopping
+        self.stop_began.is_some()
     }
 
     /// Whether that is done: no replica is left.
     pub fn is_stopped(&self) -> bool {
-        self.stopping && self.leaving.is_empty()
+        // What is not known yet may have to be stopped too.
+        let unlisted = self.unlisted && self.runtime.keeper.is_balancer() && !self.config.keep_on_stop;
+        self.is_stopping() && self.leaving.is_empty() && !unlisted
     }
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::action::{Change, MemberSpec, Probe, Ticket};
 use super::backoff::{Backoff, SETTLED};
 use super::checks::Checks;
-use crate::control::State;
+use crate::control::{State, name};
 use crate::ring::MAX_WEIGHT;
-use crate::runtime::ReplicaId;
+use crate::runtime::{Found, Keeper, ReplicaId};
 
 /// A number in use and what it is for. It outlives the replicas that fill it one after another.
 #[derive(Clone, Debug)]
@@ -18,8 +18,10 @@ pub(super) struct Seat {
     pub(super) name: String,
     /// 0 to 100.
     pub(super) weight: u8,
-    /// `host:port` where replicas are not ours to start.
-    pub(super) endpoint: Option<String>,
+    /// Who keeps its replica alive.
+    pub(super) keeper: Keeper,
+    /// Where the replica exists already: what the runtime knows it by, or its `host:port`.
+    pub(super) existing: Option<String>,
     /// The unfinished `/add` it belongs to; members have none.
     pub(super) batch: Option<Ticket>,
     /// Who is published under the number. It may be dead: then it is down, and keeps the place
@@ -50,6 +52,8 @@ pub(super) struct Replica {
     pub(super) address: Option<SocketAddr>,
     pub(super) instance: Option<String>,
     pub(super) launched: Instant,
+    /// When it was running, as far as the runtime knows.
+    pub(super) started: Option<Instant>,
     pub(super) phase: Phase,
     pub(super) checks: Checks,
     /// What was wrong with the last heartbeat; empty if nothing was.
@@ -70,6 +74,10 @@ pub(super) enum Phase {
 /// A replica that has no seat any more.
 #[derive(Clone, Debug)]
 pub(super) struct Leaving {
+    /// Who keeps it alive.
+    pub(super) keeper: Keeper,
+    /// What the runtime knows it by, where it was found.
+    pub(super) key: Option<String>,
     pub(super) name: String,
     pub(super) number: u32,
     pub(super) address: Option<SocketAddr>,
@@ -78,11 +86,12 @@ pub(super) struct Leaving {
 }
 
 impl Seat {
-    pub(super) fn new(name: String, endpoint: Option<String>, batch: Option<Ticket>) -> Self {
+    pub(super) fn new(name: String, keeper: Keeper, existing: Option<String>, batch: Option<Ticket>) -> Self {
         Self {
             name,
             weight: MAX_WEIGHT,
-            endpoint,
+            keeper,
+            existing,
             batch,
             placed: None,
             current: None,
@@ -95,6 +104,26 @@ impl Seat {
     /// Whether it counts as one of the replicas: not while its `/add` is unfinished.
     pub(super) fn is_member(&self) -> bool {
         self.batch.is_none()
+    }
+
+    /// Whether its replica is the one that was found.
+    pub(super) fn is_of(&self, found: &Found) -> bool {
+        if self.keeper != found.keeper {
+            return false;
+        }
+        match (self.keeper, &self.existing) {
+            // An orchestrator knows a replica by its name, and names are the same that look alike.
+            (Keeper::Orchestrator, existing) => {
+                let key = existing.as_ref().unwrap_or(&self.name);
+                *key == found.key || name::fold(key) == name::fold(&found.key)
+            }
+            (_, existing) => existing.as_ref() == Some(&found.key),
+        }
+    }
+
+    /// What the runtime will know the replica by that is being made, where that is certain.
+    fn key_to_be(&self) -> Option<String> {
+        (self.keeper == Keeper::Orchestrator).then(|| self.name.clone())
     }
 
     /// Whether the replica that lives is the one on the ring.
@@ -134,7 +163,9 @@ impl Seat {
     pub(super) fn take_due_check(&mut self, now: Instant) -> Option<Probe> {
         let replica = self.current.as_mut()?;
         let address = replica.address?;
-        let host = || self.endpoint.clone().unwrap_or_else(|| address.to_string());
+        // Who listed a replica by a name expects to be called by it.
+        let listed = self.existing.clone().filter(|_| self.keeper == Keeper::Others);
+        let host = || listed.unwrap_or_else(|| address.to_string());
         replica.checks.take_due(now).then(|| Probe { id: replica.id, address, host: host() })
     }
 
@@ -158,7 +189,9 @@ impl Seat {
     /// The record to keep of its replica when it leaves.
     pub(super) fn leaving(&self, number: u32) -> Option<(ReplicaId, Leaving)> {
         let &Replica { id, address, .. } = self.current.as_ref()?;
-        Some((id, Leaving { name: self.name.clone(), number, address, drains_until: None }))
+        let name = self.name.clone();
+        let key = self.existing.clone().or_else(|| self.key_to_be());
+        Some((id, Leaving { keeper: self.keeper, key, name, number, address, drains_until: None }))
     }
 
     /// The change of state to tell about.
@@ -181,6 +214,7 @@ impl Replica {
             address: None,
             instance: None,
             launched,
+            started: None,
             phase: Phase::Starting,
             checks: Checks::default(),
             last_bad: String::new(),

@@ -8,7 +8,7 @@ use crate::control::pool::{
 };
 use crate::control::{State, name};
 use crate::ring::{Node, Ring};
-use crate::runtime::ReplicaId;
+use crate::runtime::{ReplicaId, RuntimeEvent};
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -41,6 +41,16 @@ pub(super) struct Laws {
 pub(super) struct Before {
     answered: usize,
     nodes: Vec<Node>,
+    /// Whether the event may end a replica's place on the ring without a command.
+    others_act: bool,
+}
+
+/// What names of containers of others begin with.
+pub(super) const APP: &str = "app ";
+
+/// Whether a name is that of a container of others.
+pub(super) fn is_app(name: &str) -> bool {
+    name.starts_with(APP)
 }
 
 impl Laws {
@@ -84,7 +94,9 @@ impl Laws {
             }
             _ => {}
         }
-        Before { answered: self.answered, nodes: nodes(&self.published) }
+        let others_act =
+            matches!(event, Event::Runtime(RuntimeEvent::Inventory(_) | RuntimeEvent::Ending { .. }));
+        Before { answered: self.answered, nodes: nodes(&self.published), others_act }
     }
 
     /// An action, before it is performed.
@@ -92,9 +104,13 @@ impl Laws {
         match action {
             Action::Start(launch) => {
                 assert!(!pool.is_stopping(), "a start while stopping");
+                assert_eq!(pool.blindness(), None, "a start while the runtime does not answer");
                 assert!(self.launched.insert(launch.id), "an id was used twice: {launch:?}");
                 assert_eq!(name::check(&launch.name), Ok(()));
-                self.count_start(launch.number, now, pool);
+                // Theirs is as often new as they like.
+                if !is_app(&launch.name) {
+                    self.count_start(launch.number, now, pool);
+                }
             }
             Action::Stop(id) => {
                 assert!(self.launched.contains(id), "stopped what never was: {id}");
@@ -116,6 +132,7 @@ impl Laws {
                 self.answered += 1;
                 self.wanted += if result.is_ok() { change } else { 0 };
             }
+            Action::Ignored { name, .. } => assert!(is_app(name), "{name} was ignored"),
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
         }
     }
@@ -145,7 +162,8 @@ impl Laws {
 
     pub(super) fn end_step(&mut self, before: &Before, pool: &Pool, now: Instant) {
         let members: Vec<_> = pool.members().collect();
-        assert_eq!(Ok(members.len()), usize::try_from(self.wanted), "members: {members:?}");
+        let own = members.iter().filter(|member| !is_app(&member.name)).count();
+        assert_eq!(Ok(own), usize::try_from(self.wanted), "members: {members:?}");
         let names: BTreeSet<_> = members.iter().map(|member| name::fold(&member.name)).collect();
         assert_eq!(names.len(), members.len(), "names: {members:?}");
         assert!(pool.next_deadline().is_none_or(|at| at > now), "a deadline that has passed");
@@ -155,16 +173,20 @@ impl Laws {
         }
     }
 
-    /// Only a command that was answered changes the ring, and a replica from the start that
-    /// enters it. Healing does not.
+    /// Only a command that was answered changes the ring, a replica from the start that enters
+    /// it, and containers of others. Healing does not.
     fn check_ring(&mut self, before: &Before, members: &[MemberReport]) {
         let after = nodes(&self.published);
         assert!(after.iter().all(|node| members.iter().any(|member| member.number == node.number)));
-        if self.answered == before.answered {
+        if self.answered == before.answered && !before.others_act {
             let kept: Vec<_> = after.iter().filter(|node| before.nodes.contains(node)).copied().collect();
             assert_eq!(kept, before.nodes, "the ring lost somebody unasked");
+            let may_enter = |number: u32| {
+                let app = members.iter().any(|member| member.number == number && is_app(&member.name));
+                app || self.unplaced.contains(&number)
+            };
             let mut entered = after.iter().filter(|node| !before.nodes.contains(node));
-            assert!(entered.all(|node| self.unplaced.contains(&node.number)), "healing changed the ring");
+            assert!(entered.all(|node| may_enter(node.number)), "healing changed the ring");
         }
         for node in &after {
             self.unplaced.remove(&node.number);

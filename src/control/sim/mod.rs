@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::pool::{Event, Ticket};
 use super::{Add, Config, HealthConfig, Remove, RingChange};
 use crate::ring::{Family, Params, Placement, Probing};
-use crate::runtime::{ReplicaId, RuntimeEvent};
+use crate::runtime::{Keeper, ReplicaId, RuntimeEvent};
 use world::{Luck, World};
 
 /// Replays the sequence of operations that `data` stands for, then lets all go well and expects
@@ -23,7 +23,8 @@ pub fn run(data: &[u8]) {
     let mut next = || bytes.next();
     let (kind, seed) = (next().unwrap_or(0), next().unwrap_or(0));
     // One world in four has replicas that others run.
-    let mut world = World::new(config(kind), kind % 4 != 3, u64::from(seed));
+    let keeper = if kind % 4 == 3 { Keeper::Others } else { Keeper::Balancer };
+    let mut world = World::new(config(kind), keeper, u64::from(seed));
     while let (Some(operation), Some(argument)) = (next(), next()) {
         act(&mut world, operation, argument);
     }
@@ -50,7 +51,7 @@ fn ring(placement: Placement, slots: u32) -> Params {
 /// One operation; `argument` chooses its object and its size.
 fn act(world: &mut World, operation: u8, argument: u8) {
     let ticket = world.ticket();
-    match operation % 16 {
+    match operation % 17 {
         0 | 1 => {
             let add = some_add(world, argument);
             world.ask(Event::Add(ticket, add));
@@ -74,6 +75,7 @@ fn act(world: &mut World, operation: u8, argument: u8) {
             world.ask(Event::Reload(ticket, Box::new(config)));
         }
         14 => stray(world, argument),
+        16 => world.toggle_app(argument),
         // Rare: there is not much to see after it.
         _ if argument >= 250 => world.ask(Event::Stop(ticket)),
         _ => world.request_failed(argument),
@@ -111,10 +113,14 @@ fn some_ring(argument: u8) -> RingChange {
     }
 }
 
-/// Events that nobody waits for.
+/// Events that nobody asked for.
 fn stray(world: &mut World, argument: u8) {
     let id = ReplicaId(u64::from(argument / 8));
-    match argument % 4 {
+    match argument % 8 {
+        4 => world.tell_to_end(argument),
+        5 => world.set_available(false),
+        6 => world.set_available(true),
+        7 => world.feed(Event::Runtime(RuntimeEvent::Suspect(id))),
         0 => world.stray_answer(id),
         1 => world.feed(Event::Drained(ReplicaId(u64::MAX))),
         2 => world.feed(Event::RequestFailed(id)),

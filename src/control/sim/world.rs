@@ -8,7 +8,7 @@ use fastrand::Rng;
 use super::laws::{self, Laws};
 use crate::control::Config;
 use crate::control::pool::{Action, Event, Pool, RuntimeFacts};
-use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Keeper, Launch, ReplicaId, RuntimeEvent};
 
 /// How starts go, in quarters: 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,19 +23,23 @@ pub(super) struct Luck {
 struct Living {
     runs: bool,
     well: bool,
+    /// A container of others: nobody is told when it ends, it is just not found any more.
+    discovered: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct World {
     pool: Pool,
     now: Instant,
-    owns_replicas: bool,
+    keeper: Keeper,
     rng: Rng,
     living: BTreeMap<ReplicaId, Living>,
     /// What will happen, by time and then in order of creation.
     queue: BTreeMap<(Instant, u64), Happening>,
     happenings: u64,
     drains: BTreeSet<ReplicaId>,
+    /// Containers of others that run.
+    apps: BTreeSet<u8>,
     pub(super) luck: Luck,
     pub(super) last_ticket: u64,
     laws: Laws,
@@ -52,22 +56,24 @@ enum Happening {
 }
 
 impl World {
-    pub(super) fn new(config: Config, owns_replicas: bool, seed: u64) -> Self {
+    pub(super) fn new(config: Config, keeper: Keeper, seed: u64) -> Self {
         let now = Instant::now();
         let replicas = config.replicas;
-        let endpoints =
-            (1..=if owns_replicas { 0 } else { replicas }).map(|n| format!("first-{n}:80")).collect();
-        let facts = RuntimeFacts { kind: "simulated", owns_replicas };
+        let endpoints = (1..=if keeper.makes_replicas() { 0 } else { replicas })
+            .map(|n| format!("first-{n}:80"))
+            .collect();
+        let facts = RuntimeFacts { kind: "simulated", keeper, lists: false };
         let pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
         let mut world = Self {
             pool,
             now,
-            owns_replicas,
+            keeper,
             rng: Rng::with_seed(seed),
             living: BTreeMap::new(),
             queue: BTreeMap::new(),
             happenings: 0,
             drains: BTreeSet::new(),
+            apps: BTreeSet::new(),
             luck: Luck::default(),
             last_ticket: 0,
             laws: Laws::new(replicas),
@@ -77,7 +83,7 @@ impl World {
     }
 
     pub(super) fn owns_replicas(&self) -> bool {
-        self.owns_replicas
+        self.keeper.makes_replicas()
     }
 
     pub(super) fn config(&self) -> Config {
@@ -120,16 +126,21 @@ impl World {
                 // Beyond the deadline for some.
                 self.later(5000, Happening::Drained(id));
             }
-            Action::SetUp(..) | Action::Publish(_) | Action::Reply(..) | Action::Note(_) => {}
+            Action::SetUp(..)
+            | Action::Publish(_)
+            | Action::Reply(..)
+            | Action::Note(_)
+            | Action::Ignored { .. } => {}
         }
     }
 
     fn start(&mut self, launch: &Launch) {
         let well = !self.is_unlucky(self.luck.sick);
-        self.living.insert(launch.id, Living { runs: false, well });
+        let discovered = laws::is_app(&launch.name);
+        self.living.insert(launch.id, Living { runs: false, well, discovered });
         if self.is_unlucky(self.luck.fails) {
             self.later(500, Happening::StartFailed(launch.id));
-        } else if !self.owns_replicas || !self.is_unlucky(self.luck.hangs) {
+        } else if discovered || !self.owns_replicas() || !self.is_unlucky(self.luck.hangs) {
             // What others run is looked up, which always ends.
             self.later(500, Happening::Started(launch.id));
         }
@@ -206,7 +217,8 @@ impl World {
     /// Ends some replica; those that others run do not tell when they end.
     pub(super) fn crash(&mut self, choice: u8) {
         let Some(id) = self.some_living(choice) else { return };
-        if self.owns_replicas {
+        let discovered = self.living.get(&id).is_some_and(|living| living.discovered);
+        if self.owns_replicas() && !discovered {
             self.happen(Happening::Exited(id));
         } else {
             self.change_mood(choice);
@@ -227,6 +239,36 @@ impl World {
         }
     }
 
+    /// Others start a container, or stop it.
+    pub(super) fn toggle_app(&mut self, choice: u8) {
+        let app = choice % 5;
+        if !self.apps.insert(app) {
+            self.apps.remove(&app);
+        }
+        let found = self.apps.iter().map(|app| Found {
+            key: format!("key {app}"),
+            name: format!("{}{app}", laws::APP),
+            number: None,
+            keeper: Keeper::Discovered,
+        });
+        self.feed(Event::Runtime(RuntimeEvent::Inventory(found.collect())));
+    }
+
+    /// Somebody else tells some replica to end.
+    pub(super) fn tell_to_end(&mut self, choice: u8) {
+        let Some(id) = self.some_living(choice).filter(|_| self.owns_replicas()) else { return };
+        self.feed(Event::Runtime(RuntimeEvent::Ending { id, reason: "docker stop".to_owned() }));
+    }
+
+    /// The runtime answers no more, or again.
+    pub(super) fn set_available(&mut self, available: bool) {
+        self.feed(Event::Runtime(if available {
+            RuntimeEvent::Available
+        } else {
+            RuntimeEvent::Unavailable { reason: "it does not answer".to_owned() }
+        }));
+    }
+
     /// The answer to a heartbeat that was not sent.
     pub(super) fn stray_answer(&mut self, id: ReplicaId) {
         if !self.laws.is_checking(id) {
@@ -238,6 +280,7 @@ impl World {
     /// thing to wait for is the limit on starts within a minute.
     pub(super) fn settle(&mut self) {
         self.luck = Luck::default();
+        self.set_available(true);
         for living in self.living.values_mut() {
             living.well = true;
         }

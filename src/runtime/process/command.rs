@@ -60,7 +60,7 @@ impl Recipe {
             Some(port) => command
                 .env("PORT", port.number().to_string())
                 .args(["--exec", "--"])
-                .args(self.command.iter().map(|word| fill_in(word, launch, port.number()))),
+                .args(self.command.iter().map(|word| launch.fill_in(word, port.number()))),
         };
         Ok(Prepared { command, port })
     }
@@ -96,13 +96,6 @@ fn own_keys(keys: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsStri
     keys.filter(|key| key.as_encoded_bytes().starts_with(OsStr::new(OWN_PREFIX).as_encoded_bytes()))
 }
 
-/// Replaces the placeholders in one word. The name comes last, and so is never searched itself.
-fn fill_in(word: &str, launch: &Launch, port: u16) -> String {
-    word.replace("{port}", &port.to_string())
-        .replace("{number}", &launch.number.to_string())
-        .replace("{name}", &launch.name)
-}
-
 /// Where a program that was given `port` is expected to take requests.
 pub(super) fn address_of(port: &Lease) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()))
@@ -114,7 +107,7 @@ mod tests {
     use crate::runtime::ReplicaId;
 
     fn launch() -> Launch {
-        Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, endpoint: None }
+        Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, existing: None }
     }
 
     fn words(command: &Command) -> Vec<String> {
@@ -147,7 +140,7 @@ mod tests {
     #[test]
     fn a_name_that_looks_like_a_placeholder_stays_as_it_is() {
         let launch = Launch { name: "{number}".into(), ..launch() };
-        assert_eq!(fill_in("{name}", &launch, 1), "{number}");
+        assert_eq!(launch.fill_in("{name}", 1), "{number}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 /// `exit status 1`, `killed by signal 9 (SIGKILL)`.
 ///
 /// With `shim`, codes above 128 are what the shim makes of a signal that killed its program.
-pub(super) fn in_words(status: ExitStatus, shim: bool) -> String {
+pub(in crate::runtime) fn in_words(status: ExitStatus, shim: bool) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => killed_by(signal),
         (None, Some(code)) if shim && (129..=192).contains(&code) => killed_by(code - 128),
@@ -23,7 +23,7 @@ fn killed_by(signal: i32) -> String {
 }
 
 /// The names of the signals that end processes and have the same number on every architecture.
-fn name(signal: i32) -> Option<&'static str> {
+pub(in crate::runtime) fn name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         1 => "SIGHUP",
         2 => "SIGINT",

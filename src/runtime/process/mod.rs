@@ -9,7 +9,7 @@
 
 mod child;
 mod command;
-mod exit;
+pub(super) mod exit;
 mod group;
 mod output;
 mod ports;
@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 
 use self::child::Child;
 use self::command::Recipe;
-use super::{Launch, ReplicaId, Runtime, RuntimeEvents};
+use super::{Keeper, Launch, ReplicaId, Runtime, RuntimeEvents};
 
 /// How replicas are run as child processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,8 +88,8 @@ impl Runtime for Process {
         "process"
     }
 
-    fn owns_replicas(&self) -> bool {
-        true
+    fn keeper(&self) -> Keeper {
+        Keeper::Balancer
     }
 
     /// # Panics

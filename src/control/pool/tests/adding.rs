@@ -93,7 +93,7 @@ fn what_is_refused_changes_nothing() {
 fn a_full_ring_is_known_before_anything_is_started() {
     let ring =
         Params::new(Family::Modified, Probing::Quadratic, Placement::Ring, 16, 4).expect("a power of two");
-    let mut herd = Herd::cold(Config { ring, replicas: 3, ..Config::default() }, true, &[]);
+    let mut herd = Herd::cold(Config { ring, replicas: 3, ..Config::default() }, Keeper::Balancer, &[]);
     assert_eq!(launches(&herd.add(1, &[])).len(), 1);
     let actions = herd.add(1, &[]);
     let Some(Err(ControlError::Ring(why))) = reply(&actions) else { panic!("{actions:?}") };
@@ -103,27 +103,30 @@ fn a_full_ring_is_known_before_anything_is_started() {
 
 #[test]
 fn a_pool_that_cannot_be_is_refused() {
-    let new = |config, owns_replicas, endpoints: &[&str]| {
-        let facts = RuntimeFacts { kind: "test", owns_replicas };
+    let new = |config, keeper, endpoints: &[&str]| {
+        let facts = RuntimeFacts { kind: "test", keeper, lists: false };
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
         Pool::new(config, facts, endpoints, 1, Instant::now()).map(drop)
     };
     let many = Config { replicas: 65, ..Config::default() };
-    assert_eq!(new(many, true, &[]), Err(ControlError::TooMany { asked: 65, total: 65, max: 64 }));
+    assert_eq!(
+        new(many, Keeper::Balancer, &[]),
+        Err(ControlError::TooMany { asked: 65, total: 65, max: 64 })
+    );
     let many = Config { replicas: 300, max_replicas: 1000, ..Config::default() };
-    assert!(matches!(new(many, true, &[]), Err(ControlError::Ring(_))));
+    assert!(matches!(new(many, Keeper::Balancer, &[]), Err(ControlError::Ring(_))));
     let bad = ControlError::BadEndpoint("a".to_owned());
-    assert_eq!(new(Config::default(), false, &["a"]), Err(bad));
+    assert_eq!(new(Config::default(), Keeper::Others, &["a"]), Err(bad));
     let twice = ControlError::EndpointTaken("A:1".to_owned());
-    assert_eq!(new(Config::default(), false, &["a:1", "A:1"]), Err(twice));
+    assert_eq!(new(Config::default(), Keeper::Others, &["a:1", "A:1"]), Err(twice));
 }
 
 #[test]
 fn where_replicas_are_not_ours_an_add_brings_its_endpoints() {
     use ControlError as E;
-    let mut herd = Herd::cold(Config::default(), false, &["a:1"]);
+    let mut herd = Herd::cold(Config::default(), Keeper::Others, &["a:1"]);
     let first = launches(&herd.first);
-    assert_eq!(first[0].endpoint.as_deref(), Some("a:1"));
+    assert_eq!(first[0].existing.as_deref(), Some("a:1"));
     herd.bring_up(first[0].id);
     let mut add = |endpoints: &[&str]| {
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
@@ -150,4 +153,44 @@ fn a_starting_replica_is_asked_again_quickly() {
     herd.step(Event::HeartbeatBad { id, reason: "refused".to_owned() });
     let pause = herd.pool.next_deadline().expect("the next heartbeat") - asked_at;
     assert!(pause < HealthConfig::default().interval / 10, "{pause:?}");
+}
+
+/// A runtime that brings up a few at a time: the last of many may take longer than one alone.
+#[test]
+fn time_to_start_counts_from_when_the_one_before_came_up() {
+    let mut herd = Herd::of(1);
+    let many = launches(&herd.add(5, &[]));
+    let limit = Config::default().start_timeout;
+    for launch in &many {
+        assert_eq!(reply(&herd.wait(limit * 9 / 10)), None);
+        herd.started(launch.id);
+        herd.step(Event::HeartbeatGood(launch.id));
+    }
+    assert_eq!(herd.pool.members().count(), 6);
+
+    // One of which nothing is heard does not hang on others for ever.
+    let silent = launches(&herd.add(1, &["Silent"]));
+    let mut answer = None;
+    for _ in 0..20 {
+        let mut actions = herd.member(1).id.map(|id| herd.exit(id)).unwrap_or_default();
+        actions.extend(herd.wait(limit / 2));
+        for launch in launches(&actions) {
+            herd.started(launch.id);
+        }
+        answer = answer.or(reply(&actions));
+    }
+    assert!(matches!(answer, Some(Err(ControlError::StartFailed(_)))), "{answer:?} {silent:?}");
+}
+
+#[test]
+fn an_add_whose_replica_falls_ill_before_the_others_are_ready_fails_in_time() {
+    let mut herd = Herd::of(1);
+    let two = launches(&herd.add(2, &["A", "B"]));
+    herd.bring_up(two[0].id);
+    herd.bad(two[0].id);
+    herd.bad(two[0].id);
+    herd.started(two[1].id);
+    herd.step(Event::HeartbeatGood(two[1].id));
+    let actions = herd.wait(Config::default().start_timeout * 2);
+    assert!(matches!(reply(&actions), Some(Err(ControlError::StartFailed(_)))), "{actions:?}");
 }

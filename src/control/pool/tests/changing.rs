@@ -84,7 +84,7 @@ fn a_configuration_is_taken_over() {
 fn a_shorter_interval_does_not_wait_for_the_longer_one() {
     let health = |interval| HealthConfig { interval, ..HealthConfig::default() };
     let config = Config { replicas: 1, health: health(Duration::from_secs(3600)), ..Config::default() };
-    let mut herd = Herd::cold(config.clone(), true, &[]);
+    let mut herd = Herd::cold(config.clone(), Keeper::Balancer, &[]);
     let id = launches(&herd.first.clone())[0].id;
     herd.bring_up(id);
     assert_eq!(checks(&herd.wait(Duration::from_secs(60))), [], "an hour is long");

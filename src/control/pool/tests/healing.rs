@@ -80,7 +80,7 @@ fn half_a_minute_of_health_makes_up_for_failures() {
 
 #[test]
 fn a_replica_from_the_start_that_never_came_up_is_tried_again_under_its_name() {
-    let mut herd = Herd::cold(Config { replicas: 1, ..Config::default() }, true, &[]);
+    let mut herd = Herd::cold(Config { replicas: 1, ..Config::default() }, Keeper::Balancer, &[]);
     let id = herd.id(1);
     let actions = herd.step(Event::Runtime(RuntimeEvent::StartFailed { id, reason: "no port".to_owned() }));
     assert_eq!(launches(&actions)[0].name, "Server 1");
@@ -126,7 +126,7 @@ fn a_replica_that_stays_ill_is_replaced() {
 
 #[test]
 fn what_others_run_is_ejected_but_never_replaced() {
-    let mut herd = Herd::cold(Config::default(), false, &["a:1"]);
+    let mut herd = Herd::cold(Config::default(), Keeper::Others, &["a:1"]);
     let id = herd.id(1);
     herd.started(id);
     herd.step(Event::HeartbeatBad { id, reason: "refused".to_owned() });

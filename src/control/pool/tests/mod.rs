@@ -2,8 +2,10 @@
 //! random histories.
 
 mod adding;
+mod adopting;
 mod changing;
 mod healing;
+mod outages;
 mod removing;
 
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use proptest::prelude::*;
 
 use super::{Action, Event, MemberReport, Pool, Publication, RuntimeFacts, Ticket};
 use crate::control::{Add, Config, ControlError, Remove, State, sim};
-use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
+use crate::runtime::{Keeper, Launch, ReplicaId, RuntimeEvent};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
@@ -35,9 +37,9 @@ struct Herd {
 
 impl Herd {
     /// Nothing has started yet.
-    fn cold(config: Config, owns_replicas: bool, endpoints: &[&str]) -> Self {
+    fn cold(config: Config, keeper: Keeper, endpoints: &[&str]) -> Self {
         let now = Instant::now();
-        let facts = RuntimeFacts { kind: "test", owns_replicas };
+        let facts = RuntimeFacts { kind: "test", keeper, lists: false };
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
         let mut pool = Pool::new(config, facts, endpoints, 1, now).expect("a good configuration");
         let first = pool.step(Event::Tick, now);
@@ -46,7 +48,7 @@ impl Herd {
 
     /// All are ready.
     fn of(replicas: u32) -> Self {
-        let mut herd = Self::cold(Config { replicas, ..Config::default() }, true, &[]);
+        let mut herd = Self::cold(Config { replicas, ..Config::default() }, Keeper::Balancer, &[]);
         for launch in launches(&herd.first.clone()) {
             herd.bring_up(launch.id);
         }

@@ -115,6 +115,6 @@ fn a_pool_that_stops_ends_everything_and_heals_nothing() {
 
 #[test]
 fn what_others_run_is_forgotten_without_waiting() {
-    let mut herd = Herd::cold(Config::default(), false, &["a:1", "b:1"]);
+    let mut herd = Herd::cold(Config::default(), Keeper::Others, &["a:1", "b:1"]);
     assert_eq!(reply(&herd.step(Event::Stop(TICKET))), Some(Ok(())));
 }

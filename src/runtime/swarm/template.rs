@@ -1,0 +1,185 @@
+//! The service of one replica, as it is created. Pure.
+
+use docker_api::opts::ServiceOpts;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::runtime::Launch;
+use crate::runtime::engine::{Spec, labels, naming, program};
+
+/// The label that tells the balancer that made a service that it did: the answer to its request
+/// may have been lost.
+pub(super) const TOKEN: &str = "io.ringherd.launch";
+
+/// Longest name of a service that a Swarm takes.
+const MAX_NAME: usize = 63;
+
+/// Processes and threads in one container.
+const PIDS_LIMIT: u32 = 512;
+
+/// What a program of others may write to, as its root is read-only; counts as its memory.
+const SCRATCH_BYTES: u64 = 64 << 20;
+
+/// Pause before the Swarm starts a failed task again, or one of a lost node elsewhere: at most ten
+/// starts a minute, as of the replicas that a balancer keeps.
+const RESTART_DELAY_NS: u64 = 6_000_000_000;
+
+/// What the replicas of a pool have in common and only the Swarm can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Surroundings {
+    pub(super) image: String,
+    /// Whether the image is our own.
+    pub(super) own_image: bool,
+    /// Name or id of the overlay network.
+    pub(super) network: String,
+}
+
+/// The name of a replica's service. Where the pool and the replica have long names, the end of it
+/// is a hash of them: the replica's real name is on its label.
+pub(super) fn service_name(pool: &str, replica: &str) -> String {
+    let name = naming::object_name(pool, replica);
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let start = digest.iter().take(5).fold(0_u64, |start, byte| start << 8 | u64::from(*byte));
+    let tail = format!("{start:010x}");
+    let head: String = name.chars().take(MAX_NAME - 1 - tail.len()).collect();
+    format!("{}-{tail}", head.trim_end_matches(['-', '_']))
+}
+
+/// The options that create the service of `launch`.
+///
+/// # Errors
+/// If `docker-api` does not take them.
+pub(super) fn service(
+    spec: &Spec,
+    around: &Surroundings,
+    launch: &Launch,
+    token: &str,
+) -> Result<ServiceOpts, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot describe its service: {error}");
+    let mut marks = labels::for_replica(&spec.pool, None, &launch.name, launch.number);
+    marks.insert(TOKEN, token.to_owned());
+    // `docker-api` knows these only as structs with all their fields.
+    let task = serde_json::from_value(task(spec, around, launch)).map_err(|error| failed(&error))?;
+    let mode =
+        serde_json::from_value(json!({ "Replicated": { "Replicas": 1 } })).map_err(|error| failed(&error))?;
+    // By DNS, not by a virtual address: requests go to the task itself, and the kernel need not
+    // know how to spread connections.
+    let endpoint = serde_json::from_value(json!({ "Mode": "dnsrr" })).map_err(|error| failed(&error))?;
+    ServiceOpts::builder()
+        .name(service_name(&spec.pool, &launch.name))
+        .labels(marks)
+        .task_template(&task)
+        .mode(&mode)
+        .endpoint_spec(&endpoint)
+        .build()
+        .map_err(|error| failed(&error))
+}
+
+fn task(spec: &Spec, around: &Surroundings, launch: &Launch) -> Value {
+    let mut limits = json!({ "Pids": PIDS_LIMIT });
+    if let Some(memory) = spec.memory {
+        limits["MemoryBytes"] = json!(memory);
+    }
+    if let Some(cpus) = spec.nano_cpus {
+        limits["NanoCPUs"] = json!(cpus);
+    }
+    let slug = naming::slug(&launch.name);
+    json!({
+        "ContainerSpec": container(spec, around, launch),
+        "Resources": { "Limits": limits },
+        "RestartPolicy": { "Condition": "any", "Delay": RESTART_DELAY_NS },
+        "Placement": { "Preferences": [{ "Spread": { "SpreadDescriptor": "node.id" } }] },
+        "Networks": [{ "Target": around.network, "Aliases": [slug] }],
+    })
+}
+
+fn container(spec: &Spec, around: &Surroundings, launch: &Launch) -> Value {
+    // The number is left out: it may change on the service, and must not restart the task.
+    let marks = [(labels::POOL, spec.pool.clone()), (labels::NAME, launch.name.clone())];
+    let mut container = json!({
+        "Image": around.image,
+        "Hostname": naming::slug(&launch.name),
+        "Env": program::environment(spec, launch),
+        "Labels": marks.into_iter().collect::<std::collections::HashMap<_, _>>(),
+        "ReadOnly": true,
+        "CapabilityDrop": ["ALL"],
+        "StopGracePeriod": spec.stop_timeout.as_nanos() as i64,
+    });
+    if let Some(arguments) = program::command(spec, launch, around.own_image) {
+        container["Args"] = json!(arguments);
+    }
+    if around.own_image {
+        // The image's own check would do, but a Swarm takes a task for running only after the first
+        // good answer, which it asks for after a whole interval: that would come on top of each
+        // start. One that hangs is noticed by the balancers, which pass it over.
+        container["HealthCheck"] = json!({ "Test": ["NONE"] });
+    } else {
+        // As process 1 a program without handlers would not even notice SIGTERM.
+        container["Init"] = json!(true);
+        let options = json!({ "SizeBytes": SCRATCH_BYTES, "Mode": 0o1777 });
+        container["Mounts"] = json!([{ "Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": options }]);
+    }
+    container
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::ReplicaId;
+
+    fn made(spec: &Spec, own_image: bool) -> Value {
+        let launch = Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, existing: None };
+        let around = Surroundings { image: "app:1".into(), own_image, network: "net".into() };
+        serde_json::from_str(&service(spec, &around, &launch, "t0").unwrap().serialize().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_service_has_one_task_with_a_name_and_no_more_rights_than_it_needs() {
+        let spec = Spec { memory: Some(1 << 20), nano_cpus: Some(5), ..Spec::default() };
+        let made = made(&spec, true);
+        assert_eq!(made["Name"], "ringherd-default-server-1");
+        assert_eq!(made["Labels"]["io.ringherd.name"], "Server 1");
+        assert_eq!(made["Labels"]["io.ringherd.number"], "7");
+        assert_eq!(made["Labels"].get("io.ringherd.instance"), None);
+        assert_eq!(made["Mode"]["Replicated"]["Replicas"], 1);
+        assert_eq!(made["EndpointSpec"]["Mode"], "dnsrr");
+        let task = &made["TaskTemplate"];
+        assert_eq!(task["Networks"][0]["Aliases"], json!(["server-1"]));
+        assert_eq!(task["RestartPolicy"], json!({ "Condition": "any", "Delay": 6_000_000_000_u64 }));
+        assert_eq!(task["Resources"]["Limits"]["MemoryBytes"], 1 << 20);
+        assert_eq!(task["Resources"]["Limits"]["NanoCPUs"], 5);
+        let container = &task["ContainerSpec"];
+        assert_eq!(container["Args"], json!(["replica", "--listen", "0.0.0.0:5000"]));
+        assert_eq!(container["HealthCheck"]["Test"], json!(["NONE"]));
+        assert_eq!((&container["ReadOnly"], &container["CapabilityDrop"]), (&json!(true), &json!(["ALL"])));
+        assert_eq!(container["StopGracePeriod"], 5_000_000_000_u64);
+    }
+
+    #[test]
+    fn another_image_runs_what_it_runs_by_itself() {
+        let made = made(&Spec::default(), false);
+        let container = &made["TaskTemplate"]["ContainerSpec"];
+        assert!(container.get("Args").is_none());
+        assert!(container["HealthCheck"].is_null());
+        assert_eq!(container["Init"], true);
+        assert_eq!(container["Mounts"][0]["Target"], "/tmp");
+    }
+
+    #[test]
+    fn long_names_are_shortened_and_stay_apart() {
+        let pool = "p".repeat(32);
+        let names = ["a", "b"].map(|end| service_name(&pool, &format!("{}-{end}", "x".repeat(61))));
+        assert_ne!(names[0], names[1]);
+        assert!(
+            names.iter().all(|name| name.len() <= MAX_NAME && name.starts_with("ringherd-p")),
+            "{names:?}"
+        );
+        assert_eq!(service_name("p", "Server 1"), "ringherd-p-server-1");
+        // What is cut off may leave a '-' at the end, of which a name takes only one.
+        let cut = service_name(&pool, &format!("{} {}", "y".repeat(9), "z".repeat(40)));
+        assert!(!cut.contains("--"), "{cut}");
+    }
+}
