@@ -19,6 +19,9 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
         Invocation::Replica(matches) => {
             cli::replica::run(&matches).map_err(|error| Failure::new(Exit::Unavailable, error))?;
         }
+        Invocation::Healthcheck(matches) => {
+            cli::healthcheck::run(&matches).map_err(|error| Failure::new(Exit::Unhealthy, error))?;
+        }
         Invocation::Print(text) => cli::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)

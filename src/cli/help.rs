@@ -28,6 +28,7 @@ prints all problems to standard error and exits with 78. What is printed can be 
 pub(super) const AFTER: &str = "\
 Exit codes:
    0  success, also after a stop that was asked for
+   1  healthcheck: what was asked is not well
   64  the command line cannot be understood
   69  something outside is not available, such as an address that is in use
   70  an error of ringherd itself
@@ -42,8 +43,9 @@ Signals:
 
 Other environment variables:
   RINGHERD_ADMIN_TOKEN  the bearer token of admin requests, instead of --admin-token-file
+  DOCKER_HOST           where the Docker engine is, unless --docker-host says so
   RUST_LOG              what is logged, such as `debug` (default: info)
-  A variable that begins with RINGHERD_ and is neither this nor that of a setting is refused.
+  Any other variable that begins with RINGHERD_ and is not that of a setting is refused.
 
 Examples:
   Five replicas of a program of your own, kept together by user:

@@ -6,6 +6,7 @@
 mod args;
 pub mod check;
 mod exit;
+pub mod healthcheck;
 mod help;
 pub mod replica;
 pub mod ring;
@@ -30,6 +31,8 @@ pub enum Invocation {
     Ring(ArgMatches),
     /// Run one replica.
     Replica(ArgMatches),
+    /// Ask a running one whether it is well.
+    Healthcheck(ArgMatches),
     /// Print this text (help, version).
     Print(String),
 }
@@ -49,6 +52,7 @@ pub fn command() -> Command {
         .subcommand(args::add(check).after_long_help(help::AFTER))
         .subcommand(ring::command())
         .subcommand(replica::command())
+        .subcommand(healthcheck::command())
 }
 
 /// Takes the words of a command line apart, the name of the program first.
@@ -69,6 +73,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("check", matches)) => Invocation::Check(args::flags(matches)),
         Some(("ring", matches)) => Invocation::Ring(matches.clone()),
         Some(("replica", matches)) => Invocation::Replica(matches.clone()),
+        Some(("healthcheck", matches)) => Invocation::Healthcheck(matches.clone()),
         subcommand => Invocation::Serve(args::flags(subcommand.map_or(matches, |(_, serve)| serve))),
     }
 }

@@ -7,6 +7,7 @@ mod drain;
 mod exhaustion;
 mod fixed;
 mod forwarding;
+mod healthcheck;
 mod programs;
 mod routing;
 mod session;
