@@ -1,6 +1,6 @@
 //! The simplest HTTP client: one request, one connection, everything as it came.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
@@ -32,22 +32,38 @@ impl Answer {
 
 /// Sends a request, with a JSON body if there is one, and reads the answer to its end.
 pub fn request(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> Answer {
+    raw(address, &text(address, method, path, body))
+}
+
+fn text(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> String {
     let body = body.map_or_else(String::new, |body| {
         format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     });
     let end = if body.is_empty() { "\r\n" } else { "" };
     let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    raw(address, &format!("{head}{body}{end}"))
+    format!("{head}{body}{end}")
 }
 
 /// Sends bytes as they are, and reads the answer to its end.
 pub fn raw(address: SocketAddr, bytes: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream.write_all(bytes.as_bytes()).expect("it reads");
+    try_raw(address, bytes).expect("it listens, reads, answers and closes")
+}
+
+/// The same, where nobody may be there.
+pub fn try_request(address: SocketAddr, method: &str, path: &str, body: Option<&str>) -> io::Result<Answer> {
+    try_raw(address, &text(address, method, path, body))
+}
+
+fn try_raw(address: SocketAddr, bytes: &str) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(bytes.as_bytes())?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it answers and closes");
-    parse(&String::from_utf8(answer).expect("text"))
+    stream.read_to_end(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(parse(&String::from_utf8(answer).expect("text")))
 }
 
 fn parse(text: &str) -> Answer {

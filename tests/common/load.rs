@@ -131,6 +131,13 @@ pub fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<String, String> 
     if status == "200" { Ok(body) } else { Err(format!("{status} {body}")) }
 }
 
+/// Which replica answers for each of `count` request ids.
+pub fn owners(address: SocketAddr, count: u32) -> BTreeMap<u32, String> {
+    let ask = |id: u32| format!("GET /home HTTP/1.1\r\nHost: t\r\nX-Request-Id: {id}\r\n\r\n");
+    let requests: Vec<_> = (0..count).map(ask).collect();
+    (0..count).zip(read_answers(address, &requests)).collect()
+}
+
 /// The bodies of the answers to `requests` over one connection, some at a time.
 pub fn read_answers(address: SocketAddr, requests: &[String]) -> Vec<String> {
     const AT_A_TIME: usize = 50;

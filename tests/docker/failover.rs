@@ -1,0 +1,207 @@
+//! What clients notice when containers die, hang, or are stopped by others.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::common::load::Load;
+use crate::common::{request, wait_until};
+use crate::engine;
+use crate::herd::{Herd, alone, docker};
+
+/// Requests a second while something happens.
+const RATE: u32 = 400;
+const CLIENTS: u32 = 32;
+/// Good answers that must have come before and after an event for it to count as under load.
+const ENOUGH: u64 = 200;
+
+#[test]
+fn no_get_fails_when_a_container_is_killed() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&[]);
+    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "GET");
+    herd.wait_for_requests(ENOUGH);
+    let (before, began) = (Instant::now(), SystemTime::now());
+    docker(&["kill", "-s", "KILL", &herd.container("Server 2")]);
+    herd.wait_for_change(1, "Server 2", "ready");
+    let seen = SystemTime::now();
+    herd.wait_for_replacement(1, "Server 2");
+    let healed = before.elapsed();
+    let out = seen.duration_since(death(&herd.pool.filter(), began)).expect("first the event");
+    herd.wait_for_requests(ENOUGH);
+    let report = load.stop();
+    let gap = report.longest_gap(before);
+    println!(
+        "docker kill under {RATE} GET/s: {} good, {} failed, longest gap {gap:?}, out of the choice after \
+         {out:?}, replacement ready after {healed:?}",
+        report.good.len(),
+        report.failed.len(),
+    );
+    assert_eq!(report.failed, []);
+    assert!(out <= Duration::from_millis(250), "out after {out:?}");
+    assert!(healed <= Duration::from_secs(3), "healed after {healed:?}");
+}
+
+/// Off the ring, drained, told to end, removed: nobody notices, whatever the method.
+#[test]
+fn nothing_fails_when_containers_are_added_and_removed() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&[]);
+    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "POST");
+    herd.wait_for_requests(ENOUGH);
+    let body = r#"{"n":2,"hostnames":["S4","S5"]}"#;
+    for _ in 0..3 {
+        let added = herd.add(body);
+        assert_eq!(added.status, 200, "{added:?}");
+        herd.wait_for_requests(ENOUGH);
+        let removed = request(herd.balancer.admin, "DELETE", "/rm", Some(body));
+        assert_eq!(removed.status, 200, "{removed:?}");
+    }
+    wait_until("the removed ones are gone", || (herd.containers().len() == 3).then_some(()));
+    let report = load.stop();
+    let seen = |name: &str| report.bodies.keys().any(|body| body.contains(name));
+    println!("/add and /rm under {RATE} POST/s: {} good, {} failed", report.good.len(), report.failed.len());
+    assert_eq!(report.failed, []);
+    assert!(seen("S4") && seen("S5"), "{:?}", report.bodies);
+}
+
+/// When the engine told of the first death in a pool since `since`, by its own clock.
+fn death(pool: &str, since: SystemTime) -> SystemTime {
+    let seconds =
+        |time: SystemTime| time.duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64().to_string();
+    let (since, until) = (seconds(since), seconds(SystemTime::now()));
+    let events = docker(&[
+        "events",
+        "--since",
+        &since,
+        "--until",
+        &until,
+        "--filter",
+        pool,
+        "--filter",
+        "event=die",
+        "--format",
+        "{{.TimeNano}}",
+    ]);
+    let first = events.lines().next().expect("one died").parse().expect("nanoseconds");
+    UNIX_EPOCH + Duration::from_nanos(first)
+}
+
+#[test]
+fn a_container_that_others_stop_finishes_its_requests() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&[]);
+    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "POST");
+    herd.wait_for_requests(ENOUGH);
+    let before = Instant::now();
+    docker(&["stop", &herd.container("Server 2")]);
+    herd.wait_for_replacement(1, "Server 2");
+    let healed = before.elapsed();
+    herd.wait_for_requests(ENOUGH);
+    let report = load.stop();
+    println!(
+        "docker stop under {RATE} POST/s: {} good, {} failed, replacement ready after {healed:?}",
+        report.good.len(),
+        report.failed.len(),
+    );
+    // Between the signal and the event a request may still be sent to it: those in flight.
+    assert!(report.failed.len() <= CLIENTS as usize, "{:?}", report.failed);
+    for (at, why) in &report.failed {
+        assert!(*at < before + Duration::from_secs(1), "{why}");
+    }
+    wait_until("the stopped one is removed", || (herd.containers().len() == 3).then_some(()));
+}
+
+#[test]
+fn a_paused_container_is_ejected_and_comes_back() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&["--response-timeout", "3s"]);
+    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "GET");
+    herd.wait_for_requests(ENOUGH);
+    let paused = Instant::now();
+    docker(&["pause", &herd.container("Server 2")]);
+    wait_until("it is ejected", || (herd.balancer.ring()[1]["state"] == "ejected").then_some(()));
+    let detected = paused.elapsed();
+    let in_flight = herd.balancer.ring()[1]["in_flight"].as_u64().expect("a number");
+    wait_until("those in flight have failed", || {
+        (herd.balancer.ring()[1]["in_flight"].as_u64() == Some(0)).then_some(())
+    });
+    herd.wait_for_requests(ENOUGH);
+    docker(&["unpause", &herd.container("Server 2")]);
+    let unpaused = Instant::now();
+    wait_until("it is back", || (herd.balancer.ring()[1]["state"] == "ready").then_some(()));
+    let back = unpaused.elapsed();
+    herd.wait_for_requests(ENOUGH);
+    let report = load.stop();
+    println!(
+        "docker pause under {RATE} GET/s: detected after {detected:?}, {in_flight} in flight at it, {} good, \
+         {} failed, ready {back:?} after unpause",
+        report.good.len(),
+        report.failed.len(),
+    );
+    assert!(detected <= Duration::from_secs(3), "detected after {detected:?}");
+    assert!(report.failed.len() as u64 <= in_flight, "{:?}", report.failed);
+    assert_eq!(herd.balancer.ring()[1]["name"], "Server 2", "it is the same one");
+}
+
+#[test]
+fn a_container_that_stays_paused_is_replaced_and_removed() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&["--replace-after", "1s"]);
+    let paused = Instant::now();
+    docker(&["pause", &herd.container("Server 2")]);
+    herd.wait_for_replacement(1, "Server 2");
+    let replaced = paused.elapsed();
+    wait_until("the paused one is removed", || (herd.containers().len() == 3).then_some(()));
+    let removed = paused.elapsed();
+    println!("docker pause with --replace-after 1s: replaced after {replaced:?}, removed after {removed:?}");
+}
+
+#[test]
+fn all_killed_at_once_come_back() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&[]);
+    let victims = ["Server 1", "Server 2", "Server 3"].map(|name| herd.container(name));
+    let mut args = vec!["kill", "-s", "KILL"];
+    args.extend(victims.iter().map(String::as_str));
+    docker(&args);
+    let killed = Instant::now();
+    let mut slowest = Duration::ZERO;
+    let mut refused = 0;
+    wait_until("a replica answers", || {
+        let asked = Instant::now();
+        let answer = request(herd.balancer.public, "GET", "/home", None);
+        slowest = slowest.max(asked.elapsed());
+        if answer.status == 503 {
+            assert!(answer.header("retry-after").is_some(), "{answer:?}");
+            refused += 1;
+        }
+        (answer.status == 200).then_some(())
+    });
+    let first = killed.elapsed();
+    herd.balancer.wait_until_ready(3);
+    let restored = killed.elapsed();
+    println!(
+        "all killed at once: {refused} answers 503, the slowest answer after {slowest:?}, first good one after \
+         {first:?}, all restored after {restored:?}"
+    );
+    assert!(refused > 0, "nobody was told that there is no replica");
+    assert!(slowest <= Duration::from_millis(100), "slowest {slowest:?}");
+    assert!(restored <= Duration::from_secs(10), "restored after {restored:?}");
+}

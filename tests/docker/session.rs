@@ -1,0 +1,58 @@
+//! The session of the README, with containers.
+
+use rustix::process::Signal;
+
+use crate::common::{request, wait_until};
+use crate::engine;
+use crate::herd::{Herd, alone, docker};
+
+#[test]
+fn the_first_interface_works_with_containers() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let mut herd = Herd::start(&[]);
+    assert_eq!(herd.balancer.replicas(), ["Server 1", "Server 2", "Server 3"]);
+    let added = herd.add(r#"{"n":2,"hostnames":["S4","S5"]}"#);
+    assert_eq!(added.status, 200, "{added:?}");
+    assert_eq!(herd.balancer.replicas(), ["Server 1", "Server 2", "Server 3", "S4", "S5"]);
+    let expected = ["S4", "S5", "Server 1", "Server 2", "Server 3"].map(|name| herd.container(name));
+    assert_eq!(herd.running(), expected);
+    let hostname = docker(&["inspect", "--format", "{{.Config.Hostname}}", &herd.container("S4")]);
+    assert_eq!(hostname, "s4");
+
+    // A name that makes the same host name is the same name.
+    let again = herd.add(r#"{"n":1,"hostnames":["s4"]}"#);
+    assert_eq!(again.status, 400, "{again:?}");
+    let bodies: std::collections::BTreeSet<_> = herd.owners(500).into_values().collect();
+    assert_eq!(bodies.len(), 5, "{bodies:?}");
+
+    let body = Some(r#"{"n":2,"hostnames":["S4","S5"]}"#);
+    assert_eq!(request(herd.balancer.public, "DELETE", "/rm", body).status, 200);
+    assert_eq!(herd.balancer.replicas(), ["Server 1", "Server 2", "Server 3"]);
+    wait_until("the removed containers are gone", || (herd.containers().len() == 3).then_some(()));
+    // The name is free at once, even while the old container is still ending.
+    assert_eq!(herd.add(r#"{"n":1,"hostnames":["S4"]}"#).status, 200);
+
+    herd.balancer.signal(Signal::TERM);
+    assert_eq!(herd.balancer.wait().code(), Some(0));
+    assert_eq!(herd.containers(), Vec::<String>::new(), "nothing is left behind");
+}
+
+#[test]
+fn a_name_is_free_again_while_its_container_drains() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&[]);
+    for _ in 0..3 {
+        let body = r#"{"n":1,"hostnames":["Server 2"]}"#;
+        let removed = request(herd.balancer.admin, "DELETE", "/rm", Some(body));
+        assert_eq!(removed.status, 200, "{removed:?}");
+        let added = herd.add(body);
+        assert_eq!(added.status, 200, "{added:?}");
+    }
+    wait_until("the old ones are gone", || (herd.containers().len() == 3).then_some(()));
+}
