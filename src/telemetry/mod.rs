@@ -1,3 +1,17 @@
-//! What is told about the work: logs. Knows no other module.
+//! What the balancer tells of itself: logs, counters, the journal of what happened. Knows no other
+//! module of ours; they say what is to be told.
 
+pub mod access;
+pub mod histogram;
+pub mod journal;
 pub mod logs;
+pub mod reason;
+pub mod tally;
+pub mod traffic;
+pub mod upkeep;
+
+pub use journal::Journal;
+pub use reason::Reason;
+pub use tally::Tally;
+pub use traffic::{Recorder, Totals, Traffic};
+pub use upkeep::Upkeep;

@@ -1,0 +1,55 @@
+//! Why a request got no whole answer from a replica, in one vocabulary: the header of our own error
+//! answers, the metrics and the access log say the same words.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident => $code:literal,)*) => {
+        /// Why a request got no whole answer from a replica.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// All there are, in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code, which clients and dashboards may rely on.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Framing or head are ambiguous.
+    BadRequest => "bad-request",
+    /// A method that is not forwarded.
+    MethodNotForwarded => "method-not-forwarded",
+    /// The announced body is larger than there can be.
+    BodyTooLarge => "body-too-large",
+    /// The client stopped sending its body.
+    ClientTimeout => "client-timeout",
+    /// The client broke its body off.
+    ClientBody => "client-body",
+    /// The client left before the end of its answer.
+    ClientGone => "client-gone",
+    /// The balancer stopped before the end of the answer.
+    Stopped => "stopped",
+    /// No replica on the ring is up.
+    NoReplica => "no-replica",
+    /// Every replica tried refused the connection.
+    ConnectFailed => "connect-failed",
+    /// This machine has run out of what a connection takes.
+    Exhausted => "exhausted",
+    /// Too many requests were being repeated already.
+    RetryBudget => "retry-budget",
+    /// No connection to the replica in time.
+    ConnectTimeout => "connect-timeout",
+    /// No answer from the replica in time.
+    AnswerTimeout => "answer-timeout",
+    /// The replica closed the connection before its answer.
+    UpstreamClosed => "upstream-closed",
+    /// What the replica sent is not HTTP.
+    BadAnswer => "bad-answer",
+    /// The replica's answer broke off in its middle.
+    AnswerCut => "answer-cut",
+}

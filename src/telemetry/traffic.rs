@@ -1,0 +1,222 @@
+//! Counters of the data plane: one set for each worker, so that counting a request takes no lock
+//! and shares no cache line; who reads them adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::histogram::{Durations, Histogram};
+use super::{Reason, Tally};
+
+/// Classes of answers: `1xx` to `5xx`, by the first digit of the status.
+pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The counters of one worker.
+#[derive(Debug, Default)]
+struct Shard {
+    answers: [Tally; CLASSES.len()],
+    reasons: [Tally; Reason::ALL.len()],
+    retries: Tally,
+    full: Tally,
+    down: Tally,
+    accepted: Tally,
+    closed: Tally,
+    bytes: Tally,
+    total: Histogram,
+    upstream: Histogram,
+    connect: Histogram,
+}
+
+/// The counters of all workers.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    shards: Arc<Mutex<Vec<Arc<Shard>>>>,
+    limit: Arc<AtomicU64>,
+}
+
+/// The writing end of one worker's counters. Not `Clone`: each counter has one writer.
+#[derive(Debug)]
+pub struct Recorder(Arc<Shard>);
+
+impl Traffic {
+    /// Counters for one more worker.
+    pub fn recorder(&self) -> Recorder {
+        let shard = Arc::<Shard>::default();
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&shard));
+        Recorder(shard)
+    }
+
+    /// Notes how many connections of clients there may be.
+    pub fn limit_connections(&self, limit: usize) {
+        self.limit.store(limit as u64, Ordering::Relaxed);
+    }
+
+    /// How many connections of clients there may be, once that is known.
+    pub fn connection_limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// All added up, as of now.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.iter().for_each(|shard| totals.include(shard));
+        totals
+    }
+}
+
+impl Recorder {
+    /// An answer was begun with this status; one above 599 counts as 5xx (RFC 9110, section 15).
+    #[inline]
+    pub fn answered(&self, status: u16) {
+        let class = usize::from(status / 100).min(5).wrapping_sub(1);
+        if let Some(tally) = self.0.answers.get(class) {
+            tally.add(1);
+        }
+    }
+
+    /// A request is over, after `total` since its head was complete; `bytes` of its answer's body
+    /// went out.
+    #[inline]
+    pub fn ended(&self, total: Duration, bytes: u64) {
+        self.0.total.record(total);
+        self.0.bytes.add(bytes);
+    }
+
+    /// The head of a replica's answer came `after` the request was sent.
+    #[inline]
+    pub fn upstream(&self, after: Duration) {
+        self.0.upstream.record(after);
+    }
+
+    /// A connection to a replica took this long.
+    pub fn connected(&self, took: Duration) {
+        self.0.connect.record(took);
+    }
+
+    /// A request got no whole answer from a replica.
+    pub fn failed(&self, reason: Reason) {
+        self.0.reasons[reason as usize].add(1);
+    }
+
+    /// A request is tried again.
+    pub fn retried(&self) {
+        self.0.retries.add(1);
+    }
+
+    /// The owner of a request's slot was passed over: it had its share of the load.
+    pub fn passed_over_full(&self) {
+        self.0.full.add(1);
+    }
+
+    /// The owner of a request's slot was passed over: it was down, or had failed at the request.
+    pub fn passed_over_down(&self) {
+        self.0.down.add(1);
+    }
+
+    /// A client has connected.
+    pub fn accepted(&self) {
+        self.0.accepted.add(1);
+    }
+
+    /// Its connection has ended.
+    pub fn closed(&self) {
+        self.0.closed.add(1);
+    }
+}
+
+/// The counters of all workers at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Answers begun, by class, in the order of [`CLASSES`].
+    pub answers: [u64; CLASSES.len()],
+    /// Requests without a whole answer from a replica, in the order of [`Reason::ALL`].
+    pub reasons: [u64; Reason::ALL.len()],
+    /// Attempts that followed a failed one.
+    pub retries: u64,
+    /// Requests that passed over an owner that had its share of the load.
+    pub full: u64,
+    /// Requests that passed over an owner that was down, or had failed at them.
+    pub down: u64,
+    /// Connections accepted from clients.
+    pub accepted: u64,
+    /// Those that have ended.
+    pub closed: u64,
+    /// Bytes of answers' bodies.
+    pub bytes: u64,
+    /// From a request's head to the last byte of its answer.
+    pub total: Durations,
+    /// From sending a request to the head of its answer.
+    pub upstream: Durations,
+    /// Of connecting to replicas.
+    pub connect: Durations,
+}
+
+impl Totals {
+    fn include(&mut self, shard: &Shard) {
+        for (sum, tally) in self.answers.iter_mut().zip(&shard.answers) {
+            *sum += tally.get();
+        }
+        for (sum, tally) in self.reasons.iter_mut().zip(&shard.reasons) {
+            *sum += tally.get();
+        }
+        self.retries += shard.retries.get();
+        self.full += shard.full.get();
+        self.down += shard.down.get();
+        // In this order, so that no connection is counted as closed before it was accepted.
+        self.closed += shard.closed.get();
+        self.accepted += shard.accepted.get();
+        self.bytes += shard.bytes.get();
+        self.total.include(&shard.total);
+        self.upstream.include(&shard.upstream);
+        self.connect.include(&shard.connect);
+    }
+
+    /// Connections of clients that are open.
+    pub fn open(&self) -> u64 {
+        self.accepted.saturating_sub(self.closed)
+    }
+
+    /// Answers begun, of all classes.
+    pub fn answered(&self) -> u64 {
+        self.answers.iter().sum()
+    }
+
+    /// Answers of the class 5xx, and those of replicas that broke off.
+    pub fn errors(&self) -> u64 {
+        self.answers[4] + self.reasons[Reason::AnswerCut as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_added_up() {
+        let traffic = Traffic::default();
+        for recorder in [traffic.recorder(), traffic.recorder()] {
+            recorder.accepted();
+            recorder.answered(204);
+            recorder.answered(503);
+            recorder.answered(99);
+            recorder.answered(600);
+            recorder.failed(Reason::NoReplica);
+            recorder.passed_over_full();
+            recorder.ended(Duration::from_millis(3), 10);
+        }
+        let totals = traffic.totals();
+        assert_eq!(totals.answers, [0, 2, 0, 0, 4], "600 is an error of the server");
+        assert_eq!(totals.reasons[Reason::NoReplica as usize], 2);
+        assert_eq!((totals.answered(), totals.errors(), totals.open()), (6, 4, 2));
+        assert_eq!((totals.full, totals.down, totals.bytes, totals.total.count()), (2, 0, 20, 2));
+    }
+
+    #[test]
+    fn reasons_are_numbered_in_order_and_have_codes_of_their_own() {
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+            assert!(Reason::ALL[..index].iter().all(|other| other.code() != reason.code()));
+        }
+    }
+}
