@@ -22,6 +22,8 @@ pub mod cluster;
 
 pub mod listen;
 
+pub mod exchange;
+
 pub mod proxy;
 
 pub mod runtime;
@@ -35,6 +37,8 @@ pub mod replica;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod client;
 
 pub mod cli;
 

@@ -42,7 +42,7 @@ fn ring(matches: &ArgMatches) -> Result<(), Failure> {
 
 fn exit_code(error: &serve::Error) -> Exit {
     match error {
-        serve::Error::Listen { .. } => Exit::Unavailable,
+        serve::Error::Listen { .. } | serve::Error::AccessLog { .. } => Exit::Unavailable,
         serve::Error::Control(_) => Exit::Config,
         serve::Error::System(_) | serve::Error::Supervisor(_) | serve::Error::Worker(_) => Exit::Internal,
     }

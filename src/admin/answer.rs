@@ -5,13 +5,20 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
+use tokio::sync::watch;
 
+use super::reply::{Body, Events};
 use crate::control::{ReplicaView, View};
+use crate::ring;
+use crate::telemetry::journal::Reader;
+
+/// Into how many equal parts `GET /ring/sectors` divides the ring: half a degree each, about
+/// what a screen can show.
+const SECTORS: u64 = 720;
 
 /// An answer of the admin API.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Body>;
 
 /// The shape that all answers of the first interface share.
 #[derive(Serialize)]
@@ -65,6 +72,15 @@ struct Replica<'a> {
 }
 
 #[derive(Serialize)]
+struct Sectors {
+    version: u64,
+    slots: u32,
+    /// Number of the replica that owns the middle of each sector, 0 for nobody.
+    #[serde(rename = "sectors")]
+    owners: Vec<u32>,
+}
+
+#[derive(Serialize)]
 struct Version {
     name: &'static str,
     version: &'static str,
@@ -105,6 +121,20 @@ pub(super) fn ring(view: &View) -> Answer {
     json(StatusCode::OK, &ring)
 }
 
+/// Who owns which part of the ring, to draw it by.
+pub(super) fn sectors(view: &View) -> Answer {
+    let slots = view.ring.params().slots();
+    let sectors = Sectors { version: view.version, slots, owners: owners(&view.ring) };
+    json(StatusCode::OK, &sectors)
+}
+
+/// Numbers of the owners of the slots in the middle of the sectors.
+fn owners(ring: &ring::Ring) -> Vec<u32> {
+    let slots = u64::from(ring.params().slots());
+    let middle = |sector: u64| ((2 * sector + 1) * slots / (2 * SECTORS)) as u32;
+    (0..SECTORS).map(|sector| ring.owner_number(middle(sector)).unwrap_or(0)).collect()
+}
+
 /// One replica, as in the array of [`ring`].
 pub(super) fn replica(replica: &ReplicaView) -> Answer {
     json(StatusCode::OK, &Replica::from(replica))
@@ -136,10 +166,25 @@ impl<'a> From<&'a ReplicaView> for Replica<'a> {
 
 fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     let text = serde_json::to_vec(body).expect("numbers and strings under string keys are JSON");
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    let mut answer = text_of("application/json", text);
     *answer.status_mut() = status;
+    answer
+}
+
+/// A text of the media type `kind`, which is not to be kept by whoever gets it.
+pub(super) fn text_of(kind: &'static str, text: impl Into<Bytes>) -> Answer {
+    answer_of(kind, Body::from(text.into()))
+}
+
+/// The journal, as it is read by `reader`, until `end` turns true.
+pub(super) fn events(reader: Reader, end: watch::Receiver<bool>) -> Answer {
+    answer_of("text/event-stream", Body::from(Events::new(reader, end)))
+}
+
+fn answer_of(kind: &'static str, body: Body) -> Answer {
+    let mut answer = Response::new(body);
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer

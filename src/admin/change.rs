@@ -16,6 +16,7 @@ pub(super) enum Change {
     Remove(Remove),
     Ring(RingChange),
     Weight(String, u8),
+    Kill(String),
 }
 
 impl Change {
@@ -25,6 +26,7 @@ impl Change {
             Write::Add => request::parse_add(body).map(Self::Add),
             Write::Remove => request::parse_remove(body).map(Self::Remove),
             Write::Ring => request::parse_ring_change(body).map(Self::Ring),
+            Write::Kill(name) => request::parse_nothing(body).map(|()| Self::Kill(name.clone())),
             Write::Weight(name) => {
                 request::parse_weight(body).map(|weight| Self::Weight(name.clone(), weight))
             }
@@ -37,6 +39,7 @@ impl Change {
             Self::Add(add) => control.add(add).await,
             Self::Remove(remove) => control.remove(remove).await,
             Self::Ring(change) => control.change_ring(change).await,
+            Self::Kill(name) => control.kill(&name).await,
             Self::Weight(name, weight) => control.set_weight(&name, weight).await,
         }
     }
@@ -51,6 +54,7 @@ impl fmt::Display for Change {
             }
             Self::Remove(Remove { count, names }) => write!(f, "remove n={count} hostnames={names:?}"),
             Self::Ring(change) => write_ring(change, f),
+            Self::Kill(name) => write!(f, "kill {name:?}"),
             Self::Weight(name, weight) => write!(f, "weight of {name:?} to {weight}"),
         }
     }
@@ -72,6 +76,8 @@ fn write_ring(change: &RingChange, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// What is answered when it is done.
 pub(super) fn answer(write: &Write, view: &View) -> Result<Answer, Refusal> {
     match write {
+        // It is on its way out; whatever the view says of it is of before.
+        Write::Kill(name) => Ok(answer::success(&format!("'{name}' is being killed"))),
         Write::Add | Write::Remove => Ok(answer::replicas(view)),
         Write::Ring => Ok(answer::ring(view)),
         Write::Weight(name) => view

@@ -43,6 +43,7 @@ pub(super) enum Reason {
     Busy,
     Stopping,
     NotReady,
+    Internal,
 }
 
 impl Reason {
@@ -64,6 +65,7 @@ impl Reason {
             Self::Busy => "busy",
             Self::Stopping => "stopping",
             Self::NotReady => "not-ready",
+            Self::Internal => "internal",
         }
     }
 
@@ -80,6 +82,7 @@ impl Reason {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::StartFailed => StatusCode::BAD_GATEWAY,
             Self::RuntimeUnavailable | Self::Busy | Self::Stopping | Self::NotReady => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -143,7 +146,9 @@ impl From<BodyError> for Refusal {
 fn reason_of(error: &ControlError, write: &Write) -> Reason {
     match error {
         // In the path it is the resource that is missing; in a body it is a bad value.
-        ControlError::UnknownName(_) if matches!(write, Write::Weight(_)) => Reason::NotFound,
+        ControlError::UnknownName(_) if matches!(write, Write::Weight(_) | Write::Kill(_)) => {
+            Reason::NotFound
+        }
         ControlError::MoreNamesThanAdded
         | ControlError::MoreNamesThanRemoved
         | ControlError::Zero
@@ -158,8 +163,9 @@ fn reason_of(error: &ControlError, write: &Write) -> Reason {
         | ControlError::BadEndpoint(_)
         | ControlError::EndpointTaken(_)
         | ControlError::Discovered(_)
+        | ControlError::NotKept(_)
         | ControlError::BadWeight(_) => Reason::BadRequest,
-        ControlError::Ring(_) | ControlError::Shared(_) => Reason::Conflict,
+        ControlError::Ring(_) | ControlError::Shared(_) | ControlError::NotRunning(_) => Reason::Conflict,
         ControlError::Unavailable(_) => Reason::RuntimeUnavailable,
         ControlError::StartFailed(_) => Reason::StartFailed,
         ControlError::Busy => Reason::Busy,

@@ -11,8 +11,12 @@ use super::{Admin, Context, Listener};
 use crate::listen::server::{self, Limits, Peer};
 
 /// The admin API is for operators and their scripts.
-const LIMITS: Limits =
-    Limits { connections: 1024, head: Duration::from_secs(30), stop: Duration::from_secs(1) };
+const LIMITS: Limits = Limits {
+    connections: 1024,
+    head: Duration::from_secs(30),
+    stall: Duration::from_secs(20),
+    stop: Duration::from_secs(1),
+};
 
 /// Serves the admin API until `stop` turns true. For a task of a thread that runs local tasks.
 pub async fn serve(listener: TcpListener, admin: Admin, stop: watch::Receiver<bool>) {

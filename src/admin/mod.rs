@@ -12,21 +12,29 @@ mod audit;
 mod auth;
 mod body;
 mod change;
+mod dashboard;
+mod document;
 mod error;
 mod host;
 pub mod listener;
+mod metrics;
 mod origin;
+mod reply;
 pub mod request;
 mod route;
 mod service;
+pub mod sources;
+mod statistics;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use std::fmt;
 
+pub use reply::Body;
 pub use route::is_public_route;
 pub use service::{Admin, Context, Listener};
+pub use sources::Sources;
 
 /// What the admin service is told by the configuration.
 #[derive(Clone, Default, PartialEq, Eq)]

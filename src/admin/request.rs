@@ -74,6 +74,10 @@ struct WeightBody {
     weight: Integer<100>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoBody {}
+
 /// The body of `POST /add`: `n` (at least 1), and optionally `hostnames` (at most `n`, each a
 /// name, none twice) and `endpoints` (any strings; whether they are wanted depends on the
 /// runtime).
@@ -111,6 +115,12 @@ pub fn parse_weight(body: &[u8]) -> Result<u8, BodyError> {
     let WeightBody { weight: Integer(weight) } = object(body)?;
     // At most 100 by its type.
     Ok(weight as u8)
+}
+
+/// The body of `POST /replicas/{name}/kill`: an object without members.
+pub fn parse_nothing(body: &[u8]) -> Result<(), BodyError> {
+    let NoBody {} = object(body)?;
+    Ok(())
 }
 
 /// The rules for `n` and `hostnames`; `more_names` is the error for more names than `count`.

@@ -12,9 +12,17 @@ const MAX_QUOTED: usize = 100;
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
+    /// The dashboard.
+    Page,
     Replicas,
     Ring,
+    Sectors,
     Version,
+    Metrics,
+    /// The description of this interface.
+    Document,
+    /// The journal.
+    Events,
     Alive,
     Ready,
 }
@@ -34,6 +42,8 @@ pub(super) enum Write {
     Ring,
     /// The weight of the replica of this name.
     Weight(String),
+    /// The end of the replica of this name, as by a crash.
+    Kill(String),
 }
 
 /// What a request asks for.
@@ -61,18 +71,28 @@ pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Ro
         return Err(not_found(path));
     }
     match path {
+        "/" => read(method, Read::Page),
         "/rep" => read(method, Read::Replicas),
         "/add" => write(method, &Method::POST, Write::Add),
         "/rm" => write(method, &Method::DELETE, Write::Remove),
         // The one path that is both.
         "/ring" if *method == Method::PUT => Ok(Route::Write(Write::Ring)),
         "/ring" => read(method, Read::Ring).map_err(|_| Refusal::method("GET, HEAD, PUT")),
+        "/metrics" => read(method, Read::Metrics),
+        // A stream has no length to tell.
+        "/events" if *method == Method::GET => Ok(Route::Read(Read::Events)),
+        "/events" => Err(Refusal::method("GET")),
+        "/openapi.json" => read(method, Read::Document),
+        "/ring/sectors" => read(method, Read::Sectors),
         "/version" => read(method, Read::Version),
         "/healthz" => read(method, Read::Alive),
         "/readyz" => read(method, Read::Ready),
-        _ => match path.strip_prefix("/replicas/") {
-            Some(name) if !name.is_empty() && !name.contains('/') => {
+        _ => match path.strip_prefix("/replicas/").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+            Some((name, "")) if !name.is_empty() && !path.ends_with('/') => {
                 write(method, &Method::PUT, Write::Weight(decode(name)?))
+            }
+            Some((name, "kill")) if !name.is_empty() => {
+                write(method, &Method::POST, Write::Kill(decode(name)?))
             }
             _ => Err(not_found(path)),
         },
@@ -153,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_public_listener_serves_nothing_but_the_public_routes() {
-        for path in ["/ring", "/version", "/healthz", "/readyz", "/replicas/a"] {
+        for path in ["/", "/ring", "/ring/sectors", "/version", "/healthz", "/readyz", "/replicas/a"] {
             for method in [Method::GET, Method::PUT] {
                 let refusal = find(Listener::Public, &method, path).unwrap_err();
                 assert_eq!(refusal.reason, Reason::NotFound, "{method} {path}");

@@ -1,7 +1,8 @@
 //! From a request to its answer, on whichever listener it came.
 //!
 //! The order of the checks is part of the interface: host, origin, token, path and method,
-//! content type, body. Who has no token learns nothing about what is here.
+//! content type, body. Who has no token learns nothing about what is here but the dashboard's
+//! page, which is the same for everybody.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
-use http_body::Body;
-use http_body_util::Full;
+use http_body::Body as HttpBody;
+use tokio::sync::watch;
 
 use super::answer::{self, Answer};
 use super::audit::Attempt;
@@ -20,8 +21,9 @@ use super::body::{self, Input};
 use super::change::{self, Change};
 use super::error::{Reason, Refusal};
 use super::route::{self, Read, Route, Write};
-use super::{Config, auth, host, origin};
+use super::{Body, Config, Sources, auth, dashboard, document, host, metrics, origin, reply, statistics};
 use crate::control::{Control, View};
+use crate::telemetry::journal::MAX_READERS;
 
 /// The listener that a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +52,38 @@ pub struct Admin {
     config: Arc<Config>,
     control: Control,
     stopping: Arc<AtomicBool>,
+    sources: Arc<Sources>,
+    /// Turns true when streams are to end.
+    ended: watch::Sender<bool>,
 }
 
 impl Admin {
     /// A service that does through `control` what `config` allows.
     pub fn new(config: Config, control: Control) -> Self {
-        Self { config: Arc::new(config), control, stopping: Arc::default() }
+        Self {
+            config: Arc::new(config),
+            control,
+            stopping: Arc::default(),
+            sources: Arc::default(),
+            ended: watch::Sender::new(false),
+        }
+    }
+
+    /// The same, which tells what it finds in `sources`.
+    #[must_use]
+    pub fn telling(mut self, sources: Sources) -> Self {
+        self.sources = Arc::new(sources);
+        self
+    }
+
+    /// Ends the streams of events: one of the last steps of a stop.
+    pub fn end_streams(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Tells statistics once a second, for as long as it is polled.
+    pub async fn tell_statistics(&self) {
+        statistics::tell(&self.control, &self.sources).await;
     }
 
     /// From now on the balancer is not ready and takes no changes: the first step of a stop,
@@ -67,14 +95,15 @@ impl Admin {
     /// Answers a request. The answer to a `HEAD` has the body of the `GET`, which the server
     /// must leave out, as hyper does. Needs a runtime with timers. A client that leaves does not
     /// take back what it asked for.
-    pub async fn handle<B>(&self, request: Request<B>, context: Context) -> Response<Full<Bytes>>
+    pub async fn handle<B>(&self, request: Request<B>, context: Context) -> Response<Body>
     where
-        B: Body<Data = Bytes>,
+        B: HttpBody<Data = Bytes>,
     {
         let (head, body) = request.into_parts();
         let mut body = Input::new(body);
         let route = route::find(context.listener, &head.method, head.uri.path());
-        let mut attempt = matches!(route, Ok(Route::Write(_))).then(|| Attempt::begin(context.peer, &head));
+        let mut attempt = matches!(route, Ok(Route::Write(_)))
+            .then(|| Attempt::begin(context.peer, &head, self.sources.watch.journal.clone()));
         let answer = self.answer(route, &head, &mut body, &context, attempt.as_mut()).await;
         let mut answer = answer.unwrap_or_else(Refusal::into_answer);
         if let Some(attempt) = attempt {
@@ -88,7 +117,7 @@ impl Admin {
     }
 
     /// The checks that come before what is asked for, then that.
-    async fn answer<B: Body<Data = Bytes>>(
+    async fn answer<B: HttpBody<Data = Bytes>>(
         &self,
         route: Result<Route, Refusal>,
         head: &Parts,
@@ -99,38 +128,69 @@ impl Admin {
         if context.flawed_target {
             return Err(Refusal::new(Reason::BadRequest, "the request line has no valid target"));
         }
-        if let Ok(Route::Read(read)) = route
-            && read.is_probe()
-        {
-            return self.read(read);
+        match route {
+            Ok(Route::Read(read)) if read.is_probe() => return self.read(read, head),
+            // It holds no secret, and a link on any page may lead to it. What it then asks for
+            // passes all checks.
+            Ok(Route::Read(Read::Page)) => {
+                self.admit_host(head)?;
+                return self.read(Read::Page, head);
+            }
+            _ => self.admit(head)?,
         }
-        self.admit(head)?;
+        let mut attempt = attempt;
+        if let Some(attempt) = &mut attempt {
+            attempt.admit();
+        }
         match route? {
-            Route::Read(read) => self.read(read),
+            Route::Read(read) => self.read(read, head),
             Route::Write(write) => self.write(&write, head, body, attempt).await,
         }
     }
 
-    /// Whether the sender may ask anything.
-    fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+    /// Whether the request is for this balancer.
+    fn admit_host<'a>(&self, head: &'a Parts) -> Result<host::Target<'a>, Refusal> {
         let target = host::target(head)?;
         host::check(&target, &self.config.hosts)?;
+        Ok(target)
+    }
+
+    /// Whether the sender may ask anything.
+    fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+        let target = self.admit_host(head)?;
         origin::check(&head.headers, &target)?;
         auth::check(&head.headers, self.config.token.as_deref())
     }
 
-    fn read(&self, read: Read) -> Result<Answer, Refusal> {
+    fn read(&self, read: Read, head: &Parts) -> Result<Answer, Refusal> {
         let view = self.control.view();
         match read {
+            Read::Page => Ok(dashboard::page()),
             Read::Replicas => Ok(answer::replicas(&view)),
             Read::Ring => Ok(answer::ring(&view)),
+            Read::Sectors => Ok(answer::sectors(&view)),
             Read::Version => Ok(answer::version()),
+            Read::Document => Ok(document::answer()),
+            Read::Metrics => Ok(metrics::answer(&view, &self.sources, &head.headers)),
+            Read::Events => self.events(head),
             Read::Alive => Ok(answer::success("alive")),
             Read::Ready => self.readiness(&view),
         }
     }
 
-    async fn write<B: Body<Data = Bytes>>(
+    /// The journal, after the entry that the client knows already.
+    fn events(&self, head: &Parts) -> Result<Answer, Refusal> {
+        let after = reply::known_entry(head)?;
+        let reader = self.sources.watch.journal.read(after).ok_or_else(|| {
+            Refusal::new(
+                Reason::Busy,
+                format!("{MAX_READERS} clients read events already, which is the limit"),
+            )
+        })?;
+        Ok(answer::events(reader, self.ended.subscribe()))
+    }
+
+    async fn write<B: HttpBody<Data = Bytes>>(
         &self,
         write: &Write,
         head: &Parts,

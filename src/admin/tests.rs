@@ -2,5 +2,6 @@
 
 mod answers;
 mod bodies;
+mod dashboard;
 mod refusals;
 mod script;

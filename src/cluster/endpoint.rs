@@ -29,6 +29,10 @@ pub struct Endpoint {
 struct Hot {
     in_flight: AtomicU64,
     requests: AtomicU64,
+    /// By the first digit of the status, less one.
+    answers: [AtomicU64; 5],
+    /// Requests, and answers under way, that failed at it.
+    failures: AtomicU64,
     down: AtomicBool,
 }
 
@@ -59,6 +63,28 @@ impl Endpoint {
     /// Requests ever forwarded to it.
     pub fn requests(&self) -> u64 {
         self.hot.requests.load(Ordering::Relaxed)
+    }
+
+    /// Answers it gave, by class: `1xx` to `5xx`.
+    pub fn answers(&self) -> [u64; 5] {
+        self.hot.answers.each_ref().map(|answers| answers.load(Ordering::Relaxed))
+    }
+
+    /// Counts an answer with this status; one above 599 counts as 5xx (RFC 9110, section 15).
+    pub fn answered(&self, status: u16) {
+        if let Some(answers) = self.hot.answers.get(usize::from(status / 100).min(5).wrapping_sub(1)) {
+            answers.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests, and answers under way, that failed at it.
+    pub fn failures(&self) -> u64 {
+        self.hot.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts one of those.
+    pub fn failed(&self) {
+        self.hot.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Requests in flight to all endpoints that share this one's [`Load`].

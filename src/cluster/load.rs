@@ -24,6 +24,16 @@ impl Load {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Retries in flight.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// Retries that may be in flight at this moment.
+    pub fn retries_allowed(&self) -> u64 {
+        (self.in_flight() * RETRY_PERCENT / 100).max(RETRIES_AT_LEAST)
+    }
+
     pub(super) fn enter(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
     }
@@ -35,7 +45,7 @@ impl Load {
     /// Takes a retry out of the budget (20 % of what is in flight, at least 3), or `None` when
     /// it is spent: a cluster that is going down must not be hit twice by every request.
     pub fn try_retry(self: &Arc<Self>) -> Option<RetryPermit> {
-        let limit = (self.in_flight() * RETRY_PERCENT / 100).max(RETRIES_AT_LEAST);
+        let limit = self.retries_allowed();
         self.retries
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < limit).then(|| now + 1))
             .ok()

@@ -12,4 +12,4 @@ pub use endpoint::{Endpoint, InFlight};
 pub use key::KeySource;
 pub use load::Load;
 pub use outcome::{FailureKind, Outcome, OutcomeQueue, OutcomeReader, outcomes};
-pub use snapshot::{Member, Picked, Publisher, Reader, Readers, Retired, Routing, Snapshot, cluster};
+pub use snapshot::{Detour, Member, Picked, Publisher, Reader, Readers, Retired, Routing, Snapshot, cluster};

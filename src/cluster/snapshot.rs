@@ -61,8 +61,17 @@ pub struct Picked {
     pub in_flight: InFlight,
     /// The key's slot.
     pub slot: u32,
-    /// Whether another replica than the slot's owner was taken.
-    pub spilled: bool,
+    /// Why another replica than the slot's owner was taken, if one was.
+    pub detour: Option<Detour>,
+}
+
+/// Why a request does not go to the owner of its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Detour {
+    /// The owner has its share of the load (bounded load).
+    Full,
+    /// The owner is down, or was tried already.
+    Down,
 }
 
 impl Snapshot {
@@ -116,7 +125,7 @@ impl Snapshot {
         let slot = self.ring.slot_of(request);
         let owner = &self.members[self.ring.owner_at(slot)?];
         if owner.endpoint.is_up() && owner.has_room() && !tried.contains(&owner.endpoint.id) {
-            return Some(Picked { in_flight: owner.endpoint.begin(), slot, spilled: false });
+            return Some(Picked { in_flight: owner.endpoint.begin(), slot, detour: None });
         }
         self.pick_next(slot, tried)
     }
@@ -129,17 +138,29 @@ impl Snapshot {
     #[cold]
     fn pick_next(&self, slot: u32, tried: &[u64]) -> Option<Picked> {
         let mut first_up = None;
+        let mut owner_was = Detour::Full;
         for (rank, index) in self.ring.preference(slot).enumerate() {
             let member = &self.members[index];
             if !member.endpoint.is_up() || tried.contains(&member.endpoint.id) {
+                if rank == 0 {
+                    owner_was = Detour::Down;
+                }
                 continue;
             }
             if member.has_room() {
-                return Some(Picked { in_flight: member.endpoint.begin(), slot, spilled: rank > 0 });
+                return Some(Picked {
+                    in_flight: member.endpoint.begin(),
+                    slot,
+                    detour: (rank > 0).then_some(owner_was),
+                });
             }
             first_up.get_or_insert((rank, member));
         }
-        first_up.map(|(rank, member)| Picked { in_flight: member.endpoint.begin(), slot, spilled: rank > 0 })
+        first_up.map(|(rank, member)| Picked {
+            in_flight: member.endpoint.begin(),
+            slot,
+            detour: (rank > 0).then_some(owner_was),
+        })
     }
 }
 

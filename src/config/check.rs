@@ -14,6 +14,7 @@ use super::raw::Raw;
 use super::setting::{DefaultValue, Kind, Setting};
 use super::value::{self, Refusal};
 use super::{Config, PublicAdmin, ReadFile, RuntimeConfig, table, together};
+use crate::telemetry::access;
 use crate::telemetry::logs::LogFormat;
 use crate::{admin, control, proxy};
 
@@ -38,6 +39,13 @@ pub(super) fn check(raw: &Raw, read_file: ReadFile<'_>, problems: &mut Vec<Probl
             _ => LogFormat::Auto,
         },
         proxy: proxy(&mut checker),
+        access: access::Config {
+            destination: checker.get("access-log", |_, text| value::destination(text)).flatten(),
+            format: match checker.choice("access-log-format") {
+                "common" => access::Format::Common,
+                _ => access::Format::Json,
+            },
+        },
         control: control(&mut checker, &runtime),
         admin: admin(&mut checker),
         runtime,
@@ -57,6 +65,10 @@ fn proxy(checker: &mut Checker<'_>) -> proxy::Config {
         upstream_keep_alive: checker.duration("upstream-keep-alive"),
         max_connections: checker.integer("max-connections") as usize,
         max_header_bytes: checker.integer("max-header-bytes") as usize,
+        trace_context: match checker.choice("trace-context") {
+            "start" => proxy::TraceContext::Start,
+            _ => proxy::TraceContext::Pass,
+        },
     }
 }
 

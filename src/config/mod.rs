@@ -30,6 +30,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::runtime::{docker, engine, process, swarm};
+use crate::telemetry::access;
 use crate::telemetry::logs::LogFormat;
 use crate::{admin, control, proxy};
 
@@ -105,6 +106,8 @@ pub struct Config {
     pub grace: Duration,
     /// Log lines.
     pub log_format: LogFormat,
+    /// The access log.
+    pub access: access::Config,
     /// Part of the data plane.
     pub proxy: proxy::Config,
     /// Part of the control plane.
@@ -182,6 +185,7 @@ impl Default for Config {
             runtime: RuntimeConfig::Process(process::Config::default()),
             grace: Duration::from_secs(10),
             log_format: LogFormat::Auto,
+            access: access::Config::default(),
             proxy: proxy::Config::default(),
             control: control::Config::default(),
             admin: admin::Config::default(),

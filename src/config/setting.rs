@@ -133,6 +133,8 @@ pub enum Kind {
     Hosts,
     /// The path of a file.
     File,
+    /// Where lines are written to, if anywhere.
+    Destination,
     /// A port number.
     Port,
     /// An amount of memory with a unit, such as `64MiB`; bounds in bytes.
@@ -182,6 +184,7 @@ impl fmt::Display for Kind {
             Self::Command => f.write_str("a command line, with {port} in it where it runs as a process"),
             Self::Endpoints => f.write_str("HOST:PORT, repeated or separated by commas"),
             Self::Hosts => f.write_str("a host name without port, repeated or separated by commas"),
+            Self::Destination => f.write_str("off, stdout, or the path of a file"),
             Self::File => f.write_str("the path of a file"),
             Self::Port => f.write_str("a port, 1 to 65535"),
             Self::Size { min, max } => write!(f, "a size, {} to {}", size::show(min), size::show(max)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::setting::Kind;
 use super::words;
 use crate::control::BoundedLoad;
+use crate::telemetry::access::Destination;
 
 /// Why a value is refused: what is wrong, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,18 @@ pub(super) fn choice(kind: &Kind, text: &str) -> Result<&'static str, Refusal> {
             None => refusal,
         }
     })
+}
+
+/// Where lines are written to; `None` for nowhere.
+pub(super) fn destination(text: &str) -> Result<Option<Destination>, Refusal> {
+    match text {
+        "off" => Ok(None),
+        "stdout" => Ok(Some(Destination::Stdout)),
+        "on" | "true" | "stderr" | "-" => {
+            Err(Refusal::must_be(&Kind::Destination).hint(format!("for a file of that name write ./{text}")))
+        }
+        path => Ok(Some(Destination::File(path.into()))),
+    }
 }
 
 /// A whole number within the bounds of a [`Kind::Integer`].

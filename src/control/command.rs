@@ -59,6 +59,8 @@ pub enum Command {
     ChangeRing(RingChange, Reply),
     /// Set the weight (0 to 100) of the named replica.
     SetWeight(String, u8, Reply),
+    /// End the named replica at once, as a crash would; answered when that is under way.
+    Kill(String, Reply),
     /// Take over what can change at run time from a re-read configuration.
     Reload(Box<Config>, Reply),
     /// Refuse changes from now on, and give up unfinished ones: a stop is coming. Not answered.
@@ -113,6 +115,11 @@ impl Control {
     /// Sets a replica's weight.
     pub async fn set_weight(&self, name: &str, weight: u8) -> Result<Arc<View>, ControlError> {
         self.ask(|reply| Command::SetWeight(name.to_owned(), weight, reply)).await
+    }
+
+    /// Ends a replica at once, as a crash would; it is replaced like any that dies.
+    pub async fn kill(&self, name: &str) -> Result<Arc<View>, ControlError> {
+        self.ask(|reply| Command::Kill(name.to_owned(), reply)).await
     }
 
     /// Applies a re-read configuration.

@@ -62,6 +62,12 @@ pub enum ControlError {
         "'{0}' is a container that others run (--discover): it joins and leaves as they start and stop it"
     )]
     Discovered(String),
+    /// It is not ours to kill.
+    #[error("'{0}' cannot be killed: this balancer does not keep it alive")]
+    NotKept(String),
+    /// It has not come up, or is down already.
+    #[error("'{0}' does not run at the moment")]
+    NotRunning(String),
     /// Out of range.
     #[error("weight {0} is out of range: 0 to 100")]
     BadWeight(u64),

@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, StatusCode, header};
 use http_body_util::Empty;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::exchange;
 use crate::listen::is_exhaustion;
 
 /// Asks the replica at `address`, called `host`, for `path`. Any 2xx answer within `timeout`
@@ -21,12 +19,8 @@ use crate::listen::is_exhaustion;
 /// What was wrong, in words.
 pub(super) async fn check(address: SocketAddr, host: &str, path: &str, timeout: Duration) -> Result<(), Bad> {
     let limit = || format!("no answer from {address} within {}", humantime::format_duration(timeout));
-    let answer = tokio::time::timeout(timeout, ask(address, host, path)).await.map_err(|_| limit())??;
-    if answer.status().is_success() {
-        Ok(())
-    } else {
-        Err(format!("{address}{path} answered {}", answer.status()).into())
-    }
+    let status = tokio::time::timeout(timeout, ask(address, host, path)).await.map_err(|_| limit())??;
+    if status.is_success() { Ok(()) } else { Err(format!("{address}{path} answered {status}").into()) }
 }
 
 /// What a bad heartbeat tells about.
@@ -50,7 +44,7 @@ fn cannot_connect(address: SocketAddr, error: &io::Error) -> Bad {
     if is_exhaustion(error) { Bad::Machine(reason) } else { Bad::Replica(reason) }
 }
 
-async fn ask(address: SocketAddr, host: &str, path: &str) -> Result<Response<Incoming>, Bad> {
+async fn ask(address: SocketAddr, host: &str, path: &str) -> Result<StatusCode, Bad> {
     let request = Request::get(path)
         .header(header::HOST, host)
         .header(header::CONNECTION, "close")
@@ -58,20 +52,8 @@ async fn ask(address: SocketAddr, host: &str, path: &str) -> Result<Response<Inc
         .body(Empty::<Bytes>::new())
         .map_err(|error| format!("'{path}' cannot be asked for: {error}"))?;
     let stream = TcpStream::connect(address).await.map_err(|error| cannot_connect(address, &error))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| describe(address, &error))?;
-    let answer = sender.send_request(request);
-    tokio::pin!(connection, answer);
-    let ended = tokio::select! {
-        answer = &mut answer => return answer.map_err(|error| describe(address, &error).into()),
-        ended = &mut connection => ended,
-    };
-    // The answer and the end of the connection may come in one piece; `answer` knows.
-    answer.await.map_err(|error| describe(address, &ended.err().unwrap_or(error)).into())
-}
-
-fn describe(address: SocketAddr, error: &hyper::Error) -> String {
-    format!("no HTTP answer from {address}: {error}")
+    let answer = exchange::send(stream, request).await;
+    Ok(answer.map_err(|error| format!("no HTTP answer from {address}: {error}"))?.status())
 }
 
 #[cfg(test)]

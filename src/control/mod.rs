@@ -13,6 +13,8 @@ pub mod pool;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sim;
 mod supervisor;
+mod tell;
+pub mod turn;
 pub mod view;
 mod writer;
 
@@ -22,6 +24,8 @@ mod tests;
 pub use command::{Add, Control, Remove, RingChange};
 pub use error::ControlError;
 pub use supervisor::{Supervisor, supervisor};
+pub use tell::Watch;
+pub use turn::{Death, Turn};
 pub use view::{ReplicaView, State, View};
 
 use std::time::Duration;

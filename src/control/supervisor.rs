@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 
 use super::command::{Command, Reply};
 use super::health::{self, Bad};
-use super::pool::{Action, Change, Event, Pool, Probe, RuntimeFacts, Ticket};
+use super::pool::{Action, Event, Pool, Probe, RuntimeFacts, Ticket};
 use super::writer::Writer;
-use super::{Config, Control, ControlError, State, View};
+use super::{Config, Control, ControlError, View, Watch};
 use crate::cluster::{OutcomeReader, Readers};
 use crate::runtime::{Runtime, RuntimeEvent};
 
@@ -40,6 +40,7 @@ pub struct Supervisor {
     /// Heartbeats under way. Dropping it ends them.
     checks: JoinSet<Event>,
     view: watch::Sender<Arc<View>>,
+    watch: Watch,
 }
 
 /// A supervisor of `config.replicas` replicas of `runtime`, which reports on `events`; where
@@ -73,11 +74,19 @@ pub fn supervisor(
         last_ticket: 0,
         checks: JoinSet::new(),
         view,
+        watch: Watch::default(),
     };
     Ok((Control::new(sender, view_reader), readers, supervisor))
 }
 
 impl Supervisor {
+    /// The same, watched from `watch`.
+    #[must_use]
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.watch = watch;
+        self
+    }
+
     /// Keeps the cluster as it is wanted until [`Control::stop`] was answered. When every
     /// [`Control`] is dropped it stops by itself. Has to run on a tokio runtime with I/O and
     /// time.
@@ -117,6 +126,7 @@ impl Supervisor {
             Some(Command::Remove(remove, reply)) => (Event::Remove(ticket, remove), reply),
             Some(Command::ChangeRing(change, reply)) => (Event::ChangeRing(ticket, change), reply),
             Some(Command::SetWeight(name, weight, reply)) => (Event::SetWeight(ticket, name, weight), reply),
+            Some(Command::Kill(name, reply)) => (Event::Kill(ticket, name), reply),
             Some(Command::Reload(config, reply)) => (Event::Reload(ticket, config), reply),
             Some(Command::PrepareStop) => return Event::PrepareStop,
             Some(Command::Stop(reply)) => (Event::Stop(ticket), reply),
@@ -131,7 +141,7 @@ impl Supervisor {
 
     /// One event through the pool. Answers go out last, when the view shows what was done.
     fn step(&mut self, event: Event) {
-        log_outage(&event);
+        self.watch.event(&event);
         let mut answers = Vec::new();
         for action in self.pool.step(event, now()) {
             match action {
@@ -155,14 +165,19 @@ impl Supervisor {
                 self.writer.drains.forget(id);
                 self.runtime.stop(id);
             }
+            Action::Kill(id) => self.runtime.kill(id),
             Action::Check(probe) => self.check(probe),
             Action::SetUp(id, up) => self.writer.set_up(id, up),
-            Action::Publish(publication) => self.writer.publish(publication),
+            Action::Publish(publication) => {
+                if let Some(published) = self.writer.publish(publication) {
+                    self.watch.published(&published);
+                }
+            }
             Action::Drain(id) => {
                 self.writer.drain(id);
                 self.runtime.retire(id);
             }
-            Action::Note(change) => log(&change),
+            Action::Note(change) => self.watch.change(&change),
             Action::Ignored { name, reason } => {
                 tracing::warn!(replica = name, reason, "a replica was found and is not taken over");
             }
@@ -202,26 +217,5 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-fn log_outage(event: &Event) {
-    match event {
-        Event::Runtime(RuntimeEvent::Unavailable { reason }) => {
-            tracing::warn!(reason, "replicas can neither be started nor stopped");
-        }
-        Event::Runtime(RuntimeEvent::Available) => tracing::info!("replicas can be started and stopped"),
-        _ => {}
-    }
-}
-
-fn log(change: &Change) {
-    let Change { name, number, id, state, address, reason } = change;
-    let id = id.map(|id| id.0);
-    let address = address.map(tracing::field::display);
-    if *state == State::Ejected {
-        tracing::warn!(replica = %name, number, id, %state, address, reason, "replica {state}");
-    } else {
-        tracing::info!(replica = %name, number, id, %state, address, reason, "replica {state}");
     }
 }

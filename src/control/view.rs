@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::cluster::{Endpoint, Routing};
+use crate::cluster::{Endpoint, Load, Routing};
 use crate::ring::Ring;
 
 /// Where a replica is in its life.
@@ -82,6 +82,8 @@ pub struct View {
     pub replicas: Vec<ReplicaView>,
     /// Whether the balancer is stopping.
     pub stopping: bool,
+    /// Requests in flight over all replicas, and the retry budget.
+    pub load: Arc<Load>,
     /// Why replicas can neither be added nor removed at the moment, if they cannot.
     pub outage: Option<String>,
 }

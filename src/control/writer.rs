@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::drain::Drains;
 use super::pool::{MemberReport, MemberSpec, Pool, Publication};
+use super::tell::Published;
 use super::{ControlError, ReplicaView, View};
 use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, cluster};
 use crate::ring::{BuildError, Ring, slots_moved};
@@ -48,14 +50,20 @@ impl Writer {
     }
 
     /// Publishes. The ring is built anew only if numbers, weights or parameters changed; a
-    /// replica that was listed before keeps its endpoint and with it its counters.
-    pub(super) fn publish(&mut self, publication: Publication) {
+    /// replica that was listed before keeps its endpoint and with it its counters. `None` if the
+    /// ring cannot be built.
+    pub(super) fn publish(&mut self, publication: Publication) -> Option<Published> {
+        let began = Instant::now();
         let ring = match self.ring_for(&publication) {
             Ok(ring) => ring,
             // The pool checks the capacity before anything changes, so this is a defect; the
             // ring in force keeps working meanwhile.
-            Err(error) => return tracing::error!(%error, "the ring could not be built; nothing is published"),
+            Err(error) => {
+                tracing::error!(%error, "the ring could not be built; nothing is published");
+                return None;
+            }
         };
+        let build_seconds = began.elapsed().as_secs_f64();
         // The same ring moves nothing, and need not be compared to tell.
         let same = Arc::ptr_eq(&self.ring, &ring);
         let slots_moved = if same { Some(0) } else { slots_moved(&self.ring, &ring) };
@@ -64,13 +72,22 @@ impl Writer {
         let snapshot =
             Snapshot::new(self.version, Arc::clone(&ring), endpoints.clone(), publication.routing.clone());
         self.drains.retire(self.publisher.publish(snapshot));
+        let same_keys = self.routing.key == publication.routing.key;
+        let keys_moved = slots_moved.filter(|_| same_keys);
         self.ring = ring;
         self.routing = publication.routing;
         let ids = publication.members.iter().map(|member| member.id);
         let listed = ids.zip(endpoints).collect();
         self.left = std::mem::replace(&mut self.endpoints, listed);
         self.left.retain(|id, _| !self.endpoints.contains_key(id));
-        tracing::info!(version = self.version, replicas = self.endpoints.len(), slots_moved, "published");
+        Some(Published {
+            version: self.version,
+            replicas: self.endpoints.len(),
+            slots_moved,
+            keys_moved: keys_moved.map(|moved| f64::from(moved) / f64::from(self.ring.params().slots())),
+            peak_to_average: self.ring.peak_to_average(),
+            build_seconds: (!same).then_some(build_seconds),
+        })
     }
 
     fn ring_for(&self, publication: &Publication) -> Result<Arc<Ring>, BuildError> {
@@ -111,6 +128,7 @@ impl Writer {
             replicas: pool.members().map(|member| self.show(member)).collect(),
             stopping: pool.is_stopping(),
             outage: pool.blindness(),
+            load: Arc::clone(&self.load),
         }
     }
 

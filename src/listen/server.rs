@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -30,6 +31,8 @@ pub struct Limits {
     pub connections: usize,
     /// Time for the head of a request, which is also how long a connection may be idle.
     pub head: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    pub stall: Duration,
     /// Time that answers under way have once the server stops.
     pub stop: Duration,
 }
@@ -64,6 +67,8 @@ pub async fn serve<S, B>(
     let mut stopping = stop.clone();
     let stopped = async move { told(&mut stopping).await };
     let accept = |tcp: TcpStream, peer| {
+        // Without it, who never reads a long answer would hold it for ever.
+        let _ = SockRef::from(&tcp).set_tcp_user_timeout(Some(limits.stall));
         let (stream, flawed) = Guarded::new(tcp);
         let service = service_for(Peer { peer, flawed });
         let counted = open.enter();
@@ -101,4 +106,66 @@ where
         () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use http_body::Frame;
+    use hyper::service::service_fn;
+    use tokio::io::AsyncWriteExt;
+    use tokio::sync::mpsc;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    /// A body without an end; tells when it is given up.
+    struct Endless(mpsc::UnboundedSender<()>);
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 4096])))))
+        }
+    }
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_cut_off() {
+        let test = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("an address");
+            let second = Duration::from_secs(1);
+            let limits = Limits { connections: 1, head: second, stall: second, stop: second };
+            let (told, mut given_up) = mpsc::unbounded_channel();
+            let (_stop, stopped) = watch::channel(false);
+            tokio::task::spawn_local(serve(listener, limits, stopped, move |_| {
+                let told = told.clone();
+                service_fn(move |_| {
+                    let body = Endless(told.clone());
+                    async move { Ok::<_, Infallible>(Response::new(body)) }
+                })
+            }));
+            let mut client = TcpStream::connect(address).await.expect("it listens");
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.expect("it reads");
+            let patience = Duration::from_secs(60);
+            tokio::time::timeout(patience, given_up.recv()).await.expect("in time").expect("the body");
+            drop(client);
+        };
+        LocalSet::new().run_until(test).await;
+    }
 }

@@ -10,11 +10,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::client::Client;
-use super::progress::Progress;
+use super::exchange::Exchange;
 use super::upload::{Upload, UploadState};
 use super::upstream::Link;
 use crate::cluster::{FailureKind, InFlight, Outcome};
+use crate::telemetry::Reason;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -22,7 +22,7 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
     source: Source,
-    progress: Rc<Progress>,
+    exchange: Exchange,
 }
 
 #[derive(Debug)]
@@ -41,27 +41,29 @@ pub(crate) struct ReplicaBody {
     /// Goes back to the pool at the end.
     pub(crate) link: Option<Link>,
     pub(crate) upload: Option<Rc<UploadState>>,
-    pub(crate) client: Rc<Client>,
     /// Whether the last frame has been seen: a body in chunks knows of no end before it.
     pub(crate) done: bool,
 }
 
 impl AnswerBody {
     /// An answer of our own.
-    pub(crate) fn local(body: Full<Bytes>, progress: Rc<Progress>) -> Self {
-        Self { source: Source::Local(body), progress }
+    pub(crate) fn local(body: Full<Bytes>, exchange: Exchange) -> Self {
+        Self { source: Source::Local(body), exchange }
     }
 
     /// An answer from a replica.
-    pub(crate) fn replica(body: ReplicaBody) -> Self {
-        let progress = Rc::clone(&body.client.progress);
-        Self { source: Source::Replica(body), progress }
+    pub(crate) fn replica(body: ReplicaBody, exchange: Exchange) -> Self {
+        Self { source: Source::Replica(body), exchange }
     }
 }
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.progress.request_ended();
+        match &mut self.source {
+            // Whoever asked for the head alone leaves the body be.
+            Source::Local(_) => self.exchange.complete(),
+            Source::Replica(body) => body.end(&mut self.exchange),
+        }
     }
 }
 
@@ -73,10 +75,17 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.get_mut().source {
+        let Self { source, exchange } = self.get_mut();
+        let polled = match source {
             Source::Local(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}),
-            Source::Replica(body) => body.poll_frame(cx),
+            Source::Replica(body) => body.poll_frame(cx, exchange),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            exchange.sends(data.len());
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -95,20 +104,24 @@ impl Body for AnswerBody {
 }
 
 impl ReplicaBody {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        exchange: &mut Exchange,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if polled.is_pending() && self.client.progress.watch().is_expired() {
-            self.report(FailureKind::Timeout);
+        if polled.is_pending() && exchange.progress().watch().is_expired() {
+            self.break_off(FailureKind::Timeout, exchange);
             return Poll::Ready(Some(Err("the replica's answer stopped in its middle".into())));
         }
         match ready!(polled) {
             Some(Ok(frame)) => {
-                self.client.progress.allow_body_pause();
+                exchange.progress().allow_body_pause();
                 self.done |= frame.is_trailers();
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                self.report(FailureKind::Closed);
+                self.break_off(FailureKind::Closed, exchange);
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {
@@ -118,22 +131,25 @@ impl ReplicaBody {
         }
     }
 
-    /// Breaks off: the connection to the replica is not used again.
-    fn report(&mut self, kind: FailureKind) {
+    /// The connection to the replica is not used again.
+    fn break_off(&mut self, kind: FailureKind, exchange: &mut Exchange) {
         self.link = None;
-        let endpoint = self.in_flight.endpoint().id;
-        self.client.worker.outcomes.report(Outcome { endpoint, kind });
+        exchange.failed(Reason::AnswerCut);
+        let endpoint = self.in_flight.endpoint();
+        endpoint.failed();
+        exchange.client().worker.outcomes.report(Outcome { endpoint: endpoint.id, kind });
     }
-}
 
-impl Drop for ReplicaBody {
-    fn drop(&mut self) {
+    fn end(&mut self, exchange: &mut Exchange) {
         // Cut short, bytes of this answer are still to come on the connection; with an upload
         // that goes on, bytes of its request.
         let answered = self.done || self.incoming.is_end_stream();
         let sent = self.upload.as_ref().is_none_or(|upload| upload.waits_for() == Upload::Done);
+        if answered {
+            exchange.complete();
+        }
         if let Some(link) = self.link.take().filter(|_| answered && sent) {
-            let worker = &self.client.worker;
+            let worker = &exchange.client().worker;
             worker.pool.put(self.in_flight.endpoint().id, link, worker.clock.now());
         }
     }

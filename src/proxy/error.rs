@@ -6,6 +6,8 @@ use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
+use crate::telemetry::Reason;
+
 /// Header of our own answers with a short reason code; an answer without it is a replica's.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-ringherd-error");
 
@@ -59,21 +61,36 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    fn status_and_reason(&self) -> (StatusCode, &'static str) {
+    fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
-            Self::Method(_) => (StatusCode::NOT_IMPLEMENTED, "method-not-forwarded"),
-            Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
-            Self::ClientTimeout => (StatusCode::REQUEST_TIMEOUT, "client-timeout"),
-            Self::ClientBody => (StatusCode::BAD_REQUEST, "client-body"),
-            Self::NoReplica => (StatusCode::SERVICE_UNAVAILABLE, "no-replica"),
-            Self::Connect(_) => (StatusCode::SERVICE_UNAVAILABLE, "connect-failed"),
-            Self::Exhausted(_) => (StatusCode::SERVICE_UNAVAILABLE, "exhausted"),
-            Self::RetryBudget(_) => (StatusCode::SERVICE_UNAVAILABLE, "retry-budget"),
-            Self::ConnectTimeout(_) => (StatusCode::GATEWAY_TIMEOUT, "connect-timeout"),
-            Self::AnswerTimeout(_) => (StatusCode::GATEWAY_TIMEOUT, "answer-timeout"),
-            Self::Closed(_) => (StatusCode::BAD_GATEWAY, "upstream-closed"),
-            Self::BadAnswer(_) => (StatusCode::BAD_GATEWAY, "bad-answer"),
+            Self::BadRequest(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
+            Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::NoReplica | Self::Connect(_) | Self::Exhausted(_) | Self::RetryBudget(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::ConnectTimeout(_) | Self::AnswerTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Closed(_) | Self::BadAnswer(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// The same in the vocabulary of metrics and logs.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::BadRequest(_) => Reason::BadRequest,
+            Self::Method(_) => Reason::MethodNotForwarded,
+            Self::BodyTooLarge(_) => Reason::BodyTooLarge,
+            Self::ClientTimeout => Reason::ClientTimeout,
+            Self::ClientBody => Reason::ClientBody,
+            Self::NoReplica => Reason::NoReplica,
+            Self::Connect(_) => Reason::ConnectFailed,
+            Self::Exhausted(_) => Reason::Exhausted,
+            Self::RetryBudget(_) => Reason::RetryBudget,
+            Self::ConnectTimeout(_) => Reason::ConnectTimeout,
+            Self::AnswerTimeout(_) => Reason::AnswerTimeout,
+            Self::Closed(_) => Reason::UpstreamClosed,
+            Self::BadAnswer(_) => Reason::BadAnswer,
         }
     }
 
@@ -92,14 +109,14 @@ impl Failure {
 
     /// What the client is told.
     pub(crate) fn to_response(&self) -> Response<Full<Bytes>> {
-        let (status, reason) = self.status_and_reason();
+        let status = self.status();
         // In the form of the replicas' own errors.
         let body = serde_json::json!({"message": format!("<Error> {self}"), "status": "failure"});
         let mut response = Response::new(Full::from(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(REASON, HeaderValue::from_static(reason));
+        headers.insert(REASON, HeaderValue::from_static(self.reason().code()));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

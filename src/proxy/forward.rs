@@ -8,10 +8,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
-use super::answer::{AnswerBody, ReplicaBody};
+use super::answer::ReplicaBody;
 use super::client::Client;
 use super::clock::TICK;
 use super::error::Failure;
+use super::exchange::Exchange;
+use super::trace::{self, TraceContext, TraceId};
 use super::upload::{RequestBody, Upload, UploadState};
 use super::upstream::{self, ConnectError, Link};
 use super::{headers, route};
@@ -36,7 +38,8 @@ const MAX_SENT: usize = 3;
 pub(crate) async fn forward(
     client: &Rc<Client>,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Failure> {
+    exchange: &mut Exchange,
+) -> Result<Response<ReplicaBody>, Failure> {
     let (mut head, body) = request.into_parts();
     headers::forward_request(&mut head, &client.address_text)?;
     let announced = body.size_hint().lower();
@@ -44,6 +47,8 @@ pub(crate) async fn forward(
         return Err(Failure::BodyTooLarge(announced));
     }
     let id = headers::request_id(&mut head.headers, &mut client.worker.id_text.borrow_mut());
+    let trace_id = trace_of(&mut head.headers, client);
+    exchange.named(&id, trace_id);
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = client.worker.reader.with(|snapshot| {
         let key = route::key(&snapshot.routing().key, &head, &id, client.address_key);
@@ -57,8 +62,18 @@ pub(crate) async fn forward(
         (body, Some(upload))
     };
     let copy = (upload.is_none() && head.method.is_idempotent()).then(|| Copy::of(&head));
-    let attempts = Attempts { client, key, copy, upload, tried: Vec::new(), made: 0, sent: 0, permit: None };
+    let attempts =
+        Attempts { client, exchange, key, copy, upload, tried: Vec::new(), made: 0, sent: 0, permit: None };
     attempts.run(picked.ok_or(Failure::NoReplica)?, Request::from_parts(head, body)).await
+}
+
+/// The trace of a request, where anybody wants to know.
+fn trace_of(headers: &mut HeaderMap, client: &Client) -> Option<TraceId> {
+    let starts = client.worker.config.trace_context == TraceContext::Start;
+    if !starts && client.worker.access.is_none() {
+        return None;
+    }
+    trace::of(headers).or_else(|| starts.then(|| trace::start(headers)))
 }
 
 /// What it takes to send a request again.
@@ -86,6 +101,7 @@ impl Copy {
 /// The attempts at one request.
 struct Attempts<'a> {
     client: &'a Rc<Client>,
+    exchange: &'a mut Exchange,
     key: u64,
     /// There only if the request may be repeated after it was sent.
     copy: Option<Copy>,
@@ -115,16 +131,18 @@ impl Attempts<'_> {
         mut self,
         mut picked: Picked,
         mut request: Request<RequestBody>,
-    ) -> Result<Response<AnswerBody>, Failure> {
+    ) -> Result<Response<ReplicaBody>, Failure> {
         let mut fresh_only = false;
         loop {
             let endpoint = picked.in_flight.endpoint().id;
             self.made += 1;
+            self.exchange.picked(&picked);
             let missed = match self.attempt(picked.in_flight.endpoint(), request, fresh_only).await {
                 Ok((answer, link)) => return Ok(self.accept(answer, picked.in_flight, link)),
                 Err(missed) => missed,
             };
             if let Some(kind) = missed.kind {
+                picked.in_flight.endpoint().failed();
                 self.client.worker.outcomes.report(Outcome { endpoint, kind });
             }
             request = self.again(missed.unsent, &missed.failure)?;
@@ -138,6 +156,7 @@ impl Attempts<'_> {
             // what the budget is a share of.
             self.take_from_budget(&missed.failure).await?;
             picked = self.pick().ok_or(missed.failure)?;
+            self.exchange.retried();
         }
     }
 
@@ -186,7 +205,7 @@ impl Attempts<'_> {
     }
 
     async fn attempt(
-        &self,
+        &mut self,
         endpoint: &Endpoint,
         mut request: Request<RequestBody>,
         fresh_only: bool,
@@ -195,7 +214,7 @@ impl Attempts<'_> {
         for _ in 0..MAX_STALE {
             let idle = if fresh_only { None } else { worker.pool.take(endpoint.id, worker.clock.now()) };
             let Some(link) = idle else { break };
-            match self.send(link, request, &endpoint.name).await {
+            match self.send(link, request, endpoint).await {
                 Err(Missed { unsent: Some(unsent), .. }) => request = unsent,
                 Err(missed) => return Err(Missed { reused: true, ..missed }),
                 answered => return answered,
@@ -204,18 +223,22 @@ impl Attempts<'_> {
         let watch = self.client.progress.watch();
         watch.set(worker.config.connect_timeout);
         match upstream::connect(&worker.client, endpoint, watch).await {
-            Ok(link) => self.send(link, request, &endpoint.name).await,
+            Ok(link) => {
+                self.exchange.connected();
+                self.send(link, request, endpoint).await
+            }
             Err(error) => Err(not_connected(&endpoint.name, &error, request)),
         }
     }
 
     /// Sends the request and waits for the head of its answer.
     async fn send(
-        &self,
+        &mut self,
         mut link: Link,
         request: Request<RequestBody>,
-        name: &str,
+        endpoint: &Endpoint,
     ) -> Result<(Response<Incoming>, Link), Missed> {
+        let name = &*endpoint.name;
         let config = &self.client.worker.config;
         let watch = self.client.progress.watch();
         watch.set(if self.upload.is_some() { config.body_timeout } else { config.response_timeout });
@@ -228,6 +251,7 @@ impl Attempts<'_> {
                 if switches || !headers::forward_answer(answer.headers_mut()) {
                     return Err(bad_answer());
                 }
+                self.exchange.answered_by(endpoint, answer.status().as_u16());
                 Ok((answer, link))
             }
             Some(Err(mut error)) => {
@@ -254,14 +278,17 @@ impl Attempts<'_> {
         }
     }
 
-    fn accept(self, answer: Response<Incoming>, in_flight: InFlight, link: Link) -> Response<AnswerBody> {
+    fn accept(self, answer: Response<Incoming>, in_flight: InFlight, link: Link) -> Response<ReplicaBody> {
         self.client.progress.allow_body_pause();
-        let (mut head, incoming) = answer.into_parts();
-        head.version = Version::HTTP_11;
-        let client = Rc::clone(self.client);
-        let body =
-            ReplicaBody { incoming, in_flight, link: Some(link), upload: self.upload, client, done: false };
-        Response::from_parts(head, AnswerBody::replica(body))
+        let mut answer = answer.map(|incoming| ReplicaBody {
+            incoming,
+            in_flight,
+            link: Some(link),
+            upload: self.upload,
+            done: false,
+        });
+        *answer.version_mut() = Version::HTTP_11;
+        answer
     }
 }
 

@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod connection;
 mod error;
+mod exchange;
 mod forward;
 mod headers;
 mod progress;
@@ -14,6 +15,7 @@ mod route;
 mod service;
 mod state;
 mod stream;
+mod trace;
 mod upload;
 mod upstream;
 pub mod worker;
@@ -29,6 +31,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 pub use state::Shared;
+pub use trace::TraceContext;
 
 /// Requests on the public listener that are answered by the balancer itself. Implemented by the
 /// composition root: the data plane does not know what is asked there.
@@ -73,6 +76,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Largest head of a request, in bytes.
     pub max_header_bytes: usize,
+    /// What is done with trace context.
+    pub trace_context: TraceContext,
 }
 
 impl Default for Config {
@@ -87,6 +92,7 @@ impl Default for Config {
             upstream_keep_alive: Duration::from_secs(4),
             max_connections: 10_000,
             max_header_bytes: 64 * 1024,
+            trace_context: TraceContext::Pass,
         }
     }
 }

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use super::answer::AnswerBody;
 use super::client::Client;
+use super::exchange::Exchange;
 use super::{Origin, forward};
 
 /// Answers a request, whatever happens.
@@ -16,16 +17,27 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     client.progress.request_began();
+    let mut exchange = Exchange::begin(Rc::clone(&client), &request);
     let worker = &client.worker;
     if let Some(local) = worker.local.as_deref()
         && local.claims(request.method(), request.uri().path())
     {
         let origin = Origin { peer: client.peer, flawed_target: client.progress.is_target_flawed() };
         let answer = local.serve(request, origin).await;
-        return Ok(answer.map(|body| AnswerBody::local(body, Rc::clone(&client.progress))));
+        exchange.answers(answer.status().as_u16());
+        return Ok(answer.map(|body| AnswerBody::local(body, exchange)));
     }
-    Ok(forward::forward(&client, request).await.unwrap_or_else(|failure| {
-        tracing::debug!(peer = %client.peer, %failure, "request not forwarded");
-        failure.to_response().map(|body| AnswerBody::local(body, Rc::clone(&client.progress)))
-    }))
+    Ok(match forward::forward(&client, request, &mut exchange).await {
+        Ok(answer) => {
+            exchange.answers(answer.status().as_u16());
+            answer.map(|body| AnswerBody::replica(body, exchange))
+        }
+        Err(failure) => {
+            tracing::debug!(peer = %client.peer, %failure, "request not forwarded");
+            let answer = failure.to_response();
+            exchange.answers(answer.status().as_u16());
+            exchange.failed(failure.reason());
+            answer.map(|body| AnswerBody::local(body, exchange))
+        }
+    })
 }

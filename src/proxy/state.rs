@@ -15,6 +15,8 @@ use super::progress::Limits;
 use super::upstream::Pool;
 use super::{Config, LocalRoutes};
 use crate::cluster::{OutcomeQueue, Reader, Readers};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::{Recorder, Traffic};
 
 /// What all workers share.
 #[derive(Clone)]
@@ -25,6 +27,10 @@ pub struct Shared {
     pub outcomes: OutcomeQueue,
     /// Requests that are answered here instead of being routed.
     pub local: Option<Arc<dyn LocalRoutes>>,
+    /// Where requests are counted.
+    pub traffic: Traffic,
+    /// Where they are logged, if they are.
+    pub access: Option<AccessLog>,
     /// Turns true when the balancer stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -45,6 +51,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     pub(crate) server: server::Builder,
     pub(crate) client: client::Builder,
+    pub(crate) recorder: Recorder,
+    pub(crate) access: Option<RefCell<AccessLog>>,
     /// Where the text of request ids is cut from.
     pub(crate) id_text: RefCell<BytesMut>,
     closing: Cell<bool>,
@@ -71,6 +79,8 @@ impl Worker {
             clock: Clock::new(Instant::now()),
             server,
             client: client::Builder::new(),
+            recorder: shared.traffic.recorder(),
+            access: shared.access.map(RefCell::new),
             id_text: RefCell::default(),
             closing: Cell::new(false),
         }

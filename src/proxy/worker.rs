@@ -55,8 +55,10 @@ async fn run(
     };
     let accept = |tcp, peer| {
         let (worker, counted) = (Rc::clone(&worker), open.enter());
+        worker.recorder.accepted();
         tokio::task::spawn_local(async move {
-            connection::serve(worker, tcp, peer).await;
+            connection::serve(Rc::clone(&worker), tcp, peer).await;
+            worker.recorder.closed();
             drop(counted);
         });
     };

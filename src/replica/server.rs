@@ -17,8 +17,12 @@ use crate::listen::server::{self, Limits};
 /// An idle connection is kept for longer than the 60 s or so after which balancers and browsers
 /// retire one themselves, so that it is never the replica that closes one in use. The time to
 /// stop is below the balancer's default patience with a replica it has asked to.
-const LIMITS: Limits =
-    Limits { connections: 4096, head: Duration::from_secs(90), stop: Duration::from_secs(3) };
+const LIMITS: Limits = Limits {
+    connections: 4096,
+    head: Duration::from_secs(90),
+    stall: Duration::from_secs(20),
+    stop: Duration::from_secs(3),
+};
 
 /// What a replica is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,9 @@ use tokio::task::AbortHandle;
 
 use super::{Keeper, Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
 
+/// How one ends that was killed.
+const KILLED: &str = "killed by signal 9";
+
 /// What becomes of one start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Script {
@@ -77,7 +80,7 @@ impl Fake {
     /// Ends the replica called `name`, as `kill -9` would. Returns whether there was one.
     pub fn kill(&self, name: &str) -> bool {
         let Some(id) = self.id_of(name) else { return false };
-        self.end(id, "killed by signal 9");
+        self.end(id, KILLED);
         true
     }
 
@@ -172,6 +175,10 @@ impl Runtime for Fake {
     fn stop(&self, id: ReplicaId) {
         self.lock().stopped.push(id);
         self.end(id, "stopped");
+    }
+
+    fn kill(&self, id: ReplicaId) {
+        self.end(id, KILLED);
     }
 }
 

@@ -179,4 +179,10 @@ pub trait Runtime {
     /// `StartFailed` was sent before, and then with that alone. Unknown ids are ignored. A
     /// replica that others keep is only forgotten.
     fn stop(&self, id: ReplicaId);
+
+    /// Ends a replica at once, as a crash would: what it was doing is lost. Asked of replicas that
+    /// this balancer keeps, while they run; answered with `Exited`. Unknown ids are ignored.
+    fn kill(&self, id: ReplicaId) {
+        self.stop(id);
+    }
 }

@@ -14,6 +14,8 @@ pub(super) enum Order {
     Retire(ReplicaId),
     /// One less.
     Stop(ReplicaId),
+    /// One that is to end at once.
+    Kill(ReplicaId),
 }
 
 /// The handle. Dropping it ends the task, and leaves what it has made as it is.
@@ -62,5 +64,9 @@ impl Runtime for Remote {
 
     fn stop(&self, id: ReplicaId) {
         self.order(Order::Stop(id));
+    }
+
+    fn kill(&self, id: ReplicaId) {
+        self.order(Order::Kill(id));
     }
 }

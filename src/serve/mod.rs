@@ -2,6 +2,7 @@
 //! The only module that knows all the others; it decides nothing of its own.
 
 mod descriptors;
+mod requests;
 mod signals;
 mod sockets;
 mod workers;
@@ -9,6 +10,7 @@ mod workers;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +19,20 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use serde_json::json;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 
-use crate::admin::{self, Admin, Context, Listener};
+use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
 use crate::config::{Config, Problems, PublicAdmin, RuntimeConfig};
-use crate::control::{self, Control, ControlError, ReplicaView, State, View};
+use crate::control::{self, Control, ControlError, ReplicaView, State, View, Watch};
 use crate::proxy::{self, LocalRoutes, Origin, Shared};
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
-use crate::telemetry::logs;
+use crate::telemetry::access::Keeper;
+use crate::telemetry::{Journal, Traffic, logs};
 use descriptors::room_for_connections;
 use signals::{Signal, Signals};
 use sockets::Sockets;
@@ -51,6 +55,14 @@ pub enum Error {
         address: SocketAddr,
         /// The setting it comes from.
         setting: &'static str,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("cannot open the access log {} (--access-log): {source}; choose another file, or check its folder", path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
         /// What the operating system says.
         source: io::Error,
     },
@@ -105,8 +117,15 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     let (runtime, events, endpoints) = build_runtime(&config.runtime);
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
-    let mut supervising = tokio::task::spawn_local(supervisor.run());
-    let admin = Admin::new(config.admin.clone(), control.clone());
+    let (watch, traffic) = (Watch::default(), Traffic::default());
+    let mut supervising = tokio::task::spawn_local(supervisor.watched(watch.clone()).run());
+    let (access, keeper) = requests::open(&config.access)?.unzip();
+    requests::reopen_on_signal(keeper.as_ref())?;
+    let losses = keeper.as_ref().map(Keeper::losses);
+    let sources = Sources { watch: watch.clone(), traffic: traffic.clone(), losses };
+    let admin = Admin::new(config.admin.clone(), control.clone()).telling(sources);
+    let telling = admin.clone();
+    tokio::task::spawn_local(async move { telling.tell_statistics().await });
     let (stop_admin, admin_stopped) = watch::channel(false);
     let administering = tokio::task::spawn_local(admin::listener::serve(
         tokio::net::TcpListener::from_std(sockets.admin)?,
@@ -124,13 +143,14 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         let (stop, stopped) = watch::channel(false);
         let local = public_routes(&config, sockets.public_address, &admin);
         let public_admin = local.is_some();
-        let shared = Shared { readers, outcomes, local, stop: stopped };
         let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
+        traffic.limit_connections(room);
+        let shared = Shared { readers, outcomes, local, traffic, access, stop: stopped };
         let proxy = proxy::Config { max_connections: room, ..config.proxy.clone() };
         let mut workers = Workers::spawn(&proxy, config.grace, sockets.public, &shared)?;
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
         outcome = tokio::select! {
-            outcome = run_until_stopped(&config, &reload, &control, &mut signals, &mut workers) => outcome,
+            outcome = run_until_stopped(&config, &reload, &control, &watch.journal, &mut signals, &mut workers) => outcome,
             ended = &mut supervising => Err(Error::Supervisor(why(&ended))),
         };
         admin.begin_stop();
@@ -140,12 +160,19 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
             () = workers.finish() => {}
             signal = signals.end() => signal.exit_at_once(),
         }
+    } else {
+        drop(access);
     }
     admin.begin_stop();
     tokio::select! {
         _ = control.stop() => {}
         signal = signals.end() => signal.exit_at_once(),
     }
+    tokio::select! {
+        () = requests::finish(keeper, config.grace) => {}
+        signal = signals.end() => signal.exit_at_once(),
+    }
+    admin.end_streams();
     stop_admin.send_replace(true);
     let _ = administering.await;
     supervising.abort();
@@ -179,6 +206,7 @@ async fn run_until_stopped(
     config: &Config,
     reload: &Reload,
     control: &Control,
+    journal: &Journal,
     signals: &mut Signals,
     workers: &mut Workers,
 ) -> Result<(), Error> {
@@ -188,7 +216,7 @@ async fn run_until_stopped(
             why = workers.ended() => return Err(Error::Worker(why)),
         };
         match signal {
-            Signal::Reload => reload_config(config, reload, control).await,
+            Signal::Reload => reload_config(config, reload, control, journal).await,
             Signal::Interrupt | Signal::Terminate => {
                 tracing::info!(%signal, grace = ?config.grace, "stopping; a second signal stops at once");
                 return Ok(());
@@ -199,18 +227,32 @@ async fn run_until_stopped(
 
 /// Reads the configuration again and applies what can change in a running balancer. An error
 /// leaves everything as it is.
-async fn reload_config(running: &Config, reload: &Reload, control: &Control) {
+async fn reload_config(running: &Config, reload: &Reload, control: &Control, journal: &Journal) {
     let next = match reload() {
         Ok(next) => next,
-        Err(problems) => return tracing::error!(%problems, "configuration not reloaded: nothing changed"),
+        Err(problems) => {
+            tracing::error!(%problems, "configuration not reloaded: nothing changed");
+            return journal.record("config", &not_reloaded(&problems));
+        }
     };
-    let needs_restart = running.changes_needing_restart(&next).join(", ");
+    let restart = running.changes_needing_restart(&next);
+    let needs_restart = restart.join(", ");
     match control.reload(next.control).await {
         Ok(view) => {
             tracing::info!(version = view.version, needs_restart, "configuration reloaded");
+            let facts = json!({"message": "configuration reloaded", "needs_restart": restart});
+            journal.record("config", &facts);
         }
-        Err(error) => tracing::error!(%error, "configuration not reloaded: nothing changed"),
+        Err(error) => {
+            tracing::error!(%error, "configuration not reloaded: nothing changed");
+            journal.record("config", &not_reloaded(&error));
+        }
     }
+}
+
+fn not_reloaded(why: &dyn std::fmt::Display) -> serde_json::Value {
+    let message = format!("configuration not reloaded, nothing changed: {why}");
+    json!({"message": message, "needs_restart": []})
 }
 
 fn build_runtime(config: &RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {
@@ -254,6 +296,6 @@ impl LocalRoutes for AdminRoutes {
         let admin = self.0.clone();
         let Origin { peer, flawed_target } = origin;
         let context = Context { listener: Listener::Public, peer, flawed_target };
-        Box::pin(async move { admin.handle(request, context).await })
+        Box::pin(async move { admin.handle(request, context).await.map(admin::Body::into_text) })
     }
 }

@@ -82,6 +82,25 @@ async fn the_ring_is_shown_with_its_replicas() {
 }
 
 #[tokio::test]
+async fn the_sectors_say_who_owns_the_middle_of_each() {
+    let bench = bench();
+    for names in [&["S1"][..], &["S1", "S2", "S3"], &["S1", "S2"]] {
+        let view = view(names);
+        let ring = Arc::clone(&view.ring);
+        bench.view.send(Arc::new(view)).unwrap();
+        let got = bench.send(Call::new("GET", "/ring/sectors")).await.json();
+        assert_eq!((&got["version"], &got["slots"]), (&json!(7), &json!(512)));
+        let owner = |sector: u32| ring.owner_number(((f64::from(sector) + 0.5) * 512.0 / 720.0) as u32);
+        let owners: Vec<_> = (0..720).map(|sector| owner(sector).unwrap()).collect();
+        assert_eq!(got["sectors"], json!(owners), "{names:?}");
+        assert_eq!(owners.iter().max(), Some(&(names.len() as u32)), "each owns some");
+    }
+    bench.view.send(Arc::new(view(&[]))).unwrap();
+    let got = bench.send(Call::new("GET", "/ring/sectors")).await.json();
+    assert_eq!(got["sectors"], json!(vec![0; 720]), "nobody owns anything");
+}
+
+#[tokio::test]
 async fn ring_and_weights_can_be_changed() {
     let bench = bench();
     let got = bench.send(Call::new("PUT", "/ring").json(r#"{"slots":65536,"key":"path"}"#)).await;
@@ -94,12 +113,17 @@ async fn ring_and_weights_can_be_changed() {
     assert_eq!(got.status, StatusCode::OK);
     assert_eq!(got.json()["name"], "Server 1");
     assert_eq!(bench.commands(), [Change::Weight("Server 1".to_owned(), 0)]);
+
+    let got = bench.send(Call::new("POST", "/replicas/Server%201/kill").json("{}")).await;
+    assert_eq!(got.status, StatusCode::OK);
+    assert_eq!(got.json()["message"], "'Server 1' is being killed");
+    assert_eq!(bench.commands(), [Change::Kill("Server 1".to_owned())]);
 }
 
 #[tokio::test]
 async fn head_is_get() {
     let bench = bench();
-    for path in ["/rep", "/ring", "/version", "/healthz", "/readyz"] {
+    for path in ["/", "/rep", "/ring", "/ring/sectors", "/version", "/healthz", "/readyz"] {
         let (get, head) =
             (bench.send(Call::new("GET", path)).await, bench.send(Call::new("HEAD", path)).await);
         assert_eq!((get.status, &get.headers, &get.text), (head.status, &head.headers, &head.text), "{path}");

@@ -137,8 +137,18 @@ async fn the_first_check_that_fails_answers() {
 
 #[tokio::test]
 async fn paths_are_taken_as_they_are() {
-    let paths = ["//add", "/./add", "/x/../add", "/add/", "/%61dd", "/ADD", "/add;x", "/add%00", "/", "*"];
-    let more = ["/replicas", "/replicas/", "/replicas/a/b", "/healthz/", "/metrics", "/home"];
+    let paths = ["//add", "/./add", "/x/../add", "/add/", "/%61dd", "/ADD", "/add;x", "/add%00", "*"];
+    let more = [
+        "/replicas",
+        "/replicas/",
+        "/replicas/a/b",
+        "/replicas/a/",
+        "/replicas//kill",
+        "/replicas/a/kill/",
+        "/healthz/",
+        "/metrics/",
+        "/home",
+    ];
     let cases = paths.iter().chain(&more).map(|path| {
         let call = Call::new("POST", path).json(r#"{"n":1}"#);
         (call, 404, "not-found")
@@ -149,6 +159,8 @@ async fn paths_are_taken_as_they_are() {
         (weight("/replicas/a%"), 400, "bad-request"),
         (weight("/replicas/%ff"), 400, "bad-request"),
         (weight("/replicas/a?x"), 400, "bad-request"),
+        (Call::new("POST", "/replicas/%ff/kill").json("{}"), 400, "bad-request"),
+        (Call::new("POST", "/replicas/a/kill").json(r#"{"n":1}"#), 400, "bad-request"),
         (add().context(Context { flawed_target: true, ..CONTEXT }), 400, "bad-request"),
     ];
     assert_all_refused(&open(), cases).await;
@@ -159,11 +171,16 @@ async fn a_known_path_names_its_methods() {
     let bench = open();
     let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "get", "X"];
     for (path, allow) in [
+        ("/", "GET, HEAD"),
         ("/rep", "GET, HEAD"),
         ("/add", "POST"),
         ("/rm", "DELETE"),
         ("/ring", "GET, HEAD, PUT"),
+        ("/ring/sectors", "GET, HEAD"),
         ("/replicas/S1", "PUT"),
+        ("/replicas/S1/kill", "POST"),
+        ("/metrics", "GET, HEAD"),
+        ("/events", "GET"),
         ("/version", "GET, HEAD"),
         ("/healthz", "GET, HEAD"),
         ("/readyz", "GET, HEAD"),
@@ -181,9 +198,13 @@ async fn a_known_path_names_its_methods() {
 async fn the_public_listener_has_only_its_three() {
     let bench = open();
     let context = Context { listener: Listener::Public, ..CONTEXT };
-    for (method, path) in
-        [(Method::GET, "/ring"), (Method::GET, "/healthz"), (Method::HEAD, "/rep"), (Method::OPTIONS, "/add")]
-    {
+    for (method, path) in [
+        (Method::GET, "/"),
+        (Method::GET, "/ring"),
+        (Method::GET, "/healthz"),
+        (Method::HEAD, "/rep"),
+        (Method::OPTIONS, "/add"),
+    ] {
         let request = Request::builder()
             .method(&method)
             .uri(path)

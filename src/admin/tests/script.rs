@@ -47,6 +47,7 @@ impl Bench {
                     Command::Remove(remove, reply) => (Change::Remove(remove), reply),
                     Command::ChangeRing(change, reply) => (Change::Ring(change), reply),
                     Command::SetWeight(name, weight, reply) => (Change::Weight(name, weight), reply),
+                    Command::Kill(name, reply) => (Change::Kill(name), reply),
                     other => panic!("the admin service sends no {other:?}"),
                 };
                 seen.lock().unwrap().push(change);
@@ -182,5 +183,5 @@ pub(super) fn view(names: &[&str]) -> View {
     };
     let replicas = names.iter().enumerate().map(replica).collect();
     let routing = Routing { key: KeySource::RequestId, bounded_load: Some(1.25) };
-    View { version: 7, ring, routing, replicas, stopping: false, outage: None }
+    View { version: 7, ring, routing, replicas, stopping: false, load: Arc::default(), outage: None }
 }

@@ -6,6 +6,7 @@
 
 mod container;
 mod process;
+mod telemetry;
 mod traffic;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use super::setting::{Group, Setting};
 
 /// All settings, in the order of display.
-pub static GROUPS: [Group; 9] = [
+pub static GROUPS: [Group; 10] = [
     Group { heading: "Listening", settings: process::LISTENING },
     Group { heading: "Replicas", settings: process::REPLICAS },
     Group { heading: "Containers", settings: container::CONTAINERS },
@@ -21,6 +22,7 @@ pub static GROUPS: [Group; 9] = [
     Group { heading: "Routing", settings: traffic::ROUTING },
     Group { heading: "Health", settings: traffic::HEALTH },
     Group { heading: "Time-outs and limits", settings: traffic::LIMITS },
+    Group { heading: "Requests", settings: telemetry::REQUESTS },
     Group { heading: "Admin", settings: process::ADMIN },
     Group { heading: "Process", settings: process::PROCESS },
 ];

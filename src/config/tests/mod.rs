@@ -130,4 +130,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("upstream-keep-alive", "2s"),
     ("max-connections", "7"),
     ("max-header-bytes", "2048"),
+    ("access-log", "requests.log"),
+    ("access-log-format", "common"),
+    ("trace-context", "start"),
 ];

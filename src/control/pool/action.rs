@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::cluster::Routing;
-use crate::control::{Add, Config, ControlError, Remove, RingChange, State};
+use crate::control::{Add, Config, ControlError, Remove, RingChange, Turn};
 use crate::ring::{Node, Params};
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
@@ -21,6 +21,8 @@ pub enum Event {
     Remove(Ticket, Remove),
     /// Set the weight (0 to 100) of the named replica.
     SetWeight(Ticket, String, u8),
+    /// End the named replica at once.
+    Kill(Ticket, String),
     /// Build another ring, or hash another key.
     ChangeRing(Ticket, RingChange),
     /// Take over a re-read configuration.
@@ -62,6 +64,8 @@ pub enum Action {
     Start(Launch),
     /// Stop a replica.
     Stop(ReplicaId),
+    /// End a replica at once, as a crash would; nothing else changes before it is gone.
+    Kill(ReplicaId),
     /// Send one heartbeat now. Not asked again for the same replica before it is answered.
     Check(Probe),
     /// Let requests go to a replica on the ring, or not. A replica is up when it enters.
@@ -137,8 +141,8 @@ pub struct Change {
     pub number: u32,
     /// Which incarnation; `None` when there is none at the moment.
     pub id: Option<ReplicaId>,
-    /// The state it is in now.
-    pub state: State,
+    /// What happened.
+    pub turn: Turn,
     /// Where it takes requests, once known.
     pub address: Option<SocketAddr>,
     /// Why, in words; may be empty.

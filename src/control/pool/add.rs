@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Pool;
 use super::action::Ticket;
 use super::seat::Seat;
-use crate::control::{Add, ControlError, State};
+use crate::control::{Add, ControlError, Turn};
 
 /// An unfinished `/add`.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Pool {
         }
         self.publish();
         for &number in &batch.numbers {
-            self.note_seat(number, State::Ready, "");
+            self.note_seat(number, Turn::Joined, "");
         }
         self.reply(ticket, Ok(()));
     }

@@ -1,10 +1,10 @@
-//! Changes of what is there: weights, the ring, the configuration.
+//! Changes of what is there: weights, the ring, the configuration, and a replica that is killed.
 
 use std::time::Instant;
 
-use super::Pool;
 use super::action::Ticket;
 use super::admit::check_capacity;
+use super::{Action, Pool};
 use crate::control::{Config, ControlError, RingChange};
 use crate::ring::{MAX_WEIGHT, Params};
 use crate::runtime::Keeper;
@@ -32,6 +32,26 @@ impl Pool {
         if seat.placed.is_some() {
             self.publish();
         }
+        Ok(())
+    }
+
+    pub(super) fn kill(&mut self, ticket: Ticket, name: &str) {
+        let result = self.try_kill(name);
+        self.reply(ticket, result);
+    }
+
+    fn try_kill(&mut self, name: &str) -> Result<(), ControlError> {
+        self.refuse_while_stopping()?;
+        self.refuse_while_blind()?;
+        let unknown = || ControlError::UnknownName(name.to_owned());
+        let number = self.member_named(name).ok_or_else(unknown)?;
+        let seat = self.seats.get(&number).ok_or_else(unknown)?;
+        if !seat.keeper.is_balancer() {
+            return Err(ControlError::NotKept(seat.name.clone()));
+        }
+        let running = seat.current.as_ref().filter(|replica| replica.address.is_some());
+        let id = running.ok_or_else(|| ControlError::NotRunning(seat.name.clone()))?.id;
+        self.out.push(Action::Kill(id));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::seat::{Replica, Seat};
 use super::{Action, Pool};
-use crate::control::State;
+use crate::control::{Death, Turn};
 use crate::runtime::{Keeper, Launch, ReplicaId};
 
 impl Pool {
@@ -17,10 +17,10 @@ impl Pool {
         }
         let Some(mut seat) = self.seats.remove(&number) else { return };
         let launch = self.launch(number, &mut seat, now);
-        let reason = seat.note.clone();
+        let (reason, death) = (seat.note.clone(), seat.death);
         self.seats.insert(number, seat);
         self.out.push(Action::Start(launch));
-        self.note_seat(number, State::Starting, &reason);
+        self.note_seat(number, Turn::Starting(death), &reason);
     }
 
     /// Puts a new replica on a seat, which is to be started by what is returned.
@@ -50,14 +50,14 @@ impl Pool {
     }
 
     /// A replica has ended, whether it was asked to or not.
-    pub(super) fn gone(&mut self, id: ReplicaId, reason: &str, now: Instant) {
+    pub(super) fn gone(&mut self, id: ReplicaId, death: Death, reason: &str, now: Instant) {
         if let Some(leaving) = self.leaving.remove(&id) {
             // Being stopped was told already.
             if leaving.drains_until.is_some() {
-                self.note(leaving.change(id, State::Stopped, reason));
+                self.note(leaving.change(id, Turn::Stopped, reason));
             }
         } else if let Some((number, _)) = self.seat_of(id) {
-            self.lost(number, reason, now);
+            self.lost(number, death, reason, now);
         }
     }
 
@@ -68,21 +68,21 @@ impl Pool {
         if seat.keeper == Keeper::Discovered {
             self.take_out(vec![number], reason, now);
         } else {
-            self.give_up(number, reason, now);
+            self.give_up(number, Death::EndedByOthers, reason, now);
         }
     }
 
     /// The replica on a seat has failed: heals the seat, or gives up the `/add` it belongs to.
-    pub(super) fn lost(&mut self, number: u32, reason: &str, now: Instant) {
+    pub(super) fn lost(&mut self, number: u32, death: Death, reason: &str, now: Instant) {
         self.take_off(number);
-        self.note_seat(number, State::Stopped, reason);
+        self.note_seat(number, Turn::Died(death), reason);
         let Some(seat) = self.seats.get_mut(&number) else { return };
         if let Some(ticket) = seat.batch {
             seat.current = None;
             let failure = (seat.name.clone(), reason.to_owned());
             self.fail_batch(ticket, vec![failure]);
         } else {
-            self.heal(number, reason, now);
+            self.heal(number, death, reason, now);
         }
     }
 
@@ -97,7 +97,7 @@ impl Pool {
     /// Empties a seat and says when it is filled again. The replacement has a name of its own,
     /// which it keeps over repeated attempts; a replica that never took a request, and one that
     /// others run, comes back under its own.
-    fn heal(&mut self, number: u32, reason: &str, now: Instant) {
+    fn heal(&mut self, number: u32, death: Death, reason: &str, now: Instant) {
         let Some(seat) = self.seats.get(&number) else { return };
         let (was_placed, keeper) = (seat.is_placed(), seat.keeper);
         let new_name = (was_placed && keeper.is_balancer()).then(|| self.new_name());
@@ -108,6 +108,7 @@ impl Pool {
         if keeper.is_balancer() {
             // What was taken over is gone; what comes is new.
             seat.existing = None;
+            seat.death = Some(death);
         }
         let at = seat.backoff.failed(now, &mut self.rng);
         seat.retry_at = Some(at);
@@ -133,7 +134,7 @@ impl Pool {
         let Some(seat) = self.seats.get(&number) else { return };
         if self.start_deadline(seat).is_some_and(|deadline| deadline <= now) {
             let reason = self.why_not_ready(seat);
-            self.give_up(number, &reason, now);
+            self.give_up(number, Death::NotReady, &reason, now);
         }
     }
 
@@ -143,16 +144,16 @@ impl Pool {
         if self.replace_deadline(seat).is_some_and(|deadline| deadline <= now) {
             let limit = in_words(self.config.replace_after);
             let reason = format!("no good heartbeat for {limit}{}", seat.last_bad());
-            self.give_up(number, &reason, now);
+            self.give_up(number, Death::Unhealthy, &reason, now);
         }
     }
 
     /// Stops the replica on a member's seat, and heals the seat.
-    fn give_up(&mut self, number: u32, reason: &str, now: Instant) {
+    fn give_up(&mut self, number: u32, death: Death, reason: &str, now: Instant) {
         let Some((id, leaving)) = self.seats.get(&number).and_then(|seat| seat.leaving(number)) else {
             return;
         };
-        self.lost(number, reason, now);
+        self.lost(number, death, reason, now);
         self.dismiss(id, leaving);
     }
 }

@@ -46,7 +46,7 @@ pub use action::{Action, Change, Event, MemberSpec, Probe, Publication, Ticket};
 pub(in crate::control) use backoff::{STARTS, WINDOW};
 pub use report::MemberReport;
 
-use super::{Config, ControlError, State, name};
+use super::{Config, ControlError, Death, Turn, name};
 use crate::cluster::Routing;
 use crate::runtime::{Found, Keeper, ReplicaId, RuntimeEvent};
 use add::Batch;
@@ -170,6 +170,7 @@ impl Pool {
             Event::Add(ticket, add) => self.add(ticket, &add, now),
             Event::Remove(ticket, remove) => self.remove(ticket, &remove, now),
             Event::SetWeight(ticket, name, weight) => self.set_weight(ticket, &name, weight),
+            Event::Kill(ticket, name) => self.kill(ticket, &name),
             Event::ChangeRing(ticket, change) => self.change_ring(ticket, change),
             Event::Reload(ticket, config) => self.reload(ticket, *config, now),
             Event::PrepareStop => self.prepare_stop(),
@@ -187,9 +188,8 @@ impl Pool {
     fn take_in_runtime(&mut self, event: RuntimeEvent, now: Instant) {
         match event {
             RuntimeEvent::Started { id, address, instance } => self.started(id, address, instance, now),
-            RuntimeEvent::StartFailed { id, reason } | RuntimeEvent::Exited { id, reason } => {
-                self.gone(id, &reason, now);
-            }
+            RuntimeEvent::StartFailed { id, reason } => self.gone(id, Death::StartFailed, &reason, now),
+            RuntimeEvent::Exited { id, reason } => self.gone(id, Death::Exited, &reason, now),
             RuntimeEvent::Ending { id, reason } => self.ending(id, &reason, now),
             RuntimeEvent::Suspect(id) => self.request_failed(id, now),
             RuntimeEvent::Numbered { id, number } => self.numbered(id, number),
@@ -256,9 +256,9 @@ impl Pool {
         self.out.push(Action::Note(change));
     }
 
-    /// Tells about the state of the seat `number`.
-    fn note_seat(&mut self, number: u32, state: State, reason: &str) {
-        if let Some(change) = self.seats.get(&number).map(|seat| seat.change(number, state, reason)) {
+    /// Tells what happened on the seat `number`.
+    fn note_seat(&mut self, number: u32, turn: Turn, reason: &str) {
+        if let Some(change) = self.seats.get(&number).map(|seat| seat.change(number, turn, reason)) {
             self.note(change);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::action::Ticket;
 use super::seat::{Leaving, Seat};
 use super::{Action, Pool, name};
-use crate::control::{ControlError, Remove, State};
+use crate::control::{ControlError, Remove, Turn};
 use crate::runtime::{Keeper, ReplicaId};
 
 impl Pool {
@@ -97,13 +97,13 @@ impl Pool {
     /// Drains the replica of a seat that is gone, or stops it if no request can be at it.
     fn retire(&mut self, number: u32, seat: &Seat, reason: &str, now: Instant) {
         let Some((id, leaving)) = seat.leaving(number) else {
-            return self.note(seat.change(number, State::Stopped, reason));
+            return self.note(seat.change(number, Turn::Stopped, reason));
         };
         if !seat.is_placed() {
-            self.note(leaving.change(id, State::Stopped, reason));
+            self.note(leaving.change(id, Turn::Stopped, reason));
             return self.dismiss(id, leaving);
         }
-        self.note(leaving.change(id, State::Draining, reason));
+        self.note(leaving.change(id, Turn::Left, reason));
         self.out.push(Action::Drain(id));
         let drains_until = Some(now + self.config.drain_timeout);
         self.leaving.insert(id, Leaving { drains_until, ..leaving });
@@ -113,7 +113,7 @@ impl Pool {
     pub(super) fn vacate<'a>(&mut self, number: u32, reason: impl Fn(&str) -> &'a str) {
         let Some(seat) = self.seats.remove(&number) else { return };
         if let Some((id, leaving)) = seat.leaving(number) {
-            self.note(leaving.change(id, State::Stopped, reason(&seat.name)));
+            self.note(leaving.change(id, Turn::Stopped, reason(&seat.name)));
             self.dismiss(id, leaving);
         }
     }
@@ -146,7 +146,7 @@ impl Pool {
             return;
         }
         if let Some(leaving) = self.leaving.remove(&id) {
-            self.note(leaving.change(id, State::Stopped, reason));
+            self.note(leaving.change(id, Turn::Stopped, reason));
             self.dismiss(id, leaving);
         }
     }

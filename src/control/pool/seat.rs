@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::action::{Change, MemberSpec, Probe, Ticket};
 use super::backoff::{Backoff, SETTLED};
 use super::checks::Checks;
-use crate::control::{State, name};
+use crate::control::{Death, State, Turn, name};
 use crate::ring::MAX_WEIGHT;
 use crate::runtime::{Found, Keeper, ReplicaId};
 
@@ -35,6 +35,8 @@ pub(super) struct Seat {
     pub(super) backoff: Backoff,
     /// How the replica before the current one ended; empty once it is replaced.
     pub(super) note: String,
+    /// What it died of, if its successor is ours to start.
+    pub(super) death: Option<Death>,
 }
 
 /// Who holds a number on the ring.
@@ -98,6 +100,7 @@ impl Seat {
             retry_at: None,
             backoff: Backoff::default(),
             note: String::new(),
+            death: None,
         }
     }
 
@@ -151,6 +154,7 @@ impl Seat {
         let Some(Replica { id, address: Some(address), .. }) = self.current else { return };
         self.placed = Some(Placed { id, name: self.name.clone(), address });
         self.note.clear();
+        self.death = None;
     }
 
     /// What is published under `number`, if anything.
@@ -195,12 +199,12 @@ impl Seat {
     }
 
     /// The change of state to tell about.
-    pub(super) fn change(&self, number: u32, state: State, reason: &str) -> Change {
+    pub(super) fn change(&self, number: u32, turn: Turn, reason: &str) -> Change {
         Change {
             name: self.name.clone(),
             number,
             id: self.current.as_ref().map(|replica| replica.id),
-            state,
+            turn,
             address: self.current.as_ref().and_then(|replica| replica.address),
             reason: reason.to_owned(),
         }
@@ -228,12 +232,12 @@ impl Replica {
 }
 
 impl Leaving {
-    pub(super) fn change(&self, id: ReplicaId, state: State, reason: &str) -> Change {
+    pub(super) fn change(&self, id: ReplicaId, turn: Turn, reason: &str) -> Change {
         Change {
             name: self.name.clone(),
             number: self.number,
             id: Some(id),
-            state,
+            turn,
             address: self.address,
             reason: reason.to_owned(),
         }

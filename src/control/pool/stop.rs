@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::action::Ticket;
 use super::seat::Seat;
 use super::{Action, Pool};
-use crate::control::State;
+use crate::control::Turn;
 use crate::runtime::Found;
 
 const LEFT_BEHIND: &str =
@@ -59,9 +59,9 @@ impl Pool {
             self.out.push(Action::SetUp(id, false));
         }
         if keeps {
-            return self.note(leaving.change(id, State::Stopped, KEPT));
+            return self.note(leaving.change(id, Turn::Stopped, KEPT));
         }
-        self.note(leaving.change(id, State::Stopped, REASON));
+        self.note(leaving.change(id, Turn::Stopped, REASON));
         self.dismiss(id, leaving);
     }
 
@@ -87,7 +87,7 @@ impl Pool {
         }
         self.unlisted = false;
         for (id, leaving) in std::mem::take(&mut self.leaving) {
-            self.note(leaving.change(id, State::Stopped, LEFT_BEHIND));
+            self.note(leaving.change(id, Turn::Stopped, LEFT_BEHIND));
         }
     }
 

@@ -77,6 +77,7 @@ impl Laws {
             Event::Remove(ticket, remove) => (ticket, -i64::from(remove.count)),
             Event::SetWeight(ticket, ..)
             | Event::ChangeRing(ticket, _)
+            | Event::Kill(ticket, _)
             | Event::Reload(ticket, _)
             | Event::Stop(ticket) => (ticket, 0),
             other => unreachable!("not a command: {other:?}"),
@@ -115,6 +116,12 @@ impl Laws {
             Action::Stop(id) => {
                 assert!(self.launched.contains(id), "stopped what never was: {id}");
                 assert!(self.stopped.insert(*id), "stopped twice: {id}");
+            }
+            Action::Kill(id) => {
+                assert!(
+                    self.launched.contains(id) && !self.stopped.contains(id),
+                    "killed what is no more: {id}"
+                );
             }
             Action::Check(probe) => {
                 assert!(self.checking.insert(probe.id), "two heartbeats under way for {}", probe.id);

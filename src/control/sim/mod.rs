@@ -51,7 +51,7 @@ fn ring(placement: Placement, slots: u32) -> Params {
 /// One operation; `argument` chooses its object and its size.
 fn act(world: &mut World, operation: u8, argument: u8) {
     let ticket = world.ticket();
-    match operation % 17 {
+    match operation % 18 {
         0 | 1 => {
             let add = some_add(world, argument);
             world.ask(Event::Add(ticket, add));
@@ -76,6 +76,10 @@ fn act(world: &mut World, operation: u8, argument: u8) {
         }
         14 => stray(world, argument),
         16 => world.toggle_app(argument),
+        17 => {
+            let name = world.member_name(argument).unwrap_or_default();
+            world.ask(Event::Kill(ticket, name));
+        }
         // Rare: there is not much to see after it.
         _ if argument >= 250 => world.ask(Event::Stop(ticket)),
         _ => world.request_failed(argument),

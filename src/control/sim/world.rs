@@ -120,6 +120,7 @@ impl World {
                 self.drains.remove(&id);
                 self.later(1000, Happening::Exited(id));
             }
+            Action::Kill(id) => self.later(10, Happening::Exited(id)),
             Action::Check(probe) => self.later(300, Happening::Answered(probe.id)),
             Action::Drain(id) => {
                 self.drains.insert(id);

@@ -107,6 +107,7 @@ impl Actor {
                     Some(Order::Start(launch)) => self.start(launch),
                     Some(Order::Retire(id)) => self.retire(id),
                     Some(Order::Stop(id)) => self.stop(id),
+                    Some(Order::Kill(id)) => self.kill(id),
                     None => return,
                 },
                 Some((epoch, report)) = self.inbox.recv() => {

@@ -9,6 +9,7 @@ use super::report::{Report, Running};
 use super::seen::Seen;
 use super::task::{adopt, create, examine, stop};
 use crate::runtime::engine::naming;
+use crate::runtime::engine::raw::CallError;
 use crate::runtime::process::exit;
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
@@ -95,6 +96,28 @@ impl Actor {
             }
             Stage::Stopping => {}
         }
+    }
+
+    /// Sends SIGKILL to the container of one that runs; its end is seen as that of any other.
+    pub(super) fn kill(&mut self, id: ReplicaId) {
+        let running = self.replicas.get(&id).filter(|replica| replica.stage == Stage::Running);
+        let Some((container, name)) = running.and_then(|replica| {
+            replica.container.clone().map(|container| (container, replica.launch.name.clone()))
+        }) else {
+            return;
+        };
+        self.spawn(|place, _| async move {
+            let container = place.engine.docker().containers().get(container);
+            match place.engine.call(container.kill(Some("SIGKILL"))).await {
+                // Refused if it has ended already, which is all that was asked for.
+                Err(error @ CallError::Unreachable(_)) => Err(error),
+                Err(error) => {
+                    tracing::warn!(replica = name, %error, "a container was not killed");
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            }
+        });
     }
 
     pub(super) fn made(&mut self, id: ReplicaId, container: String) {

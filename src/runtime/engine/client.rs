@@ -2,13 +2,14 @@
 //! one that refuses.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use docker_api::{Docker, Error};
 use http::StatusCode;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::calls::counted;
 use super::raw::{self, CallError};
 use super::{CALL_TIMEOUT, HEAVY_TIMEOUT, Host};
 
@@ -47,8 +48,9 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn call<T>(&self, call: impl Future<Output = docker_api::Result<T>>) -> Result<T, CallError> {
-        let answer = timeout(CALL_TIMEOUT, call).await.map_err(|_| self.silent(CALL_TIMEOUT))?;
-        answer.map_err(|error| self.error(error))
+        let began = Instant::now();
+        let answer = timeout(CALL_TIMEOUT, call).await.map_err(|_| self.silent(CALL_TIMEOUT));
+        counted(began, answer.and_then(|answer| answer.map_err(|error| self.error(error))))
     }
 
     /// Awaits a call that may take long on a busy engine, for at most [`HEAVY_TIMEOUT`]. That it
@@ -57,8 +59,9 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn heavy<T>(&self, call: impl Future<Output = docker_api::Result<T>>) -> Result<T, CallError> {
-        let answer = timeout(HEAVY_TIMEOUT, call).await.map_err(|_| too_slow())?;
-        answer.map_err(|error| self.error(error))
+        let began = Instant::now();
+        let answer = timeout(HEAVY_TIMEOUT, call).await.map_err(|_| too_slow());
+        counted(began, answer.and_then(|answer| answer.map_err(|error| self.error(error))))
     }
 
     /// `POST path` with a body that `docker-api` has no words for.
@@ -66,8 +69,9 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CallError> {
+        let began = Instant::now();
         let answer = timeout(CALL_TIMEOUT, raw::post(&self.host, path, body)).await;
-        answer.unwrap_or_else(|_| Err(self.silent(CALL_TIMEOUT)))
+        counted(began, answer.unwrap_or_else(|_| Err(self.silent(CALL_TIMEOUT))))
     }
 
     /// The same for what may take long, as [`Engine::heavy`].
@@ -75,8 +79,9 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn heavy_post(&self, path: &str, body: &Value) -> Result<Value, CallError> {
+        let began = Instant::now();
         let answer = timeout(HEAVY_TIMEOUT, raw::post(&self.host, path, body)).await;
-        answer.unwrap_or_else(|_| Err(too_slow()))
+        counted(began, answer.unwrap_or_else(|_| Err(too_slow())))
     }
 
     /// `GET path` whose answer `docker-api` has no words for.
@@ -84,8 +89,9 @@ impl Engine {
     /// # Errors
     /// See [`CallError`].
     pub async fn get(&self, path: &str) -> Result<Value, CallError> {
+        let began = Instant::now();
         let answer = timeout(CALL_TIMEOUT, raw::get(&self.host, path)).await;
-        answer.unwrap_or_else(|_| Err(self.silent(CALL_TIMEOUT)))
+        counted(began, answer.unwrap_or_else(|_| Err(self.silent(CALL_TIMEOUT))))
     }
 
     /// Whether it answers at all.
@@ -100,8 +106,9 @@ impl Engine {
                 Err(error) => Err(error),
             }
         };
-        let answer = timeout(limit, answer).await.map_err(|_| self.silent(limit))?;
-        answer.map_err(|error| self.error(error))
+        let began = Instant::now();
+        let answer = timeout(limit, answer).await.map_err(|_| self.silent(limit));
+        counted(began, answer.and_then(|answer| answer.map_err(|error| self.error(error))))
     }
 
     /// An error of `docker-api` in our terms.

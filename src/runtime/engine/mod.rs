@@ -1,6 +1,7 @@
 //! A container engine (Docker) as its API shows it: where it is, and calls that end in time.
 //! Shared by the runtimes that need one. Knows nothing of replicas' lives.
 
+mod calls;
 mod client;
 mod host;
 pub mod labels;
@@ -10,6 +11,7 @@ pub mod program;
 pub mod raw;
 mod spec;
 
+pub use calls::calls;
 pub use client::Engine;
 pub use host::{Host, HostError};
 pub use own::Own;

@@ -8,14 +8,13 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::rt::{Read, Write};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Host;
+use crate::exchange;
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
@@ -107,8 +106,8 @@ async fn call(host: &Host, method: Method, path: &str, body: String) -> Result<V
         .map_err(|error| CallError::Failed(format!("cannot ask the engine for {path}: {error}")))?;
     let answer = async {
         match host {
-            Host::Unix(path) => exchange(UnixStream::connect(path).await?, request).await,
-            Host::Tcp(address) => exchange(TcpStream::connect(address).await?, request).await,
+            Host::Unix(path) => answered(UnixStream::connect(path).await?, request).await,
+            Host::Tcp(address) => answered(TcpStream::connect(address).await?, request).await,
         }
     };
     let (status, bytes) = answer.await.map_err(|error| CallError::away(host, &error))?;
@@ -122,25 +121,12 @@ async fn call(host: &Host, method: Method, path: &str, body: String) -> Result<V
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), BoxError>
+async fn answered<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), BoxError>
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
-    TokioIo<S>: Read + Write,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let answer = async {
-        let answer = sender.send_request(request).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?;
-        Ok((status, body.to_bytes()))
-    };
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answer = &mut answer => return answer,
-        // Its error is that of the answer, which comes next.
-        _ = &mut connection => {}
-    }
-    answer.await
+    let answer = exchange::send(stream, request).await?;
+    Ok((answer.status(), answer.collect(MAX_ANSWER).await?))
 }
 
 #[cfg(test)]

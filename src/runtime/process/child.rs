@@ -10,6 +10,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::End;
 use super::command::{Prepared, Recipe, address_of};
 use super::exit;
 use super::group::Group;
@@ -60,9 +61,9 @@ impl Child {
     }
 
     /// From spawn to end, with an event for each. Dropping the future kills the child.
-    pub(super) async fn live(self, mut stop: oneshot::Receiver<()>) {
+    pub(super) async fn live(self, mut end: oneshot::Receiver<End>) {
         let id = self.launch.id;
-        let event = match self.run(&mut stop).await {
+        let event = match self.run(&mut end).await {
             Ok(reason) => RuntimeEvent::Exited { id, reason },
             Err(reason) => RuntimeEvent::StartFailed { id, reason },
         };
@@ -70,22 +71,29 @@ impl Child {
     }
 
     /// How it ended, or why it could not be started.
-    async fn run(&self, stop: &mut oneshot::Receiver<()>) -> Result<String, String> {
+    async fn run(&self, end: &mut oneshot::Receiver<End>) -> Result<String, String> {
         let mut running = self.spawn()?;
-        match unless_stopped(running.located(), stop).await {
-            Some(Ok(Located { address, pid })) => {
+        match unless_told(running.located(), end).await {
+            Ok(Ok(Located { address, pid })) => {
                 let instance = format!("pid {pid}");
                 self.tell(RuntimeEvent::Started { id: self.launch.id, address, instance });
             }
-            Some(Err(reason)) => {
+            Ok(Err(reason)) => {
                 running.kill().await;
                 return Err(reason);
             }
-            None => return Ok(self.stop(&mut running).await),
+            Err(how) => return Ok(self.end(&mut running, how).await),
         }
-        match unless_stopped(running.ended(&self.launch.name), stop).await {
-            Some(reason) => Ok(reason),
-            None => Ok(self.stop(&mut running).await),
+        match unless_told(running.ended(&self.launch.name), end).await {
+            Ok(reason) => Ok(reason),
+            Err(how) => Ok(self.end(&mut running, how).await),
+        }
+    }
+
+    async fn end(&self, running: &mut Running, how: End) -> String {
+        match how {
+            End::Stop => self.stop(running).await,
+            End::Kill => running.kill().await,
         }
     }
 
@@ -115,12 +123,12 @@ impl Child {
     }
 }
 
-/// What `future` yields, or `None` if the child is to be stopped before that. A runtime that is
-/// gone asks for that as well.
-async fn unless_stopped<T>(future: impl Future<Output = T>, stop: &mut oneshot::Receiver<()>) -> Option<T> {
+/// What `future` yields, or how the child is to end if that is told before. A runtime that is gone
+/// asks for a stop.
+async fn unless_told<T>(future: impl Future<Output = T>, end: &mut oneshot::Receiver<End>) -> Result<T, End> {
     tokio::select! {
-        value = future => Some(value),
-        _ = stop => None,
+        value = future => Ok(value),
+        how = end => Err(how.unwrap_or(End::Stop)),
     }
 }
 

@@ -57,10 +57,19 @@ type Children = Arc<Mutex<HashMap<ReplicaId, Handle>>>;
 /// What the runtime holds of one child.
 #[derive(Debug)]
 struct Handle {
-    /// Asks it to stop; `None` once used.
-    stop: Option<oneshot::Sender<()>>,
+    /// Asks it to end; `None` once used.
+    end: Option<oneshot::Sender<End>>,
     /// Ends its task, which kills it; `None` for the moment before the task exists.
     task: Option<AbortHandle>,
+}
+
+/// How a child is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// SIGTERM first.
+    Stop,
+    /// SIGKILL.
+    Kill,
 }
 
 impl Process {
@@ -81,6 +90,14 @@ impl Process {
         self.recipe = Arc::new(self.recipe.with_program(program.into()));
         self
     }
+
+    fn end(&self, id: ReplicaId, how: End) {
+        let end = lock(&self.children).get_mut(&id).and_then(|handle| handle.end.take());
+        if let Some(end) = end {
+            // The task may be at its end; then `Exited` is on its way.
+            let _ = end.send(how);
+        }
+    }
 }
 
 impl Runtime for Process {
@@ -95,13 +112,13 @@ impl Runtime for Process {
     /// # Panics
     /// Outside of a tokio runtime.
     fn start(&self, launch: Launch) {
-        let (stop, stopped) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         let id = launch.id;
-        lock(&self.children).insert(id, Handle { stop: Some(stop), task: None });
+        lock(&self.children).insert(id, Handle { end: Some(end), task: None });
         let child = Child::new(launch, Arc::clone(&self.recipe), self.stop_timeout, self.events.clone());
         let children = Arc::clone(&self.children);
         let task = tokio::spawn(async move {
-            child.live(stopped).await;
+            child.live(ended).await;
             lock(&children).remove(&id);
         });
         // The task may have ended and removed the entry already.
@@ -111,11 +128,11 @@ impl Runtime for Process {
     }
 
     fn stop(&self, id: ReplicaId) {
-        let stop = lock(&self.children).get_mut(&id).and_then(|handle| handle.stop.take());
-        if let Some(stop) = stop {
-            // The task may be at its end; then `Exited` is on its way.
-            let _ = stop.send(());
-        }
+        self.end(id, End::Stop);
+    }
+
+    fn kill(&self, id: ReplicaId) {
+        self.end(id, End::Kill);
     }
 }
 

@@ -100,6 +100,8 @@ impl Actor {
         let now = self.changed.into_std();
         match order {
             Order::Start(launch) => self.book.start(launch, format!("{:016x}", fastrand::u64(..))),
+            // The pool kills only what the balancer itself keeps alive.
+            Order::Kill(_) => {}
             Order::Retire(id) => self.book.retire(id, now),
             Order::Stop(id) => {
                 if let Some(event) = self.book.stop(id, now) {

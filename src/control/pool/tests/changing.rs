@@ -20,6 +20,26 @@ fn a_weight_is_published() {
 }
 
 #[test]
+fn a_killed_replica_is_healed_like_any_that_dies() {
+    let mut herd = Herd::of(2);
+    let kill = |herd: &mut Herd, name: &str| herd.step(Event::Kill(TICKET, name.to_owned()));
+    let id = herd.id(2);
+    let actions = kill(&mut herd, "server 2");
+    assert_eq!(actions, [Action::Kill(id), Action::Reply(TICKET, Ok(()))]);
+    assert_eq!(herd.state(2), State::Ready, "until it is gone");
+    let healed = launches(&herd.exit(id));
+    assert_eq!(healed.iter().map(|launch| launch.number).collect::<Vec<_>>(), [2]);
+    let name = herd.member(2).name;
+    assert_eq!(reply(&kill(&mut herd, &name)), Some(Err(ControlError::NotRunning(name))));
+    assert_eq!(reply(&kill(&mut herd, "B")), Some(Err(ControlError::UnknownName("B".to_owned()))));
+
+    let config = Config { replicas: 1, ..Config::default() };
+    let mut fixed = Herd::cold(config, Keeper::Others, &["127.0.0.1:80"]);
+    let refused = Err(ControlError::NotKept("Server 1".to_owned()));
+    assert_eq!(reply(&kill(&mut fixed, "Server 1")), Some(refused));
+}
+
+#[test]
 fn bad_weights_and_names_are_refused() {
     let mut herd = Herd::of(1);
     let refused = |error| vec![Action::Reply(TICKET, Err(error))];

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{Action, Event, MemberReport, Pool, Publication, RuntimeFacts, Ticket};
-use crate::control::{Add, Config, ControlError, Remove, State, sim};
+use crate::control::{Add, Config, ControlError, Remove, State, Turn, sim};
 use crate::runtime::{Keeper, Launch, ReplicaId, RuntimeEvent};
 
 proptest! {

@@ -33,7 +33,7 @@ fn who_dies_while_draining_is_just_gone() {
     let mut herd = Herd::of(1);
     let id = herd.id(1);
     herd.remove(1, &[]);
-    assert!(matches!(&herd.exit(id)[..], [Action::Note(change)] if change.state == State::Stopped));
+    assert!(matches!(&herd.exit(id)[..], [Action::Note(change)] if change.turn == Turn::Stopped));
     assert_eq!(herd.step(Event::Drained(id)), []);
     assert_eq!(herd.pool.next_deadline(), None);
 }

@@ -1,0 +1,136 @@
+// From what comes in to what is drawn, and the beginning of it all.
+
+const REFRESH = 1_000;
+
+let history = true; // whether what comes is of before this connection
+let drawing = 0;
+let refreshed = 0;
+let refreshing = 0;
+
+/** Draws before the next frame; not at all while nobody looks. */
+function draw() {
+  if (document.hidden || drawing) return;
+  drawing = requestAnimationFrame(() => {
+    drawing = 0;
+    drawFigures();
+    drawRing();
+    drawCharts();
+    drawReplicas();
+    drawTimeline();
+  });
+}
+
+function drawFigures() {
+  const { stats, ring } = state;
+  const replicas = [...state.replicas.values()];
+  const ready = replicas.filter((replica) => replica.state === 'ready').length;
+  figure('ready', ring ? `${ready} of ${replicas.length}` : NOTHING, ready < replicas.length);
+  figure('rate', stats ? rate(stats.requests_per_second) : NOTHING);
+  figure('p50', duration(stats?.p50_ms));
+  figure('p99', duration(stats?.p99_ms));
+  figure('flight', stats ? COUNT.format(stats.in_flight) : NOTHING);
+  figure('errors', stats ? rate(stats.errors_per_second) : NOTHING, stats?.errors_per_second > 0);
+  figure('retries', stats ? rate(stats.retries_per_second) : NOTHING);
+  figure('connections', stats ? COUNT.format(stats.connections) : NOTHING);
+  if (!ring) return;
+  say($('published'), `Snapshot ${Math.max(stats?.version ?? 0, ring.version)}`);
+  const peak = ring.peak_to_average.toFixed(3);
+  say($('ring-facts'), `${plural(ring.slots, 'slot')}, ${ringWords(ring)}, peak ${peak}`);
+  const outage = `Replicas can neither be added nor removed at the moment: ${ring.outage}`;
+  say($('outage-text'), ring.outage ? outage : '');
+  $('outage').hidden = !ring.outage;
+}
+
+function ringWords(ring) {
+  return ring.placement === 'ring'
+    ? plural(ring.virtual_nodes, 'virtual node')
+    : `${ring.placement} placement`;
+}
+
+function figure(id, text, bad = false) {
+  say($(`figure-${id}`), text);
+  $(`figure-${id}`).classList.toggle('bad', bad);
+}
+
+/** What the stream tells. */
+function receive(kind, id, data) {
+  if (kind === 'stats') {
+    history = false;
+    const { version } = data;
+    takeStats(data);
+    if (version !== state.ring?.version) refreshSoon();
+  } else {
+    takeEvent(kind, id, data);
+    if (!history) react(kind, data);
+  }
+  draw();
+}
+
+/** What just happened is shown where it happened, and looked at more closely. */
+function react(kind, data) {
+  if (kind === 'replica') {
+    takeDeed(data);
+    flashRow(data.number);
+    if (data.event === 'died' || data.event === 'ejected') say($('said'), wordsOf(kind, data).what);
+  }
+  if (kind !== 'change') refreshSoon();
+}
+
+/** Reads the ring again, soon, and at most once a second however much happens. */
+function refreshSoon() {
+  if (refreshing) return;
+  const wait = Math.max(50, refreshed + REFRESH - performance.now());
+  refreshing = setTimeout(() => {
+    refreshing = 0;
+    // A failure is the stream's to notice.
+    refresh().catch(() => {});
+  }, wait);
+}
+
+async function refresh() {
+  refreshed = performance.now();
+  takeRing(await call('GET', '/ring'));
+  if (state.ring.version !== state.sectors?.version) state.sectors = await call('GET', '/ring/sectors');
+  draw();
+}
+
+function takeRing(ring) {
+  state.ring = ring;
+  // What is left out is empty.
+  takeReplicas(ring.replicas.map((replica) => ({ instance: '', note: '', ...replica })));
+  fillRingForm();
+  draw();
+}
+
+/** A connection stands: everything is read anew, for it may be another balancer by now. */
+async function connected() {
+  history = true;
+  forgetFigures();
+  state.sectors = null;
+  await refresh();
+  const { version } = await call('GET', '/version');
+  say($('version'), version);
+  if (state.link === 'lost') say($('said'), 'Connected again');
+  setLink('live');
+  tokenIsNoQuestion();
+  draw();
+}
+
+/** Forgets the token and, with the page, all that was read with it. */
+function forgetToken() {
+  keepToken('');
+  location.reload();
+}
+
+function start() {
+  prepareRing();
+  prepareCharts();
+  prepareDialog();
+  prepareForms();
+  $('forget').hidden = !token;
+  $('forget').addEventListener('click', forgetToken);
+  document.addEventListener('visibilitychange', draw);
+  follow(receive);
+}
+
+start();

@@ -1,0 +1,80 @@
+//! `GET /metrics`: everything that is counted, in the text format of `OpenMetrics` for who asks for
+//! it, else in the older one.
+//!
+//! Made anew for each scrape from the counters of the planes; so the series of a replica are gone
+//! as soon as the replica is.
+
+mod classic;
+mod cluster;
+mod page;
+mod process;
+mod requests;
+mod upkeep;
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::ACCEPT;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+
+use super::Sources;
+use super::answer::{self, Answer};
+use super::error::{Reason, Refusal};
+use crate::control::View;
+use classic::CLASSIC;
+use page::Page;
+
+/// The media type of the format.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What there is to tell at one moment.
+#[derive(Debug)]
+struct Scrape {
+    view: Arc<View>,
+    sources: Sources,
+}
+
+/// The metrics as of now, in a format that the sender of `headers` reads.
+pub(super) fn answer(view: &Arc<View>, sources: &Sources, headers: &HeaderMap) -> Answer {
+    match text(view, sources) {
+        Ok(text) if reads_open_metrics(headers) => answer::text_of(OPEN_METRICS, text),
+        Ok(text) => answer::text_of(CLASSIC, classic::from_open_metrics(&text)),
+        // Writing to a string fails for no other reason than a defect of ours.
+        Err(error) => {
+            Refusal::new(Reason::Internal, format!("the metrics cannot be written: {error}")).into_answer()
+        }
+    }
+}
+
+/// Whether `Accept` names the format. Who names it can read it: weights are not compared.
+fn reads_open_metrics(headers: &HeaderMap) -> bool {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    ranges.flat_map(|value| value.split(',')).any(|range| {
+        let kind = range.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("application/openmetrics-text")
+    })
+}
+
+fn text(view: &Arc<View>, sources: &Sources) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    let scrape = Scrape { view: Arc::clone(view), sources: sources.clone() };
+    registry.register_collector(Box::new(scrape));
+    let mut text = String::with_capacity(16 * 1024);
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page::new(encoder);
+        let traffic = &self.sources.traffic;
+        requests::write(&mut page, &traffic.totals(), traffic.connection_limit(), &self.view)?;
+        cluster::write(&mut page, &self.view)?;
+        upkeep::write(&mut page, &self.sources)?;
+        process::write(&mut page)
+    }
+}

@@ -1,0 +1,48 @@
+//! What the data plane counts.
+
+use std::fmt;
+
+use super::page::Page;
+use crate::control::View;
+use crate::telemetry::traffic::CLASSES;
+use crate::telemetry::{Reason, Totals};
+
+pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64, view: &View) -> fmt::Result {
+    page.counters(
+        "requests",
+        "Answers begun on the public listener, by class of status",
+        CLASSES.iter().zip(totals.answers).map(|(class, count)| (vec![("class", *class)], count)),
+    )?;
+    page.counters(
+        "request_failures",
+        "Requests without a whole answer from a replica, by reason",
+        Reason::ALL
+            .iter()
+            .zip(totals.reasons)
+            .map(|(reason, count)| (vec![("reason", reason.code())], count)),
+    )?;
+    let total = "Time from the head of a request to the last byte of its answer";
+    page.durations("request_duration", total, &totals.total)?;
+    let upstream = "Time from sending a request to the head of the replica's answer";
+    page.durations("upstream_duration", upstream, &totals.upstream)?;
+    page.durations("connect_duration", "Time to connect to a replica", &totals.connect)?;
+    page.counter("response_body_bytes", "Bytes of the bodies of answers", totals.bytes)?;
+    page.gauge(
+        "requests_in_flight",
+        "Requests that are being forwarded to replicas",
+        view.load.in_flight() as f64,
+    )?;
+    page.counter("retries", "Attempts at a request after one that failed", totals.retries)?;
+    page.gauge("retries_in_flight", "Retries that are under way", view.load.retries() as f64)?;
+    let allowed = "Retries that may be under way: the budget";
+    page.gauge("retries_allowed", allowed, view.load.retries_allowed() as f64)?;
+    page.counters(
+        "spills",
+        "Requests that passed over the owner of their slot, by what it was: full (bounded load) or down",
+        [(vec![("owner", "full")], totals.full), (vec![("owner", "down")], totals.down)],
+    )?;
+    page.gauge("connections", "Connections of clients that are open", totals.open() as f64)?;
+    let limit = "Connections of clients that there may be; more wait to be accepted";
+    page.gauge("connections_max", limit, connection_limit as f64)?;
+    page.counter("connections_accepted", "Connections of clients ever accepted", totals.accepted)
+}

@@ -1,0 +1,48 @@
+//! What the control plane counts, and what belongs to the balancer as a whole.
+
+use std::fmt;
+
+use super::page::Page;
+use crate::admin::Sources;
+use crate::control::Death;
+use crate::runtime::engine;
+use crate::telemetry::upkeep::Heartbeat;
+
+pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
+    let upkeep = &sources.watch.upkeep;
+    page.counters(
+        "heartbeats",
+        "Heartbeats of replicas, by result; unsent ones failed on this machine",
+        Heartbeat::ALL.map(|result| (vec![("result", result.as_str())], upkeep.heartbeats(result))),
+    )?;
+    // Those that did not happen yet are told as well: the first one must show as an increase.
+    let restarts = upkeep.restarts();
+    page.counters(
+        "replica_restarts",
+        "Replicas started in the place of dead ones, by what those died of",
+        Death::ALL.map(|death| {
+            let reason = death.as_str();
+            (vec![("reason", reason)], restarts.get(reason).copied().unwrap_or(0))
+        }),
+    )?;
+    page.counter("ring_publications", "Snapshots ever published", upkeep.publications())?;
+    page.counter("ring_slots_moved", "Slots that ever changed their owner", upkeep.slots_moved())?;
+    let moved = "Share of all keys that changed their replica with the last publication; NaN if that cannot be told, 0 to 1";
+    page.gauge("ring_keys_moved_ratio", moved, upkeep.keys_moved())?;
+    page.durations("ring_build", "Time to build a ring", &upkeep.builds())?;
+    let (calls, durations) = engine::calls();
+    page.counters(
+        "engine_calls",
+        "Calls of the container engine, by result",
+        calls.into_iter().map(|(result, count)| (vec![("result", result)], count)),
+    )?;
+    page.durations("engine_call_duration", "Time that calls of the container engine took", &durations)?;
+    if let Some(losses) = &sources.losses {
+        page.counters(
+            "access_log_lost_lines",
+            "Lines of the access log that were lost: too many waited, or they could not be written",
+            [(vec![("why", "waiting")], losses.dropped()), (vec![("why", "writing")], losses.failed())],
+        )?;
+    }
+    page.info("build", "What is running", &vec![("version", env!("CARGO_PKG_VERSION"))])
+}

@@ -1,0 +1,182 @@
+//! The body of an answer: a text, or a stream of server-sent events.
+//!
+//! Source of the format: the HTML standard, section 9.2.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use http::request::Parts;
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use tokio::sync::watch;
+
+use super::error::{Reason, Refusal};
+use crate::telemetry::journal::{Entry, Reader};
+
+/// A stream says something at least this often, so that a connection that is gone is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The body of an answer of the admin service.
+#[derive(Debug)]
+pub struct Body(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Text(Full<Bytes>),
+    Events(Events),
+}
+
+impl Body {
+    /// The text; nothing of a stream, which has none.
+    pub fn into_text(self) -> Full<Bytes> {
+        match self.0 {
+            Kind::Text(text) => text,
+            Kind::Events(_) => Full::default(),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(text: Bytes) -> Self {
+        Self(Kind::Text(Full::new(text)))
+    }
+}
+
+impl From<Events> for Body {
+    fn from(events: Events) -> Self {
+        Self(Kind::Events(events))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.get_mut().0 {
+            Kind::Text(text) => Pin::new(text).poll_frame(cx),
+            Kind::Events(Events(stream)) => {
+                stream.as_mut().poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Text(text) => text.is_end_stream(),
+            Kind::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Text(text) => text.size_hint(),
+            Kind::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// The entries of the journal as server-sent events.
+pub(super) struct Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
+
+impl Events {
+    /// What `reader` reads, until it falls behind or `end` turns true.
+    pub(super) fn new(reader: Reader, end: watch::Receiver<bool>) -> Self {
+        // Something at once, so that the client sees that it is connected.
+        let hello = Bytes::from_static(b": the journal of ringherd\n\n");
+        let pieces = stream::unfold((reader, end, Some(hello)), |(mut reader, mut end, first)| async move {
+            let piece = match first {
+                Some(first) => first,
+                None => next(&mut reader, &mut end).await?,
+            };
+            Some((piece, (reader, end, None)))
+        });
+        Self(Box::pin(pieces))
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Events").finish()
+    }
+}
+
+async fn next(reader: &mut Reader, end: &mut watch::Receiver<bool>) -> Option<Bytes> {
+    tokio::select! {
+        entry = reader.next() => entry.map(|entry| event(&entry)),
+        // An error means that the service is gone, which is an end as well.
+        _ = end.wait_for(|end| *end) => None,
+        () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(b": keep-alive\n\n")),
+    }
+}
+
+fn event(Entry { number, kind, data }: &Entry) -> Bytes {
+    let id = number.map_or_else(String::new, |number| format!("id: {number}\n"));
+    Bytes::from(format!("{id}event: {kind}\ndata: {data}\n\n"))
+}
+
+/// The last entry that a client has seen: `Last-Event-ID`, or `after` in the query for who cannot
+/// set headers.
+pub(super) fn known_entry(head: &Parts) -> Result<Option<u64>, Refusal> {
+    let query = head.uri.query().and_then(|query| query.strip_prefix("after="));
+    let header = head.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
+    match header.filter(|id| !id.is_empty()).or(query) {
+        None if head.uri.query().is_some_and(|query| query.strip_prefix("after=").is_none()) => {
+            Err(Refusal::new(Reason::BadRequest, "the only query understood here is after=NUMBER"))
+        }
+        None => Ok(None),
+        Some(id) => id.parse().map(Some).map_err(|_| {
+            Refusal::new(Reason::BadRequest, "the number of the last event must be a whole number")
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use serde_json::json;
+
+    use super::*;
+    use crate::telemetry::Journal;
+
+    async fn piece(body: &mut Body) -> Option<String> {
+        let frame = body.frame().await?.expect("it cannot fail");
+        Some(String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_has_a_form_keeps_alive_and_ends() {
+        let journal = Journal::default();
+        let end = watch::Sender::new(false);
+        let reader = journal.read(None).expect("room");
+        let mut body = Body::from(Events::new(reader, end.subscribe()));
+        assert_eq!(piece(&mut body).await.as_deref(), Some(": the journal of ringherd\n\n"));
+        journal.record("test", &json!({"a": "two\nlines"}));
+        let event = piece(&mut body).await.expect("an event");
+        let (id, event) = event.split_once('\n').expect("a line");
+        assert!(id.strip_prefix("id: ").is_some_and(|id| id.parse::<u64>().is_ok()), "{id}");
+        assert!(event.starts_with("event: test\ndata: {\"time\":"), "{event}");
+        assert!(event.ends_with(",\"a\":\"two\\nlines\"}\n\n"), "{event}");
+        // Time stands still until everybody waits.
+        assert_eq!(piece(&mut body).await.as_deref(), Some(": keep-alive\n\n"));
+        end.send_replace(true);
+        assert_eq!(piece(&mut body).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_not_read_in_time_ends() {
+        let journal = Journal::default();
+        let end = watch::Sender::new(false);
+        let mut body = Body::from(Events::new(journal.read(None).expect("room"), end.subscribe()));
+        (0..1000).for_each(|_| journal.record("test", &json!({})));
+        piece(&mut body).await.expect("the first piece");
+        assert_eq!(piece(&mut body).await, None);
+    }
+}

@@ -1,0 +1,59 @@
+//! Requests of the admin API: what each has in its head, and sending it.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::Full;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+use super::{Answer, Url};
+use crate::exchange;
+
+/// Largest answer that is read, in bytes: that of thousands of replicas.
+pub(super) const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An answer that is still coming.
+pub(super) type Coming = exchange::Answer<TcpStream, Full<Bytes>>;
+
+/// A request of the admin API.
+pub(super) fn request(
+    url: &Url,
+    token: Option<&str>,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Request<Full<Bytes>>, BoxError> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, url.authority())
+        .header(header::CONNECTION, "close")
+        .header(header::USER_AGENT, concat!("ringherd/", env!("CARGO_PKG_VERSION")));
+    if let Some(token) = token {
+        let mut credentials = HeaderValue::try_from(format!("Bearer {token}"))?;
+        credentials.set_sensitive(true);
+        request = request.header(header::AUTHORIZATION, credentials);
+    }
+    let request = match body {
+        None => request.body(Full::default()),
+        Some(body) => {
+            request.header(header::CONTENT_TYPE, "application/json").body(Full::from(body.to_string()))
+        }
+    };
+    Ok(request?)
+}
+
+/// Sends it; the answer's body is still to come.
+pub(super) async fn begin(url: &Url, request: Request<Full<Bytes>>) -> Result<Coming, BoxError> {
+    let stream = TcpStream::connect(url.address()).await?;
+    Ok(exchange::send(stream, request).await?)
+}
+
+/// Sends it and reads the whole answer.
+pub(super) async fn run(url: &Url, request: Request<Full<Bytes>>) -> Result<Answer, BoxError> {
+    let answer = begin(url, request).await?;
+    let status = answer.status();
+    Ok(Answer { status, body: answer.collect(MAX_ANSWER).await? })
+}

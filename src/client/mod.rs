@@ -1,0 +1,173 @@
+//! The client's side of the admin API: what the commands, the terminal page and the experiments
+//! ask of a running balancer.
+//!
+//! One connection for each request; no proxies, no redirects, no TLS. Knows the words of the API
+//! and nothing of the balancer behind it.
+
+mod error;
+mod event;
+mod exchange;
+mod plain;
+mod report;
+mod sse;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+pub use error::Error;
+pub use event::{Event, Events, Known, Measured, Publication, ReplicaChange, Stats};
+pub use plain::{plain, plain_json};
+pub use report::{ReplicaReport, RingReport};
+pub use url::{BadUrl, Url};
+
+/// Time for an answer.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Time for the answer to an addition, which waits for the new replicas' first good heartbeats:
+/// the longest `--start-timeout` there is, and a minute.
+const ADD_LIMIT: Duration = Duration::from_secs(3600 + 60);
+
+/// The admin API of one balancer.
+#[derive(Clone)]
+pub struct Client {
+    url: Url,
+    token: Option<String>,
+}
+
+/// An answer: its status and its whole body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the balancer whose admin API is at `url`, which asks for `token` or for none.
+    pub fn new(url: Url, token: Option<String>) -> Self {
+        Self { url, token }
+    }
+
+    /// Where the balancer is.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The ring and its replicas.
+    pub async fn ring(&self) -> Result<RingReport, Error> {
+        self.read("/ring").await
+    }
+
+    /// Adds `count` replicas, the first of them called `names`; answers when they are ready.
+    /// As all changes it returns the JSON of the answer.
+    pub async fn add(&self, count: u32, names: &[String]) -> Result<Value, Error> {
+        self.add_as(&json!({"n": count, "hostnames": names})).await
+    }
+
+    /// Adds a replica for each of `endpoints` (`HOST:PORT`), the first of them called `names`.
+    pub async fn add_endpoints(&self, endpoints: &[String], names: &[String]) -> Result<Value, Error> {
+        let add = json!({"n": endpoints.len(), "hostnames": names, "endpoints": endpoints});
+        self.add_as(&add).await
+    }
+
+    async fn add_as(&self, body: &Value) -> Result<Value, Error> {
+        self.send_within(ADD_LIMIT, Method::POST, "/add", Some(body)).await?.success(&self.url)
+    }
+
+    /// Takes `count` replicas off the ring, `names` among them.
+    pub async fn remove(&self, count: u32, names: &[String]) -> Result<Value, Error> {
+        self.change(Method::DELETE, "/rm", &json!({"n": count, "hostnames": names})).await
+    }
+
+    /// Changes the ring: any of `family`, `probing`, `placement`, `slots`, `virtual_nodes`, `key`.
+    pub async fn change_ring(&self, change: &Value) -> Result<Value, Error> {
+        self.change(Method::PUT, "/ring", change).await
+    }
+
+    /// Sets the weight (0 to 100) of the replica called `name`.
+    pub async fn set_weight(&self, name: &str, weight: u8) -> Result<Value, Error> {
+        let path = format!("/replicas/{}", url::encode(name));
+        self.change(Method::PUT, &path, &json!({ "weight": weight })).await
+    }
+
+    /// Ends the replica called `name` at once, as a crash would.
+    pub async fn kill(&self, name: &str) -> Result<Value, Error> {
+        let path = format!("/replicas/{}/kill", url::encode(name));
+        self.change(Method::POST, &path, &json!({})).await
+    }
+
+    /// Reads what is at `path`.
+    pub async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.send(Method::GET, path, None).await?.success(&self.url)
+    }
+
+    /// What happens, from the events after the one with the number `after` (the last 256 there
+    /// are, for `None`) on. A stream that ends can be begun again with [`Events::last`].
+    pub async fn events(&self, after: Option<u64>) -> Result<Events, Error> {
+        let path = after.map_or_else(|| "/events".to_owned(), |after| format!("/events?after={after}"));
+        let request = exchange::request(&self.url, self.token.as_deref(), Method::GET, &path, None);
+        let begun = async { exchange::begin(&self.url, request?).await };
+        let answer = self.in_time(LIMIT, begun).await?;
+        let status = answer.status();
+        if status == StatusCode::OK {
+            return Ok(Events::new(self.url.clone(), answer, after));
+        }
+        let body = self.in_time(LIMIT, answer.collect(exchange::MAX_ANSWER)).await?;
+        Err(Error::refused(&self.url, &Answer { status, body }))
+    }
+
+    async fn change(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
+        self.send(method, path, Some(body)).await?.success(&self.url)
+    }
+
+    /// Sends a request and reads its answer, whatever its status.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Error> {
+        self.send_within(LIMIT, method, path, body).await
+    }
+
+    async fn send_within(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Error> {
+        let request = exchange::request(&self.url, self.token.as_deref(), method, path, body);
+        self.in_time(limit, async { exchange::run(&self.url, request?).await }).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, exchange::BoxError>>,
+    ) -> Result<T, Error> {
+        let unreachable = |why: String| Error::Unreachable(self.url.clone(), why);
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer.map_err(|error| unreachable(error.to_string())),
+            Err(_) => Err(unreachable(format!("no answer within {}", humantime::format_duration(limit)))),
+        }
+    }
+}
+
+impl Answer {
+    /// What is in the body of a 2xx; else the error it tells of.
+    fn success<T: serde::de::DeserializeOwned>(self, url: &Url) -> Result<T, Error> {
+        if !self.status.is_success() {
+            return Err(Error::refused(url, &self));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| Error::Answer(url.clone(), error.to_string()))
+    }
+}

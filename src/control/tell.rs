@@ -1,0 +1,98 @@
+//! What the control plane does, told to whoever watches: the log, the journal, the counters.
+//! Decides nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::State;
+use super::pool::{Change, Event};
+use super::turn::Turn;
+use crate::runtime::RuntimeEvent;
+use crate::telemetry::upkeep::Heartbeat;
+use crate::telemetry::{Journal, Upkeep};
+
+/// Where the control plane is watched from.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// What happened.
+    pub journal: Journal,
+    /// How often.
+    pub upkeep: std::sync::Arc<Upkeep>,
+}
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Published {
+    pub(super) version: u64,
+    pub(super) replicas: usize,
+    /// Slots whose owner changed, where the rings can be compared.
+    pub(super) slots_moved: Option<u32>,
+    /// The same as a share of all keys, where those are hashed as before.
+    pub(super) keys_moved: Option<f64>,
+    pub(super) peak_to_average: f64,
+    /// How long the ring took, if it was built.
+    pub(super) build_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct ReplicaFacts<'a> {
+    replica: &'a str,
+    number: u32,
+    event: &'static str,
+    state: &'static str,
+    reason: &'a str,
+    address: Option<SocketAddr>,
+}
+
+#[derive(Serialize)]
+struct OutageFacts<'a> {
+    available: bool,
+    reason: &'a str,
+}
+
+impl Watch {
+    /// Before the pool takes an event in.
+    pub(super) fn event(&self, event: &Event) {
+        match event {
+            Event::Runtime(RuntimeEvent::Unavailable { reason }) => {
+                tracing::warn!(reason, "replicas can neither be started nor stopped");
+                self.journal.record("outage", &OutageFacts { available: false, reason });
+            }
+            Event::Runtime(RuntimeEvent::Available) => {
+                tracing::info!("replicas can be started and stopped");
+                self.journal.record("outage", &OutageFacts { available: true, reason: "" });
+            }
+            Event::HeartbeatGood(_) => self.upkeep.heartbeat(Heartbeat::Good),
+            Event::HeartbeatBad { .. } => self.upkeep.heartbeat(Heartbeat::Bad),
+            Event::HeartbeatUnsent { .. } => self.upkeep.heartbeat(Heartbeat::Unsent),
+            _ => {}
+        }
+    }
+
+    pub(super) fn change(&self, change: &Change) {
+        let Change { name, number, id, turn, address, reason } = change;
+        let (id, state) = (id.map(|id| id.0), turn.state());
+        let shown = address.map(tracing::field::display);
+        if state == State::Ejected {
+            tracing::warn!(replica = %name, number, id, %state, address = shown, reason, "replica {state}");
+        } else {
+            tracing::info!(replica = %name, number, id, %state, address = shown, reason, "replica {state}");
+        }
+        if let Turn::Starting(Some(death)) = turn {
+            self.upkeep.restarted(death.as_str());
+        }
+        let (number, address, event) = (*number, *address, turn.as_str());
+        let facts = ReplicaFacts { replica: name, number, event, state: state.as_str(), reason, address };
+        self.journal.record("replica", &facts);
+    }
+
+    pub(super) fn published(&self, published: &Published) {
+        let Published { version, replicas, slots_moved, keys_moved, build_seconds, .. } = *published;
+        tracing::info!(version, replicas, slots_moved, "published");
+        let build = build_seconds.map(Duration::from_secs_f64);
+        self.upkeep.published(slots_moved, keys_moved, build);
+        self.journal.record("publish", published);
+    }
+}

@@ -1,0 +1,80 @@
+//! What can happen to a replica, as it is told to whoever watches.
+
+use super::State;
+
+/// A turn in a replica's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Turn {
+    /// It is being started; in the place of one that died, if that is given.
+    Starting(Option<Death>),
+    /// It had its first good heartbeat, and is on the ring.
+    Joined,
+    /// It gets no requests, for ill health.
+    Ejected,
+    /// It gets requests again.
+    Recovered,
+    /// It ended without being asked, or was given up.
+    Died(Death),
+    /// It was taken off the ring, and finishes its requests.
+    Left,
+    /// It is gone after it left, or is not wanted any more.
+    Stopped,
+}
+
+/// How a replica came to its end without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Death {
+    /// It ended by itself, or was killed.
+    Exited,
+    /// It could not be started.
+    StartFailed,
+    /// It had no good heartbeat within the time it had to start.
+    NotReady,
+    /// It was ejected for too long.
+    Unhealthy,
+    /// Others told it to end.
+    EndedByOthers,
+}
+
+impl Turn {
+    /// The name in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting(_) => "starting",
+            Self::Joined => "joined",
+            Self::Ejected => "ejected",
+            Self::Recovered => "recovered",
+            Self::Died(_) => "died",
+            Self::Left => "left",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// The state it leads to.
+    pub fn state(self) -> State {
+        match self {
+            Self::Starting(_) => State::Starting,
+            Self::Joined | Self::Recovered => State::Ready,
+            Self::Ejected => State::Ejected,
+            Self::Left => State::Draining,
+            Self::Died(_) | Self::Stopped => State::Stopped,
+        }
+    }
+}
+
+impl Death {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::Exited, Self::StartFailed, Self::NotReady, Self::Unhealthy, Self::EndedByOthers];
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::StartFailed => "start-failed",
+            Self::NotReady => "not-ready",
+            Self::Unhealthy => "unhealthy",
+            Self::EndedByOthers => "ended-by-others",
+        }
+    }
+}
