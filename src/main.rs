@@ -20,8 +20,9 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
             cli::replica::run(&matches).map_err(|error| Failure::new(Exit::Unavailable, error))?;
         }
         Invocation::Healthcheck(matches) => {
-            cli::healthcheck::run(&matches).map_err(|error| Failure::new(Exit::Unhealthy, error))?;
+            cli::healthcheck::run(&matches).map_err(|error| Failure::new(Exit::Negative, error))?;
         }
+        Invocation::Run(run, matches) => run(&matches)?,
         Invocation::Print(text) => cli::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)

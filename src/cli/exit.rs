@@ -9,8 +9,9 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Success, also after a stop that was asked for.
     Ok = 0,
-    /// What was asked is not well; containers know no other code for that.
-    Unhealthy = 1,
+    /// The answer is no: what was asked is not well (containers know no other code for that), the
+    /// balancer refuses, or an experiment found something that must not be.
+    Negative = 1,
     /// The command line cannot be understood.
     Usage = 64,
     /// Something outside is not available, such as an address that is in use.

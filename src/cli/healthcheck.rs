@@ -2,17 +2,19 @@
 //! other program to do it. In the container of a balancer it asks the admin API, in that of a
 //! replica the replica. Knows what is asked, not what makes the answer.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use http::{Request, StatusCode, Uri, header};
+use http::{Request, StatusCode, header};
 use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::LocalRuntime;
+
+use super::variables;
+use crate::client::Url;
+use crate::exchange;
 
 const LONG_ABOUT: &str = "\
 Asks a running ringherd whether it is well: exits with 0 if the answer is a 2xx, else prints why not \
@@ -25,8 +27,6 @@ is not set): flags and file of the balancer are not known to it.";
 /// Time for the whole check.
 const LIMIT: Duration = Duration::from_secs(3);
 
-const DEFAULT_ADMIN: &str = "127.0.0.1:5001";
-
 const DEFAULT_REPLICA_PORT: &str = "5000";
 
 /// The subcommand.
@@ -35,7 +35,7 @@ pub fn command() -> Command {
         Arg::new("url")
             .long("url")
             .value_name("URL")
-            .value_parser(value_parser!(Target))
+            .value_parser(value_parser!(Url))
             .help("What to ask instead, as http://HOST:PORT/PATH"),
     )
 }
@@ -45,9 +45,9 @@ pub fn command() -> Command {
 /// # Errors
 /// Why what was asked is not well, in one line.
 pub fn run(matches: &ArgMatches) -> Result<(), String> {
-    let target = match matches.get_one::<Target>("url") {
+    let target = match matches.get_one::<Url>("url") {
         Some(target) => target.clone(),
-        None => Target::of_container(|name| std::env::var(name).ok())?,
+        None => of_container(|name| std::env::var(name).ok())?,
     };
     let runtime = LocalRuntime::new().map_err(|error| format!("cannot ask {target}: {error}"))?;
     let healthy = runtime.block_on(check(&target, LIMIT));
@@ -56,66 +56,18 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
     healthy
 }
 
-/// What is asked: an `http` URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Target {
-    /// Host and port, as in the URL.
-    authority: String,
-    /// Path and query.
-    path: String,
+/// What there is to ask in a container with these variables.
+fn of_container(variable: impl Fn(&str) -> Option<String>) -> Result<Url, String> {
+    let given = |name| variable(name).filter(|value| !value.is_empty());
+    if given("SERVER_ID").is_none() {
+        return Ok(variables::admin_url(&variable)?.with_path("/readyz"));
+    }
+    let port = given("PORT").unwrap_or_else(|| DEFAULT_REPLICA_PORT.to_owned());
+    let port = port.parse().map_err(|_| format!("PORT={port:?} is no port"))?;
+    Ok(Url::local(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).with_path("/heartbeat"))
 }
 
-impl Target {
-    /// What there is to ask in a container with these variables.
-    fn of_container(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let variable = |name| variable(name).filter(|value| !value.is_empty());
-        if variable("SERVER_ID").is_some() {
-            let port = variable("PORT").unwrap_or_else(|| DEFAULT_REPLICA_PORT.to_owned());
-            let port = port.parse().map_err(|_| format!("PORT={port:?} is no port"))?;
-            return Ok(Self::local(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), "/heartbeat"));
-        }
-        let address = variable("RINGHERD_ADMIN_LISTEN").unwrap_or_else(|| DEFAULT_ADMIN.to_owned());
-        match address.parse::<SocketAddr>() {
-            Ok(address) if address.port() != 0 => Ok(Self::local(address, "/readyz")),
-            _ => Err(format!("RINGHERD_ADMIN_LISTEN={address:?} is no IP:PORT to ask; give --url")),
-        }
-    }
-
-    /// `path` at the address on which something listens: one that stands for all is reached
-    /// through the loopback address.
-    fn local(mut address: SocketAddr, path: &str) -> Self {
-        match address {
-            SocketAddr::V4(v4) if v4.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            SocketAddr::V6(v6) if v6.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        Self { authority: address.to_string(), path: path.to_owned() }
-    }
-}
-
-impl std::str::FromStr for Target {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "use http://HOST:PORT/PATH";
-        let uri: Uri = text.parse().map_err(|_| FORM)?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or(FORM)?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
-            return Err(FORM);
-        }
-        let port = authority.port_u16().unwrap_or(80);
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Ok(Self { authority: format!("{}:{port}", authority.host()), path: path.to_owned() })
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
-    }
-}
-
-async fn check(target: &Target, limit: Duration) -> Result<(), String> {
+async fn check(target: &Url, limit: Duration) -> Result<(), String> {
     match tokio::time::timeout(limit, ask(target)).await {
         Ok(Ok(status)) if status.is_success() => Ok(()),
         Ok(Ok(status)) => Err(format!("{target} answered {status}")),
@@ -126,25 +78,14 @@ async fn check(target: &Target, limit: Duration) -> Result<(), String> {
 
 type BoxError = Box<dyn std::error::Error>;
 
-async fn ask(target: &Target) -> Result<StatusCode, BoxError> {
-    let request = Request::get(&target.path)
-        .header(header::HOST, &target.authority)
+async fn ask(target: &Url) -> Result<StatusCode, BoxError> {
+    let request = Request::get(target.path())
+        .header(header::HOST, target.authority())
         .header(header::CONNECTION, "close")
         .header(header::USER_AGENT, concat!("ringherd/", env!("CARGO_PKG_VERSION")))
         .body(Empty::<Bytes>::new())?;
-    let stream = TcpStream::connect(&target.authority).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let answer = sender.send_request(request);
-    tokio::pin!(connection, answer);
-    let ended = tokio::select! {
-        answer = &mut answer => return Ok(answer?.status()),
-        ended = &mut connection => ended,
-    };
-    // The answer and the end of the connection may come in one piece; `answer` knows.
-    match (answer.await, ended) {
-        (Ok(answer), _) => Ok(answer.status()),
-        (Err(_), Err(error)) | (Err(error), Ok(())) => Err(error.into()),
-    }
+    let stream = TcpStream::connect(target.address()).await?;
+    Ok(exchange::send(stream, request).await?.status())
 }
 
 #[cfg(test)]
@@ -158,8 +99,7 @@ mod tests {
 
     fn target(variables: &[(&str, &str)]) -> Result<String, String> {
         let find = |name: &str| variables.iter().find(|(found, _)| *found == name);
-        Target::of_container(|name| find(name).map(|(_, value)| (*value).to_owned()))
-            .map(|target| target.to_string())
+        of_container(|name| find(name).map(|(_, value)| (*value).to_owned())).map(|target| target.to_string())
     }
 
     #[test]
@@ -197,24 +137,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn urls() {
-        for (text, url) in [
-            ("http://127.0.0.1:1/a?b", "http://127.0.0.1:1/a?b"),
-            ("http://[::1]:1", "http://[::1]:1/"),
-            ("http://balancer/readyz", "http://balancer:80/readyz"),
-        ] {
-            assert_eq!(text.parse::<Target>().unwrap().to_string(), url);
-        }
-        for text in ["", "/readyz", "127.0.0.1:1", "https://a/", "http://", "http://a@b/", "http://a b/"] {
-            assert!(text.parse::<Target>().is_err(), "{text}");
-        }
-    }
-
     /// Answers one connection with `answer` and closes it; returns what was asked.
     async fn checked(answer: &'static str) -> (Result<(), String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::local(listener.local_addr().unwrap(), "/readyz");
+        let target = Url::local(listener.local_addr().unwrap()).with_path("/readyz");
         let server = async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut asked = Vec::new();
@@ -253,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn silence_and_nobody() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::local(listener.local_addr().unwrap(), "/");
+        let target = Url::local(listener.local_addr().unwrap());
         let silent = check(&target, Duration::from_millis(20)).await;
         assert_eq!(silent, Err(format!("no answer from {target} within 20ms")));
         drop(listener);

@@ -28,9 +28,9 @@ prints all problems to standard error and exits with 78. What is printed can be 
 pub(super) const AFTER: &str = "\
 Exit codes:
    0  success, also after a stop that was asked for
-   1  healthcheck: what was asked is not well
+   1  what was asked is not well, the balancer refuses, or an experiment lost a request
   64  the command line cannot be understood
-  69  something outside is not available, such as an address that is in use
+  69  something outside is not available: an address is in use, a balancer does not answer
   70  an error of ringherd itself
   74  output could not be written
   78  the configuration has problems

@@ -3,13 +3,18 @@
 //! Takes words apart and names the subcommand; runs none but those that only print. What flags
 //! mean is the business of [`crate::config`].
 
+mod admin;
 mod args;
 pub mod check;
+mod completions;
 mod exit;
 pub mod healthcheck;
 mod help;
+mod man;
 pub mod replica;
 pub mod ring;
+mod top;
+mod variables;
 
 use std::ffi::OsString;
 
@@ -33,6 +38,8 @@ pub enum Invocation {
     Replica(ArgMatches),
     /// Ask a running one whether it is well.
     Healthcheck(ArgMatches),
+    /// Do this with that.
+    Run(fn(&ArgMatches) -> Result<(), Failure>, ArgMatches),
     /// Print this text (help, version).
     Print(String),
 }
@@ -50,9 +57,13 @@ pub fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .subcommand(args::add(serve).after_long_help(help::AFTER))
         .subcommand(args::add(check).after_long_help(help::AFTER))
+        .subcommands(admin::commands())
+        .subcommand(top::command())
         .subcommand(ring::command())
         .subcommand(replica::command())
         .subcommand(healthcheck::command())
+        .subcommand(completions::command())
+        .subcommand(man::command())
 }
 
 /// Takes the words of a command line apart, the name of the program first.
@@ -69,7 +80,18 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Fa
 }
 
 fn invocation(matches: &ArgMatches) -> Invocation {
+    let run = |run, matches: &ArgMatches| Invocation::Run(run, matches.clone());
     match matches.subcommand() {
+        Some(("status", matches)) => run(admin::status, matches),
+        Some(("add", matches)) => run(admin::add, matches),
+        Some(("rm", matches)) => run(admin::remove, matches),
+        Some(("drain", matches)) => run(admin::drain, matches),
+        Some(("kill", matches)) => run(admin::kill, matches),
+        Some(("weight", matches)) => run(admin::weight, matches),
+        Some(("set", matches)) => run(admin::set, matches),
+        Some(("top", matches)) => run(top::run, matches),
+        Some(("completions", matches)) => run(completions::run, matches),
+        Some(("man", matches)) => run(man::run, matches),
         Some(("check", matches)) => Invocation::Check(args::flags(matches)),
         Some(("ring", matches)) => Invocation::Ring(matches.clone()),
         Some(("replica", matches)) => Invocation::Replica(matches.clone()),

@@ -1,0 +1,118 @@
+//! `ringherd drain`: weight 0, and then until nothing is in flight.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use clap::{Arg, ArgAction, ArgMatches};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::session::failure;
+use crate::cli::{Exit, Failure};
+use crate::client::{ReplicaReport, RingReport, plain};
+
+/// Between two looks. Longer than a worker of the balancer may route by the ring before.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Looks in a row that find nothing in flight. After the first one a worker may still have taken
+/// the old ring's choice.
+const LOOKS: u32 = 2;
+
+const FULL_WEIGHT: u8 = 100;
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Drained {
+    name: String,
+    weight: u8,
+    former: u8,
+}
+
+pub(super) fn arguments() -> [Arg; 2] {
+    let timeout = Arg::new("timeout")
+        .long("timeout")
+        .value_name("DURATION")
+        .default_value("30s")
+        .value_parser(humantime::parse_duration)
+        .help("How long to wait for requests in flight");
+    let undo = Arg::new("undo")
+        .long("undo")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("timeout")
+        .help("Give it weight 100 again, and do not wait");
+    [timeout, undo]
+}
+
+pub(super) async fn run(session: &Session, name: &str, matches: &ArgMatches) -> Result<Drained, Failure> {
+    let limit: Duration = *matches.get_one("timeout").expect("--timeout has a default");
+    let weight = if matches.get_flag("undo") { FULL_WEIGHT } else { 0 };
+    let ring = session.ask(session.client.ring()).await?;
+    // Who is not there is for the balancer to say.
+    let former = find(&ring, name).map_or(0, |replica| replica.weight);
+    session.client.set_weight(name, weight).await.map_err(|error| {
+        let refused = failure(&error);
+        if error.status() == Some(StatusCode::CONFLICT) {
+            let hint = format!("'ringherd rm' takes {name:?} away and drains it too");
+            return Failure::new(refused.exit(), format!("{error}; {hint}"));
+        }
+        refused
+    })?;
+    let drained = Drained { name: plain(name), weight, former };
+    if weight == 0 {
+        drained.wait(session, limit).await?;
+    }
+    Ok(drained)
+}
+
+impl Drained {
+    async fn wait(&self, session: &Session, limit: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + limit;
+        let mut idle = 0;
+        loop {
+            let ring = session.ask(session.client.ring()).await?;
+            let Some(replica) = find(&ring, &self.name) else {
+                let gone = format!("'{}' went away while it was drained", self.name);
+                return Err(Failure::new(Exit::Negative, gone));
+            };
+            idle = if replica.in_flight == 0 { idle + 1 } else { 0 };
+            if idle == LOOKS {
+                return Ok(());
+            }
+            // Looks that may yet show that it is idle are not given up.
+            if idle == 0 && Instant::now() >= deadline {
+                return Err(self.too_late(replica.in_flight, limit));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn too_late(&self, in_flight: u64, limit: Duration) -> Failure {
+        let limit = humantime::format_duration(limit);
+        let problem = format!(
+            "'{0}' still has {in_flight} requests in flight after {limit}; it keeps weight 0, so wait longer, \
+             or give it weight 100 again with 'ringherd drain {0:?} --undo'",
+            self.name
+        );
+        Failure::new(Exit::Negative, problem)
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({"name": self.name, "weight": self.weight, "former_weight": self.former, "drained": self.weight == 0})
+    }
+}
+
+impl fmt::Display for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, weight, former } = self;
+        if *weight == 0 {
+            writeln!(f, "'{name}' is drained: weight 0 (it had {former}), no request in flight")
+        } else {
+            writeln!(f, "'{name}' has weight {weight} (it had {former})")
+        }
+    }
+}
+
+fn find<'a>(ring: &'a RingReport, name: &str) -> Option<&'a ReplicaReport> {
+    ring.replicas.iter().find(|replica| replica.name.eq_ignore_ascii_case(name))
+}

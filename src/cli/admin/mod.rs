@@ -1,0 +1,192 @@
+//! The admin API as commands: `ringherd status`, `add`, `rm`, `drain`, `kill`, `weight`, `set`.
+//!
+//! Each asks a running balancer, prints what it answers, and ends. What is asked is the business
+//! of [`crate::client`], how it looks that of `text`.
+
+mod drain;
+mod session;
+#[cfg(test)]
+mod tests;
+mod text;
+mod words;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::Value;
+
+pub(super) use self::session::{Session, arguments, run};
+use super::{Failure, print};
+use crate::client::plain_json;
+
+const STATUS: &str = "\
+Prints the ring and the replicas of a running balancer. A share is the part of all slots that a replica \
+owns.";
+
+const ADD: &str = "\
+Adds replicas to a running balancer, and returns when all of them take requests; or adds none and says \
+why. Those without a --name get one. A balancer of servers that others run (--upstream) needs an \
+--endpoint for each.";
+
+const RM: &str = "\
+Takes replicas off the ring of a running balancer: N in all, the named ones among them. They finish what \
+they have begun and are stopped. Without N it removes those that are named.";
+
+const DRAIN: &str = "\
+Gives a replica weight 0, so that it gets no more requests, and waits until none is in flight at it. It \
+stays a replica, is checked and kept alive; --undo gives it weight 100 again.
+
+Where several balancers share a pool (--runtime swarm) weights cannot be set at one of them, which is \
+refused (409). Remove the replica instead, which drains it too.";
+
+const KILL: &str = "\
+Ends a replica at once, as a crash would, to see what becomes of it. Requests that it was answering may \
+fail. A running balancer replaces it.";
+
+const SET: &str = "\
+Changes the ring of a running balancer: family=modified|classic, probing=quadratic|linear, \
+placement=ring|rendezvous, slots=M, virtual_nodes=K, key=KEY. The new ring takes over between two requests.";
+
+/// The subcommands.
+pub fn commands() -> [Command; 7] {
+    let name = || Arg::new("name").value_name("NAME").required(true).help("Name of the replica");
+    let command = |name: &'static str, about: &'static str, long: &'static str| {
+        Command::new(name)
+            .about(about)
+            .long_about(format!("{about}.\n\n{long}"))
+            .args(arguments())
+            .arg(json())
+    };
+    [
+        command("status", "Show the ring and the replicas of a running balancer", STATUS),
+        command("add", "Add replicas to a running balancer", ADD).args(add_arguments()),
+        command("rm", "Remove replicas from a running balancer", RM)
+            .override_usage("ringherd rm [OPTIONS] [N] [NAME]...")
+            .arg(
+                Arg::new("what")
+                    .value_name("N|NAME")
+                    .num_args(1..)
+                    .required(true)
+                    .help("How many to remove (if it is a number and the first), and names"),
+            ),
+        command("drain", "Take a replica's traffic away and wait until it is idle", DRAIN)
+            .arg(name())
+            .args(drain::arguments()),
+        command("kill", "End a replica as a crash would", KILL).arg(name()),
+        command("weight", "Set the weight of a replica", "A weight of 0 gets no requests.").arg(name()).arg(
+            Arg::new("weight")
+                .value_name("WEIGHT")
+                .required(true)
+                .value_parser(value_parser!(u8).range(0..=100))
+                .help("0 to 100"),
+        ),
+        command("set", "Change the ring of a running balancer", SET).arg(
+            Arg::new("changes")
+                .value_name("KEY=VALUE")
+                .num_args(1..)
+                .required(true)
+                .value_parser(words::setting)
+                .help("What to change, such as slots=512"),
+        ),
+    ]
+}
+
+fn json() -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON document")
+}
+
+fn add_arguments() -> [Arg; 3] {
+    let count = Arg::new("n")
+        .value_name("N")
+        .value_parser(value_parser!(u32).range(1..))
+        .help("How many [default: 1, or as many as are named]");
+    let names = Arg::new("name")
+        .long("name")
+        .value_name("NAME")
+        .action(ArgAction::Append)
+        .help("Name of a new replica; may be repeated");
+    let endpoints = Arg::new("endpoint")
+        .long("endpoint")
+        .value_name("HOST:PORT")
+        .action(ArgAction::Append)
+        .help("Where a new replica of a balancer with --upstream is; may be repeated");
+    [count, names, endpoints]
+}
+
+/// `ringherd status`.
+pub fn status(matches: &ArgMatches) -> Result<(), Failure> {
+    run(matches, async |session| {
+        let json: Value = session.ask(session.client.read("/ring")).await?;
+        show(matches, &json, || Ok(text::status(session.client.url(), &session.as_ring(&json)?)))
+    })
+}
+
+/// `ringherd add`.
+pub fn add(matches: &ArgMatches) -> Result<(), Failure> {
+    let (names, endpoints) = (words::all(matches, "name"), words::all(matches, "endpoint"));
+    let count = words::count(matches.get_one("n").copied(), &names, &endpoints)?;
+    run(matches, async |session| {
+        let json = if endpoints.is_empty() {
+            session.ask(session.client.add(count, &names)).await?
+        } else {
+            session.ask(session.client.add_endpoints(&endpoints, &names)).await?
+        };
+        show(matches, &json, || Ok(text::replicas(&json)))
+    })
+}
+
+/// `ringherd rm`.
+pub fn remove(matches: &ArgMatches) -> Result<(), Failure> {
+    let (count, names) = words::count_and_names(&words::all(matches, "what"))?;
+    run(matches, async |session| {
+        let json = session.ask(session.client.remove(count, &names)).await?;
+        show(matches, &json, || Ok(text::replicas(&json)))
+    })
+}
+
+/// `ringherd drain`.
+pub fn drain(matches: &ArgMatches) -> Result<(), Failure> {
+    let name = name(matches);
+    run(matches, async |session| {
+        let drained = drain::run(&session, name, matches).await?;
+        show(matches, &drained.to_json(), || Ok(drained.to_string()))
+    })
+}
+
+/// `ringherd kill`.
+pub fn kill(matches: &ArgMatches) -> Result<(), Failure> {
+    let name = name(matches);
+    run(matches, async |session| {
+        let json = session.ask(session.client.kill(name)).await?;
+        show(matches, &json, || Ok(text::message(&json)))
+    })
+}
+
+/// `ringherd weight`.
+pub fn weight(matches: &ArgMatches) -> Result<(), Failure> {
+    let (name, weight) = (name(matches), *matches.get_one("weight").expect("a required argument"));
+    run(matches, async |session| {
+        let json = session.ask(session.client.set_weight(name, weight)).await?;
+        show(matches, &json, || Ok(text::weight(&session.as_replica(&json)?)))
+    })
+}
+
+/// `ringherd set`.
+pub fn set(matches: &ArgMatches) -> Result<(), Failure> {
+    let change = words::settings(matches.get_many("changes").into_iter().flatten().cloned())?;
+    run(matches, async |session| {
+        let json = session.ask(session.client.change_ring(&change)).await?;
+        show(matches, &json, || Ok(text::ring(&session.as_ring(&json)?)))
+    })
+}
+
+fn name(matches: &ArgMatches) -> &str {
+    matches.get_one::<String>("name").expect("a required argument")
+}
+
+fn show(
+    matches: &ArgMatches,
+    json: &Value,
+    text: impl FnOnce() -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    let text = if matches.get_flag("json") { plain_json(json) + "\n" } else { text()? };
+    print(&text)
+}

@@ -1,0 +1,104 @@
+//! What the commands that ask a running balancer share: which one, with what token, and how a
+//! refusal ends them.
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::runtime::LocalRuntime;
+
+use crate::cli::{Exit, Failure, variables};
+use crate::client::{Client, Error, ReplicaReport, RingReport, Url};
+
+/// Largest token file that is read, in bytes.
+const MAX_TOKEN_FILE: u64 = 64 * 1024;
+
+/// The options that say which balancer.
+pub(in crate::cli) fn arguments() -> [Arg; 2] {
+    let url = Arg::new("url")
+        .long("url")
+        .value_name("URL")
+        .value_parser(ValueParser::new(|text: &str| Url::of_api(text)))
+        .help(format!(
+            "Admin API of the balancer, as http://HOST:PORT [default: http://{}, or RINGHERD_ADMIN_LISTEN]",
+            variables::DEFAULT_ADMIN
+        ));
+    let token = Arg::new("token-file").long("token-file").value_name("FILE").help(
+        "File with its bearer token [default: the one in RINGHERD_ADMIN_TOKEN or RINGHERD_ADMIN_TOKEN_FILE]",
+    );
+    [url, token]
+}
+
+/// A balancer that is being asked.
+pub(in crate::cli) struct Session {
+    /// It.
+    pub(in crate::cli) client: Client,
+}
+
+/// Asks the balancer that the options name.
+pub(in crate::cli) fn run<T>(
+    matches: &ArgMatches,
+    ask: impl AsyncFnOnce(Session) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let session = Session::of(matches).map_err(|problem| Failure::new(Exit::Usage, problem))?;
+    let runtime = LocalRuntime::new()
+        .map_err(|error| Failure::new(Exit::Internal, format!("cannot ask the balancer: {error}")))?;
+    let result = runtime.block_on(ask(session));
+    // A name that is still being resolved must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+impl Session {
+    fn of(matches: &ArgMatches) -> Result<Self, String> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let url = match matches.get_one::<Url>("url") {
+            Some(url) => url.clone(),
+            None => variables::admin_url(variable)?,
+        };
+        let file = matches.get_one::<String>("token-file");
+        let token = variables::token(file.map(String::as_str), variable, read_file)?;
+        Ok(Self { client: Client::new(url, token) })
+    }
+
+    /// The answer, or the end of the command.
+    pub(in crate::cli) async fn ask<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failure> {
+        answer.await.map_err(|error| failure(&error))
+    }
+
+    pub(super) fn as_ring(&self, json: &Value) -> Result<RingReport, Failure> {
+        self.read(json)
+    }
+
+    pub(super) fn as_replica(&self, json: &Value) -> Result<ReplicaReport, Failure> {
+        self.read(json)
+    }
+
+    fn read<T: DeserializeOwned>(&self, json: &Value) -> Result<T, Failure> {
+        T::deserialize(json)
+            .map_err(|error| failure(&Error::Answer(self.client.url().clone(), error.to_string())))
+    }
+}
+
+/// How an error ends the command.
+pub(in crate::cli) fn failure(error: &Error) -> Failure {
+    let exit = match error {
+        Error::Unreachable(..) | Error::Answer(..) => Exit::Unavailable,
+        Error::Refused { .. } => Exit::Negative,
+    };
+    if error.status() == Some(StatusCode::UNAUTHORIZED) {
+        return Failure::new(exit, format!("{error}; give it with --token-file or RINGHERD_ADMIN_TOKEN"));
+    }
+    Failure::new(exit, error)
+}
+
+fn read_file(path: &str) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_TOKEN_FILE).read_to_string(&mut text)?;
+    Ok(text)
+}

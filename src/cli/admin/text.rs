@@ -1,0 +1,109 @@
+//! Answers as people read them. Everything in them comes from elsewhere and is made plain.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::client::{ReplicaReport, RingReport, Url, plain};
+
+/// `ringherd status`.
+pub(super) fn status(url: &Url, report: &RingReport) -> String {
+    let ready = report.replicas.iter().filter(|replica| replica.state == "ready").count();
+    let noun = if report.replicas.len() == 1 { "replica" } else { "replicas" };
+    let mut text = format!("{url}: {} {noun}, {ready} ready\n", report.replicas.len());
+    text.push_str(&ring(report));
+    if let Some(outage) = &report.outage {
+        let _ = writeln!(text, "replicas can neither be added nor removed: {}", plain(outage));
+    }
+    if !report.replicas.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&report.replicas));
+    }
+    text
+}
+
+/// The parameters of the ring.
+pub(super) fn ring(report: &RingReport) -> String {
+    let bound = report.bounded_load.map_or_else(|| "off".to_owned(), |factor| factor.to_string());
+    let text = format!(
+        "ring version {}: {} family, {} placement, {} probing, {} slots, {} virtual nodes, \
+         peak to average {:.3}\nkey {}, bounded load {bound}",
+        report.version,
+        report.family,
+        report.placement,
+        report.probing,
+        report.slots,
+        report.virtual_nodes,
+        report.peak_to_average,
+        report.key,
+    );
+    // Line by line, for a newline is plain only here.
+    text.lines().map(|line| plain(line) + "\n").collect()
+}
+
+/// What `/add` and `/rm` answer.
+pub(super) fn replicas(json: &Value) -> String {
+    let names = json["message"]["replicas"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let names: Vec<_> = names.map(plain).collect();
+    match names.len() {
+        0 => "there are no replicas now\n".to_owned(),
+        1 => format!("there is 1 replica now: {}\n", names[0]),
+        count => format!("there are {count} replicas now: {}\n", names.join(", ")),
+    }
+}
+
+/// What a change of weight answers.
+pub(super) fn weight(replica: &ReplicaReport) -> String {
+    let share = percent(replica.share);
+    format!("'{}' has weight {} and owns {share} of the slots\n", plain(&replica.name), replica.weight)
+}
+
+/// What an answer says in words.
+pub(super) fn message(json: &Value) -> String {
+    plain(json["message"].as_str().unwrap_or("done")) + "\n"
+}
+
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+const HEADINGS: [&str; 10] =
+    ["number", "name", "state", "weight", "share", "in flight", "requests", "address", "instance", "note"];
+
+/// Columns of numbers, which end in line.
+const NUMBERS: [usize; 5] = [0, 3, 4, 5, 6];
+
+fn table(replicas: &[ReplicaReport]) -> String {
+    let rows: Vec<[String; 10]> =
+        std::iter::once(HEADINGS.map(str::to_owned)).chain(replicas.iter().map(row)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+            let _ = if NUMBERS.contains(&column) {
+                write!(line, "{cell:>width$}  ")
+            } else {
+                write!(line, "{cell:<width$}  ")
+            };
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(replica: &ReplicaReport) -> [String; 10] {
+    [
+        replica.number.to_string(),
+        plain(&replica.name),
+        plain(&replica.state),
+        replica.weight.to_string(),
+        percent(replica.share),
+        replica.in_flight.to_string(),
+        replica.requests.to_string(),
+        replica.address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
+        plain(&replica.instance),
+        plain(&replica.note),
+    ]
+}
