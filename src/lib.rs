@@ -40,6 +40,8 @@ pub mod telemetry;
 
 pub mod client;
 
+pub mod experiment;
+
 pub mod cli;
 
 pub mod serve;

@@ -8,6 +8,7 @@ mod args;
 pub mod check;
 mod completions;
 mod exit;
+pub mod experiment;
 pub mod healthcheck;
 mod help;
 mod man;
@@ -40,6 +41,8 @@ pub enum Invocation {
     Healthcheck(ArgMatches),
     /// Do this with that.
     Run(fn(&ArgMatches) -> Result<(), Failure>, ArgMatches),
+    /// Measure a balancer.
+    Experiment(ArgMatches),
     /// Print this text (help, version).
     Print(String),
 }
@@ -64,6 +67,7 @@ pub fn command() -> Command {
         .subcommand(healthcheck::command())
         .subcommand(completions::command())
         .subcommand(man::command())
+        .subcommand(experiment::command())
 }
 
 /// Takes the words of a command line apart, the name of the program first.
@@ -95,6 +99,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("check", matches)) => Invocation::Check(args::flags(matches)),
         Some(("ring", matches)) => Invocation::Ring(matches.clone()),
         Some(("replica", matches)) => Invocation::Replica(matches.clone()),
+        Some(("experiment", matches)) => Invocation::Experiment(matches.clone()),
         Some(("healthcheck", matches)) => Invocation::Healthcheck(matches.clone()),
         subcommand => Invocation::Serve(args::flags(subcommand.map_or(matches, |(_, serve)| serve))),
     }

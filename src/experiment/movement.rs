@@ -1,0 +1,82 @@
+//! Movement: which part of the keys gets another replica when one comes or goes.
+//!
+//! Worked out for replicas 1 to N from the rings alone. Where A-4 was measured too, the same
+//! request ids went to each N, and what moved among them stands beside it.
+
+use super::a2::REPLICAS;
+use super::error::Error;
+use super::figures::{Movement, Spread, Step, Sweep};
+use super::rings::{self, Variant};
+use super::session::Session;
+use crate::ring::{Node, Ring, slots_moved};
+
+const OTHER_NUMBERS: &str = "Movement is worked out for replicas 1 to N. Those of the target have other numbers, so that \
+     they are on other rings: what moved among the requests that were sent is not shown beside it, and A-4 expects \
+     nothing of N = 10.";
+
+/// All rings that are asked for; `sweeps` are those of A-4.
+pub(super) async fn run(
+    session: &Session<'_>,
+    sweeps: Option<&[Sweep]>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Movement>, Error> {
+    if sweeps.into_iter().flatten().any(|sweep| !are_first(&sweep.spreads)) {
+        notes.push(OTHER_NUMBERS.to_owned());
+    }
+    let mut found = Vec::new();
+    for variant in rings::variants(session.options.family) {
+        let sweep = sweeps.and_then(|sweeps| sweeps.iter().find(|sweep| sweep.key == variant.key));
+        let spreads = sweep.map_or(&[][..], |sweep| &sweep.spreads);
+        let changed_after_return = match spreads.first() {
+            Some(first) => returned(session, &variant, first).await?,
+            None => None,
+        };
+        let (label, key) = (variant.label, variant.key);
+        let comparable = if are_first(spreads) { spreads } else { &[] };
+        let steps = steps(session, &variant, comparable);
+        found.push(Movement { label, key, steps, changed_after_return });
+    }
+    Ok(found)
+}
+
+/// Whether what was measured and what is worked out are of the same replicas.
+fn are_first(spreads: &[Spread]) -> bool {
+    spreads.iter().all(Spread::is_of_the_first)
+}
+
+/// Goes back to two replicas, and compares with who answered at first.
+async fn returned(session: &Session<'_>, variant: &Variant, first: &Spread) -> Result<Option<u64>, Error> {
+    session.use_ring(Some(&variant.params)).await?;
+    session.pool.resize(first.n()).await?;
+    let again = session.measure_ids().await?;
+    Ok(differing(first, &again).map(|(differ, _)| differ))
+}
+
+fn steps(session: &Session<'_>, variant: &Variant, spreads: &[Spread]) -> Vec<Step> {
+    let numbers = REPLICAS.skip(1);
+    numbers.filter_map(|n| step(session, variant, n, spreads)).collect()
+}
+
+fn step(session: &Session<'_>, variant: &Variant, n: u32, spreads: &[Spread]) -> Option<Step> {
+    let before = rings::first(&variant.params, n - 1)?;
+    let after = rings::first(&variant.params, n)?;
+    let others: Vec<Node> = (2..=n).map(Node::new).collect();
+    let without_first = Ring::build(&variant.params, &others).ok()?;
+    let of = |n: u32| spreads.iter().find(|spread| spread.n() == n as usize);
+    let measured = of(n - 1).zip(of(n)).and_then(|(before, after)| differing(before, after));
+    Some(Step {
+        n,
+        ideal: 1.0 / f64::from(n),
+        keys: session.moved(&before, &after),
+        slots: slots_moved(&before, &after)?,
+        measured: measured.map(|(differ, all)| differ as f64 / all.max(1) as f64),
+        first_leaves: session.moved(&after, &without_first),
+    })
+}
+
+/// Requests that another replica answered, and requests that both answered.
+fn differing(before: &Spread, after: &Spread) -> Option<(u64, u64)> {
+    let same_keys = before.answered.len() == after.answered.len() && !before.answered.is_empty();
+    let both = || before.answered.iter().zip(&after.answered).filter(|(a, b)| **a != 0 && **b != 0);
+    same_keys.then(|| (both().filter(|(a, b)| a != b).count() as u64, both().count() as u64))
+}
