@@ -10,15 +10,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("telemetry", &[]),
     ("listen", &[]),
+    ("exchange", &[]),
     ("cluster", &["ring"]),
-    ("proxy", &["ring", "cluster", "listen"]),
-    // Only the words in which a replica reports to whoever started it.
-    ("runtime", &["replica"]),
-    ("control", &["ring", "cluster", "runtime", "listen"]),
-    ("admin", &["ring", "cluster", "control", "listen"]),
+    ("proxy", &["ring", "cluster", "listen", "telemetry"]),
+    // Of the replica only the words in which it reports to whoever started it.
+    ("runtime", &["replica", "telemetry", "exchange"]),
+    ("control", &["ring", "cluster", "runtime", "listen", "telemetry", "exchange"]),
+    ("admin", &["ring", "cluster", "control", "listen", "runtime", "telemetry"]),
+    ("client", &["exchange"]),
     ("replica", &["listen"]),
     ("config", &["ring", "cluster", "proxy", "runtime", "control", "admin", "telemetry"]),
-    ("cli", &["ring", "config", "replica"]),
+    ("experiment", &["ring", "client"]),
+    ("cli", &["ring", "config", "replica", "client", "exchange", "experiment"]),
     ("serve", &["ring", "cluster", "proxy", "listen", "runtime", "control", "admin", "config", "telemetry"]),
 ];
 

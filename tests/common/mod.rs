@@ -2,9 +2,12 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub mod client;
+pub mod events;
 pub mod held;
 pub mod load;
 pub mod origin;
+pub mod promql;
+pub mod scrape;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

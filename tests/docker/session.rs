@@ -56,3 +56,17 @@ fn a_name_is_free_again_while_its_container_drains() {
     }
     wait_until("the old ones are gone", || (herd.containers().len() == 3).then_some(()));
 }
+
+#[test]
+fn a_container_that_is_killed_through_the_admin_api_is_replaced() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let herd = Herd::start(&[]);
+    let answer = request(herd.balancer.admin, "POST", "/replicas/server-2/kill", Some("{}"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    herd.wait_for_replacement(1, "Server 2");
+    let again = request(herd.balancer.admin, "POST", "/replicas/Server%202/kill", Some("{}"));
+    assert_eq!(again.status, 404, "{again:?}");
+}

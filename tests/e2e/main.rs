@@ -3,13 +3,21 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access_log;
+mod commands;
+mod contrib;
 mod drain;
+mod event_schemas;
+mod events;
 mod exhaustion;
 mod fixed;
 mod forwarding;
 mod healthcheck;
+mod metrics;
+mod metrics_of_replicas;
 mod programs;
 mod routing;
 mod session;
 mod shutdown;
 mod spread;
+mod top;

@@ -2,7 +2,7 @@
 
 use rustix::process::{Signal, kill_process};
 
-use crate::common::{Balancer, request, wait_until};
+use crate::common::{Balancer, is_alive, request, wait_until};
 
 fn answer(balancer: &Balancer, method: &str, path: &str, body: Option<&str>) -> (u16, String) {
     let answer = request(balancer.public, method, path, body);
@@ -103,4 +103,21 @@ fn without_replicas_a_request_is_told_when_to_come_back() {
     assert_eq!(request(balancer.admin, "GET", "/readyz", None).status, 503);
     assert_eq!(request(balancer.public, "POST", "/add", Some(r#"{"n":1}"#)).status, 200);
     assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
+}
+
+#[test]
+fn a_replica_can_be_killed_and_is_replaced() {
+    let balancer = Balancer::start(&["--replicas", "2"]);
+    balancer.wait_until_ready(2);
+    let pid = balancer.replica_pid("Server 2");
+    let answer = request(balancer.admin, "POST", "/replicas/server_2/kill", Some("{}"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    wait_until("its process is gone", || (!is_alive(pid)).then_some(()));
+    // The balancer sees the end a moment later than whoever looks at the process.
+    wait_until("it is replaced", || {
+        let ring = balancer.wait_until_ready(2);
+        (ring[1]["name"] != "Server 2").then_some(())
+    });
+    let again = request(balancer.admin, "POST", "/replicas/Server%202/kill", Some("{}"));
+    assert_eq!(again.status, 404, "{again:?}");
 }
