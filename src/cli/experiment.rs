@@ -9,6 +9,7 @@ use tokio::runtime::LocalRuntime;
 
 use super::{Exit, Failure, print};
 use crate::client::{self, Url};
+use crate::config::quote;
 use crate::experiment::{self, End, Error, Experiment, Options, Target};
 use crate::ring::Family;
 
@@ -239,25 +240,15 @@ fn command_line(options: &Options) -> String {
     }
     if let Some(target) = &options.target {
         let (admin, public) = (target.admin.to_string(), target.public.to_string());
-        words.push(format!("--target {} --public {}", quoted(&admin), quoted(&public)));
+        words.push(format!("--target {} --public {}", quote(&admin), quote(&public)));
     }
     words.push(format!(
         "--requests {} --concurrency {} --seed {}",
         options.requests, options.concurrency, options.seed
     ));
     words.extend(options.family.map(|family| format!("--family {family}")));
-    words.push(format!("--out {}", quoted(&options.out.to_string_lossy())));
+    words.push(format!("--out {}", quote(&options.out.to_string_lossy())));
     words.join(" ")
-}
-
-/// A word as a POSIX shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./:@%+=,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub use print::Loaded;
 pub use problem::{Problem, Problems, Source};
 pub use raw::Flags;
 pub use setting::{DefaultValue, Group, Kind, Setting};
+pub use words::quote;
 
 /// Largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;

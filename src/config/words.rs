@@ -71,7 +71,8 @@ pub(super) fn join(words: &[String]) -> String {
     quoted.join(" ")
 }
 
-fn quote(word: &str) -> String {
+/// A word as a POSIX shell reads it back.
+pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+{}".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
