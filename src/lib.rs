@@ -22,7 +22,7 @@ pub mod cluster;
 
 pub mod listen;
 
-pub mod exchange;
+pub mod http_client;
 
 pub mod proxy;
 

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use processes::{RINGHERD, Signs, Watched, bounded, get};
-use ringherd::runtime::process::{Config, Process};
+use ringherd::runtime::process::{Process, ProcessConfig};
 use ringherd::runtime::{Launch, ReplicaId, Runtime, RuntimeEvent};
 use rustix::process::{Pid, Signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -22,17 +22,17 @@ struct Bench {
 
 impl Bench {
     fn built_in() -> Self {
-        Self::new(&[], Config::default().stop_timeout)
+        Self::new(&[], ProcessConfig::default().stop_timeout)
     }
 
     fn running(command: &[&str]) -> Self {
-        Self::new(command, Config::default().stop_timeout)
+        Self::new(command, ProcessConfig::default().stop_timeout)
     }
 
     fn new(command: &[&str], stop_timeout: Duration) -> Self {
         let (sender, events) = unbounded_channel();
         let command = command.iter().map(|&word| word.to_owned()).collect();
-        let runtime = Process::new(Config { command, stop_timeout }, sender).with_program(RINGHERD);
+        let runtime = Process::new(ProcessConfig { command, stop_timeout }, sender).with_program(RINGHERD);
         Self { runtime, events }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lab::{IMAGE, Lab};
 use ringherd::runtime::engine::{Host, Spec};
-use ringherd::runtime::swarm::{self, Config};
+use ringherd::runtime::swarm::{self, SwarmConfig};
 use ringherd::runtime::{Launch, Remote, ReplicaId, Runtime, RuntimeEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -38,7 +38,7 @@ impl Bench {
         };
         let (told, events) = unbounded_channel();
         Self {
-            runtime: swarm::start(Config { spec }, told),
+            runtime: swarm::start(SwarmConfig { spec }, told),
             events,
             passed: Vec::new(),
             inventory: Vec::new(),

@@ -10,18 +10,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ring", &[]),
     ("telemetry", &[]),
     ("listen", &[]),
-    ("exchange", &[]),
+    ("http_client", &[]),
     ("cluster", &["ring"]),
     ("proxy", &["ring", "cluster", "listen", "telemetry"]),
     // Of the replica only the words in which it reports to whoever started it.
-    ("runtime", &["replica", "telemetry", "exchange"]),
-    ("control", &["ring", "cluster", "runtime", "listen", "telemetry", "exchange"]),
+    ("runtime", &["replica", "telemetry", "http_client"]),
+    ("control", &["ring", "cluster", "runtime", "listen", "telemetry", "http_client"]),
     ("admin", &["ring", "cluster", "control", "listen", "runtime", "telemetry"]),
-    ("client", &["exchange"]),
+    ("client", &["http_client"]),
     ("replica", &["listen"]),
     ("config", &["ring", "cluster", "proxy", "runtime", "control", "admin", "telemetry"]),
     ("experiment", &["ring", "client"]),
-    ("cli", &["ring", "config", "replica", "client", "exchange", "experiment"]),
+    ("cli", &["ring", "config", "replica", "client", "http_client", "experiment"]),
     ("serve", &["ring", "cluster", "proxy", "listen", "runtime", "control", "admin", "config", "telemetry"]),
 ];
 

@@ -38,7 +38,7 @@ pub use sources::Sources;
 
 /// What the admin service is told by the configuration.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Config {
+pub struct AdminConfig {
     /// Bearer token that every admin request must carry, if set.
     pub token: Option<String>,
     /// Host names, besides addresses and `localhost`, that admin requests may be sent to.
@@ -46,9 +46,9 @@ pub struct Config {
 }
 
 /// Without the token: configurations end up in logs.
-impl fmt::Debug for Config {
+impl fmt::Debug for AdminConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
+        f.debug_struct("AdminConfig")
             .field("token", &self.token.as_ref().map(|_| "(hidden)"))
             .field("hosts", &self.hosts)
             .finish()

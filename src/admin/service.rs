@@ -21,7 +21,9 @@ use super::body::{self, Input};
 use super::change::{self, Change};
 use super::error::{Reason, Refusal};
 use super::route::{self, Read, Route, Write};
-use super::{Body, Config, Sources, auth, dashboard, document, host, metrics, origin, reply, statistics};
+use super::{
+    AdminConfig, Body, Sources, auth, dashboard, document, host, metrics, origin, reply, statistics,
+};
 use crate::control::{Control, View};
 use crate::telemetry::journal::MAX_READERS;
 
@@ -49,7 +51,7 @@ pub struct Context {
 /// The admin service. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    config: Arc<Config>,
+    config: Arc<AdminConfig>,
     control: Control,
     stopping: Arc<AtomicBool>,
     sources: Arc<Sources>,
@@ -59,7 +61,7 @@ pub struct Admin {
 
 impl Admin {
     /// A service that does through `control` what `config` allows.
-    pub fn new(config: Config, control: Control) -> Self {
+    pub fn new(config: AdminConfig, control: Control) -> Self {
         Self {
             config: Arc::new(config),
             control,
@@ -103,7 +105,7 @@ impl Admin {
         let mut body = Input::new(body);
         let route = route::find(context.listener, &head.method, head.uri.path());
         let mut attempt = matches!(route, Ok(Route::Write(_)))
-            .then(|| Attempt::begin(context.peer, &head, self.sources.watch.journal.clone()));
+            .then(|| Attempt::begin(context.peer, &head, self.sources.observer.journal.clone()));
         let answer = self.answer(route, &head, &mut body, &context, attempt.as_mut()).await;
         let mut answer = answer.unwrap_or_else(Refusal::into_answer);
         if let Some(attempt) = attempt {
@@ -181,7 +183,7 @@ impl Admin {
     /// The journal, after the entry that the client knows already.
     fn events(&self, head: &Parts) -> Result<Answer, Refusal> {
         let after = reply::known_entry(head)?;
-        let reader = self.sources.watch.journal.read(after).ok_or_else(|| {
+        let reader = self.sources.observer.journal.read(after).ok_or_else(|| {
             Refusal::new(
                 Reason::Busy,
                 format!("{MAX_READERS} clients read events already, which is the limit"),

@@ -1,6 +1,6 @@
 //! Where the admin service finds what it tells of besides the cluster itself.
 
-use crate::control::Watch;
+use crate::control::Observer;
 use crate::telemetry::Traffic;
 use crate::telemetry::access::Losses;
 
@@ -8,7 +8,7 @@ use crate::telemetry::access::Losses;
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// Of the control plane.
-    pub watch: Watch,
+    pub observer: Observer,
     /// Of the data plane.
     pub traffic: Traffic,
     /// Of the access log, where there is one.

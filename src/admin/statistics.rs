@@ -20,7 +20,7 @@ pub(super) async fn tell(control: &Control, sources: &Sources) {
         period.tick().await;
         let view = control.view();
         let now = Sample::take(&view, sources);
-        sources.watch.journal.tell("stats", &now.since(&before, &view));
+        sources.observer.journal.tell("stats", &now.since(&before, &view));
         before = now;
     }
 }

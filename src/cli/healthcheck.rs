@@ -14,7 +14,7 @@ use tokio::runtime::LocalRuntime;
 
 use super::variables;
 use crate::client::Url;
-use crate::exchange;
+use crate::http_client;
 
 const LONG_ABOUT: &str = "\
 Asks a running ringherd whether it is well: exits with 0 if the answer is a 2xx, else prints why not \
@@ -85,7 +85,7 @@ async fn ask(target: &Url) -> Result<StatusCode, BoxError> {
         .header(header::USER_AGENT, concat!("ringherd/", env!("CARGO_PKG_VERSION")))
         .body(Empty::<Bytes>::new())?;
     let stream = TcpStream::connect(target.address()).await?;
-    Ok(exchange::send(stream, request).await?.status())
+    Ok(http_client::send(stream, request).await?.status())
 }
 
 #[cfg(test)]

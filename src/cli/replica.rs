@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::replica::{self, Config, shim};
+use crate::replica::{self, ReplicaConfig, shim};
 
 const DEFAULT_NAME: &str = "0";
 
@@ -84,8 +84,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
     std::process::exit(code)
 }
 
-fn config(matches: &ArgMatches) -> Config {
-    Config {
+fn config(matches: &ArgMatches) -> ReplicaConfig {
+    ReplicaConfig {
         name: name(matches.get_one::<String>("name"), std::env::var("SERVER_ID").ok()),
         listen: *matches.get_one("listen").expect("--listen has a default"),
         exit_with_stdin: matches.get_flag("exit-with-stdin"),
@@ -129,7 +129,7 @@ mod tests {
         let config =
             config(&parse(&["--name", "Server 1", "--listen", "[::1]:0", "--exit-with-stdin"]).unwrap());
         let listen = "[::1]:0".parse().unwrap();
-        assert_eq!(config, Config { name: "Server 1".into(), listen, exit_with_stdin: true });
+        assert_eq!(config, ReplicaConfig { name: "Server 1".into(), listen, exit_with_stdin: true });
     }
 
     #[test]

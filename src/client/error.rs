@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::Value;
 
-use super::{Answer, Url, plain};
+use super::{Response, Url, plain};
 
 /// What went wrong, and with whom.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum Error {
     },
     /// What came is not what the admin API answers.
     #[error("{0} does not answer as ringherd does: {1}; check that the URL is that of an admin API")]
-    Answer(Url, String),
+    BadResponse(Url, String),
 }
 
 impl Error {
@@ -31,19 +31,19 @@ impl Error {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status, .. } => Some(*status),
-            Self::Unreachable(..) | Self::Answer(..) => None,
+            Self::Unreachable(..) | Self::BadResponse(..) => None,
         }
     }
 
     /// What an answer from `url` that is no 2xx tells. Each refusal of a balancer gives its reason.
-    pub(super) fn refused(url: &Url, answer: &Answer) -> Self {
+    pub(super) fn refused(url: &Url, answer: &Response) -> Self {
         let told = serde_json::from_slice::<Value>(&answer.body).ok();
         let told = told.as_ref().and_then(|body| body.get("message")?.as_str()?.strip_prefix("<Error> "));
         match told {
             Some(message) => {
                 Self::Refused { url: url.clone(), status: answer.status, message: plain(message) }
             }
-            None => Self::Answer(url.clone(), format!("it answered {}", answer.status)),
+            None => Self::BadResponse(url.clone(), format!("it answered {}", answer.status)),
         }
     }
 }

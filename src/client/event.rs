@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::exchange::{Coming, MAX_ANSWER};
 use super::sse::{Message, Parser};
+use super::transport::{MAX_RESPONSE, PendingResponse};
 use super::{Error, Url};
 
 /// Longest silence of a stream that lives: a comment comes every 15 s.
@@ -150,7 +150,7 @@ pub struct Measured {
 /// A stream of events.
 pub struct Events {
     url: Url,
-    answer: Coming,
+    answer: PendingResponse,
     parser: Parser,
     waiting: VecDeque<Message>,
     last: Option<u64>,
@@ -163,8 +163,8 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(super) fn new(url: Url, answer: Coming, last: Option<u64>) -> Self {
-        Self { url, answer, parser: Parser::new(MAX_ANSWER), waiting: VecDeque::new(), last }
+    pub(super) fn new(url: Url, answer: PendingResponse, last: Option<u64>) -> Self {
+        Self { url, answer, parser: Parser::new(MAX_RESPONSE), waiting: VecDeque::new(), last }
     }
 
     /// The number of the last event that was handed out: where to go on after an end.
@@ -184,7 +184,7 @@ impl Events {
             let Some(piece) = piece else { return Ok(None) };
             let piece = piece.map_err(|error| self.broken(&error))?;
             let pushed = self.parser.push(&piece, |message| self.waiting.push_back(message));
-            pushed.map_err(|error| Error::Answer(self.url.clone(), error.to_string()))?;
+            pushed.map_err(|error| Error::BadResponse(self.url.clone(), error.to_string()))?;
         }
         let Some(message) = self.waiting.pop_front() else { return Ok(None) };
         self.last = message.id.or(self.last);

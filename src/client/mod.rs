@@ -6,12 +6,12 @@
 
 mod error;
 mod event;
-mod exchange;
 mod plain;
 mod report;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod url;
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Client {
 
 /// An answer: its status and its whole body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status.
     pub status: StatusCode,
     /// The body.
@@ -118,15 +118,15 @@ impl Client {
     /// are, for `None`) on. A stream that ends can be begun again with [`Events::last`].
     pub async fn events(&self, after: Option<u64>) -> Result<Events, Error> {
         let path = after.map_or_else(|| "/events".to_owned(), |after| format!("/events?after={after}"));
-        let request = exchange::request(&self.url, self.token.as_deref(), Method::GET, &path, None);
-        let begun = async { exchange::begin(&self.url, request?).await };
+        let request = transport::request(&self.url, self.token.as_deref(), Method::GET, &path, None);
+        let begun = async { transport::begin(&self.url, request?).await };
         let answer = self.in_time(LIMIT, begun).await?;
         let status = answer.status();
         if status == StatusCode::OK {
             return Ok(Events::new(self.url.clone(), answer, after));
         }
-        let body = self.in_time(LIMIT, answer.collect(exchange::MAX_ANSWER)).await?;
-        Err(Error::refused(&self.url, &Answer { status, body }))
+        let body = self.in_time(LIMIT, answer.collect(transport::MAX_RESPONSE)).await?;
+        Err(Error::refused(&self.url, &Response { status, body }))
     }
 
     async fn change(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// Sends a request and reads its answer, whatever its status.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Error> {
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Error> {
         self.send_within(LIMIT, method, path, body).await
     }
 
@@ -144,15 +144,15 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, Error> {
-        let request = exchange::request(&self.url, self.token.as_deref(), method, path, body);
-        self.in_time(limit, async { exchange::run(&self.url, request?).await }).await
+    ) -> Result<Response, Error> {
+        let request = transport::request(&self.url, self.token.as_deref(), method, path, body);
+        self.in_time(limit, async { transport::run(&self.url, request?).await }).await
     }
 
     async fn in_time<T>(
         &self,
         limit: Duration,
-        answer: impl Future<Output = Result<T, exchange::BoxError>>,
+        answer: impl Future<Output = Result<T, transport::BoxError>>,
     ) -> Result<T, Error> {
         let unreachable = |why: String| Error::Unreachable(self.url.clone(), why);
         match tokio::time::timeout(limit, answer).await {
@@ -162,12 +162,12 @@ impl Client {
     }
 }
 
-impl Answer {
+impl Response {
     /// What is in the body of a 2xx; else the error it tells of.
     fn success<T: serde::de::DeserializeOwned>(self, url: &Url) -> Result<T, Error> {
         if !self.status.is_success() {
             return Err(Error::refused(url, &self));
         }
-        serde_json::from_slice(&self.body).map_err(|error| Error::Answer(url.clone(), error.to_string()))
+        serde_json::from_slice(&self.body).map_err(|error| Error::BadResponse(url.clone(), error.to_string()))
     }
 }

@@ -86,7 +86,10 @@ async fn what_is_read_is_asked_for_without_a_body() {
     let [method, path] = ["GET", "/version"].map(str::to_owned);
     assert_eq!(*asked.lock().unwrap(), [(method, path, String::new(), String::new(), String::new())]);
     let error = Client::new(url, None).ring().await.unwrap_err();
-    assert!(matches!(error, Error::Answer(..)) && error.to_string().contains("missing field"), "{error}");
+    assert!(
+        matches!(error, Error::BadResponse(..)) && error.to_string().contains("missing field"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -14,9 +14,11 @@ use super::raw::Raw;
 use super::setting::{DefaultValue, Kind, Setting};
 use super::value::{self, Refusal};
 use super::{Config, PublicAdmin, ReadFile, RuntimeConfig, table, together};
-use crate::telemetry::access;
+use crate::admin::AdminConfig;
+use crate::control::{self, ControlConfig};
+use crate::proxy::{ProxyConfig, TraceContext};
+use crate::telemetry::access::{AccessLogConfig, Format};
 use crate::telemetry::logs::LogFormat;
-use crate::{admin, control, proxy};
 
 /// Checks `raw`; the result counts only if `problems` is empty afterwards.
 pub(super) fn check(raw: &Raw, read_file: ReadFile<'_>, problems: &mut Vec<Problem>) -> Config {
@@ -39,11 +41,11 @@ pub(super) fn check(raw: &Raw, read_file: ReadFile<'_>, problems: &mut Vec<Probl
             _ => LogFormat::Auto,
         },
         proxy: proxy(&mut checker),
-        access: access::Config {
+        access: AccessLogConfig {
             destination: checker.get("access-log", |_, text| value::destination(text)).flatten(),
             format: match checker.choice("access-log-format") {
-                "common" => access::Format::Common,
-                _ => access::Format::Json,
+                "common" => Format::Common,
+                _ => Format::Json,
             },
         },
         control: control(&mut checker, &runtime),
@@ -55,8 +57,8 @@ pub(super) fn check(raw: &Raw, read_file: ReadFile<'_>, problems: &mut Vec<Probl
     config
 }
 
-fn proxy(checker: &mut Checker<'_>) -> proxy::Config {
-    proxy::Config {
+fn proxy(checker: &mut Checker<'_>) -> ProxyConfig {
+    ProxyConfig {
         connect_timeout: checker.duration("connect-timeout"),
         response_timeout: checker.duration("response-timeout"),
         body_timeout: checker.duration("body-timeout"),
@@ -66,16 +68,16 @@ fn proxy(checker: &mut Checker<'_>) -> proxy::Config {
         max_connections: checker.integer("max-connections") as usize,
         max_header_bytes: checker.integer("max-header-bytes") as usize,
         trace_context: match checker.choice("trace-context") {
-            "start" => proxy::TraceContext::Start,
-            _ => proxy::TraceContext::Pass,
+            "start" => TraceContext::Start,
+            _ => TraceContext::Pass,
         },
     }
 }
 
-fn control(checker: &mut Checker<'_>, runtime: &RuntimeConfig) -> control::Config {
+fn control(checker: &mut Checker<'_>, runtime: &RuntimeConfig) -> ControlConfig {
     let max_replicas = checker.integer("max-replicas") as u32;
     let replicas = together::replicas(checker, runtime, max_replicas);
-    control::Config {
+    ControlConfig {
         replicas,
         max_replicas,
         ring: together::ring(checker, replicas),
@@ -94,8 +96,8 @@ fn control(checker: &mut Checker<'_>, runtime: &RuntimeConfig) -> control::Confi
     }
 }
 
-fn admin(checker: &mut Checker<'_>) -> admin::Config {
-    admin::Config { token: together::token(checker), hosts: checker.list("admin-host", value::host) }
+fn admin(checker: &mut Checker<'_>) -> AdminConfig {
+    AdminConfig { token: together::token(checker), hosts: checker.list("admin-host", value::host) }
 }
 
 fn workers(checker: &mut Checker<'_>) -> usize {

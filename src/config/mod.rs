@@ -29,10 +29,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::runtime::{docker, engine, process, swarm};
-use crate::telemetry::access;
+use crate::admin::AdminConfig;
+use crate::control::ControlConfig;
+use crate::proxy::ProxyConfig;
+use crate::runtime::docker::DockerConfig;
+use crate::runtime::engine;
+use crate::runtime::process::ProcessConfig;
+use crate::runtime::swarm::SwarmConfig;
+use crate::telemetry::access::AccessLogConfig;
 use crate::telemetry::logs::LogFormat;
-use crate::{admin, control, proxy};
 
 pub use docs::markdown_table;
 pub use print::Loaded;
@@ -108,13 +113,13 @@ pub struct Config {
     /// Log lines.
     pub log_format: LogFormat,
     /// The access log.
-    pub access: access::Config,
+    pub access: AccessLogConfig,
     /// Part of the data plane.
-    pub proxy: proxy::Config,
+    pub proxy: ProxyConfig,
     /// Part of the control plane.
-    pub control: control::Config,
+    pub control: ControlConfig,
     /// Part of the admin service.
-    pub admin: admin::Config,
+    pub admin: AdminConfig,
 }
 
 /// Whether the admin routes are on the public listener.
@@ -133,13 +138,13 @@ pub enum PublicAdmin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuntimeConfig {
     /// Child processes.
-    Process(process::Config),
+    Process(ProcessConfig),
     /// Replicas that others run, as `host:port`.
     Fixed(Vec<String>),
     /// Containers of one engine.
-    Docker(docker::Config),
+    Docker(DockerConfig),
     /// Services of a Swarm.
-    Swarm(swarm::Config),
+    Swarm(SwarmConfig),
 }
 
 impl Config {
@@ -183,13 +188,13 @@ impl Default for Config {
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5001)),
             public_admin: PublicAdmin::Auto,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
-            runtime: RuntimeConfig::Process(process::Config::default()),
+            runtime: RuntimeConfig::Process(ProcessConfig::default()),
             grace: Duration::from_secs(10),
             log_format: LogFormat::Auto,
-            access: access::Config::default(),
-            proxy: proxy::Config::default(),
-            control: control::Config::default(),
-            admin: admin::Config::default(),
+            access: AccessLogConfig::default(),
+            proxy: ProxyConfig::default(),
+            control: ControlConfig::default(),
+            admin: AdminConfig::default(),
         }
     }
 }

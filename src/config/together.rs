@@ -12,7 +12,9 @@ use super::setting::Kind;
 use super::value::{self, Refusal};
 use super::{Config, RuntimeConfig, container};
 use crate::ring::Params;
-use crate::runtime::{docker, process, swarm};
+use crate::runtime::docker::DockerConfig;
+use crate::runtime::process::ProcessConfig;
+use crate::runtime::swarm::SwarmConfig;
 
 /// The runtime, with what only it needs. Without `--runtime` it follows from whether there are
 /// upstreams; `fixed` without any is allowed, because `/add` can bring them.
@@ -43,7 +45,7 @@ pub(super) fn runtime(checker: &mut Checker<'_>, listen: SocketAddr) -> RuntimeC
         }
         "docker" => {
             unused(checker, "upstream", &format!("docker {own}"));
-            RuntimeConfig::Docker(docker::Config { spec, instance: listen.to_string(), discover })
+            RuntimeConfig::Docker(DockerConfig { spec, instance: listen.to_string(), discover })
         }
         "swarm" => {
             unused(checker, "upstream", &format!("swarm {own}"));
@@ -51,13 +53,13 @@ pub(super) fn runtime(checker: &mut Checker<'_>, listen: SocketAddr) -> RuntimeC
             if spec.network.as_deref() == Some("bridge") {
                 checker.refuse("network", container::no_overlay());
             }
-            RuntimeConfig::Swarm(swarm::Config { spec })
+            RuntimeConfig::Swarm(SwarmConfig { spec })
         }
         // One that was refused counts as this.
         _ => {
             unused(checker, "upstream", &format!("process {own}"));
             no_containers(checker, "process");
-            RuntimeConfig::Process(process::Config { command, stop_timeout })
+            RuntimeConfig::Process(ProcessConfig { command, stop_timeout })
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Config, ControlError, View};
+use super::{ControlConfig, ControlError, View};
 use crate::cluster::KeySource;
 use crate::ring::{Family, Placement, Probing};
 
@@ -62,7 +62,7 @@ pub enum Command {
     /// End the named replica at once, as a crash would; answered when that is under way.
     Kill(String, Reply),
     /// Take over what can change at run time from a re-read configuration.
-    Reload(Box<Config>, Reply),
+    Reload(Box<ControlConfig>, Reply),
     /// Refuse changes from now on, and give up unfinished ones: a stop is coming. Not answered.
     PrepareStop,
     /// Stop all replicas without replacing them; answered when none is left.
@@ -123,7 +123,7 @@ impl Control {
     }
 
     /// Applies a re-read configuration.
-    pub async fn reload(&self, config: Config) -> Result<Arc<View>, ControlError> {
+    pub async fn reload(&self, config: ControlConfig) -> Result<Arc<View>, ControlError> {
         self.ask(|reply| Command::Reload(Box::new(config), reply)).await
     }
 

@@ -9,7 +9,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Empty;
 use tokio::net::TcpStream;
 
-use crate::exchange;
+use crate::http_client;
 use crate::listen::is_exhaustion;
 
 /// Asks the replica at `address`, called `host`, for `path`. Any 2xx answer within `timeout`
@@ -52,7 +52,7 @@ async fn ask(address: SocketAddr, host: &str, path: &str) -> Result<StatusCode, 
         .body(Empty::<Bytes>::new())
         .map_err(|error| format!("'{path}' cannot be asked for: {error}"))?;
     let stream = TcpStream::connect(address).await.map_err(|error| cannot_connect(address, &error))?;
-    let answer = exchange::send(stream, request).await;
+    let answer = http_client::send(stream, request).await;
     Ok(answer.map_err(|error| format!("no HTTP answer from {address}: {error}"))?.status())
 }
 

@@ -9,12 +9,12 @@ mod drain;
 pub mod error;
 mod health;
 pub mod name;
+mod observer;
 pub mod pool;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sim;
 mod supervisor;
-mod tell;
-pub mod turn;
+pub mod transition;
 pub mod view;
 mod writer;
 
@@ -23,9 +23,9 @@ mod tests;
 
 pub use command::{Add, Control, Remove, RingChange};
 pub use error::ControlError;
+pub use observer::Observer;
 pub use supervisor::{Supervisor, supervisor};
-pub use tell::Watch;
-pub use turn::{Death, Turn};
+pub use transition::{ExitCause, Transition};
 pub use view::{ReplicaView, State, View};
 
 use std::time::Duration;
@@ -35,7 +35,7 @@ use crate::ring::Params;
 
 /// What the control plane is told by the configuration.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Config {
+pub struct ControlConfig {
     /// Replicas to start with (0 to `max_replicas`).
     pub replicas: u32,
     /// Most replicas there may be, those being added included (1 to 65,535).
@@ -94,7 +94,7 @@ impl BoundedLoad {
     }
 }
 
-impl Default for Config {
+impl Default for ControlConfig {
     fn default() -> Self {
         Self {
             replicas: 3,

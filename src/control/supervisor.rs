@@ -15,7 +15,7 @@ use super::command::{Command, Reply};
 use super::health::{self, Bad};
 use super::pool::{Action, Event, Pool, Probe, RuntimeFacts, Ticket};
 use super::writer::Writer;
-use super::{Config, Control, ControlError, View, Watch};
+use super::{Control, ControlConfig, ControlError, Observer, View};
 use crate::cluster::{OutcomeReader, Readers};
 use crate::runtime::{Runtime, RuntimeEvent};
 
@@ -40,7 +40,7 @@ pub struct Supervisor {
     /// Heartbeats under way. Dropping it ends them.
     checks: JoinSet<Event>,
     view: watch::Sender<Arc<View>>,
-    watch: Watch,
+    observer: Observer,
 }
 
 /// A supervisor of `config.replicas` replicas of `runtime`, which reports on `events`; where
@@ -51,13 +51,13 @@ pub struct Supervisor {
 /// A configuration that cannot be: more replicas than `max_replicas` or than the ring holds, bad
 /// endpoints.
 pub fn supervisor(
-    config: Config,
+    config: ControlConfig,
     runtime: Box<dyn Runtime>,
     events: UnboundedReceiver<RuntimeEvent>,
     outcomes: OutcomeReader,
     endpoints: Vec<String>,
 ) -> Result<(Control, Readers, Supervisor), ControlError> {
-    let facts = RuntimeFacts { kind: runtime.kind(), keeper: runtime.keeper(), lists: runtime.lists() };
+    let facts = RuntimeFacts { kind: runtime.kind(), owner: runtime.owner(), lists: runtime.lists() };
     let pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
     let (writer, readers) = Writer::new(pool.publication())?;
     let (view, view_reader) = watch::channel(Arc::new(writer.view(&pool)));
@@ -74,16 +74,16 @@ pub fn supervisor(
         last_ticket: 0,
         checks: JoinSet::new(),
         view,
-        watch: Watch::default(),
+        observer: Observer::default(),
     };
     Ok((Control::new(sender, view_reader), readers, supervisor))
 }
 
 impl Supervisor {
-    /// The same, watched from `watch`.
+    /// The same, telling `observer` what happens.
     #[must_use]
-    pub fn watched(mut self, watch: Watch) -> Self {
-        self.watch = watch;
+    pub fn observed_by(mut self, observer: Observer) -> Self {
+        self.observer = observer;
         self
     }
 
@@ -141,7 +141,7 @@ impl Supervisor {
 
     /// One event through the pool. Answers go out last, when the view shows what was done.
     fn step(&mut self, event: Event) {
-        self.watch.event(&event);
+        self.observer.event(&event);
         let mut answers = Vec::new();
         for action in self.pool.step(event, now()) {
             match action {
@@ -170,14 +170,14 @@ impl Supervisor {
             Action::SetUp(id, up) => self.writer.set_up(id, up),
             Action::Publish(publication) => {
                 if let Some(published) = self.writer.publish(publication) {
-                    self.watch.published(&published);
+                    self.observer.published(&published);
                 }
             }
             Action::Drain(id) => {
                 self.writer.drain(id);
                 self.runtime.retire(id);
             }
-            Action::Note(change) => self.watch.change(&change),
+            Action::Note(change) => self.observer.change(&change),
             Action::Ignored { name, reason } => {
                 tracing::warn!(replica = name, reason, "a replica was found and is not taken over");
             }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use super::{
-    Add, Config, Control, ControlError, HealthConfig, Remove, RingChange, State, Supervisor, View, supervisor,
+    Add, Control, ControlConfig, ControlError, HealthConfig, Remove, RingChange, State, Supervisor, View,
+    supervisor,
 };
 use crate::cluster::{FailureKind, Outcome, OutcomeQueue, Reader, Readers, outcomes};
-use crate::runtime::Keeper;
+use crate::runtime::Owner;
 use crate::runtime::fake::{Fake, Mood, Script};
 
 struct Herd {
@@ -17,16 +18,16 @@ struct Herd {
     outcomes: OutcomeQueue,
 }
 
-fn config(replicas: u32) -> Config {
-    Config {
+fn config(replicas: u32) -> ControlConfig {
+    ControlConfig {
         replicas,
         health: HealthConfig { interval: Duration::from_millis(40), ..HealthConfig::default() },
-        ..Config::default()
+        ..ControlConfig::default()
     }
 }
 
-fn herd(config: Config, endpoints: &[&str]) -> (Herd, Supervisor) {
-    let (fake, events) = Fake::new(if endpoints.is_empty() { Keeper::Balancer } else { Keeper::Others });
+fn herd(config: ControlConfig, endpoints: &[&str]) -> (Herd, Supervisor) {
+    let (fake, events) = Fake::new(if endpoints.is_empty() { Owner::Balancer } else { Owner::Others });
     let (queue, reader) = outcomes(16);
     let endpoints = endpoints.iter().map(ToString::to_string).collect();
     let (control, readers, supervisor) =
@@ -35,7 +36,11 @@ fn herd(config: Config, endpoints: &[&str]) -> (Herd, Supervisor) {
 }
 
 /// Runs `story` beside the supervisor; both have to come to an end.
-async fn tell<F: Future<Output = ()>>(config: Config, endpoints: &[&str], story: impl FnOnce(Herd) -> F) {
+async fn tell<F: Future<Output = ()>>(
+    config: ControlConfig,
+    endpoints: &[&str],
+    story: impl FnOnce(Herd) -> F,
+) {
     let (herd, supervisor) = herd(config, endpoints);
     let both = async { tokio::join!(supervisor.run(), story(herd)) };
     // Only so that a defect does not hang the tests.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::drain::Drains;
+use super::observer::Published;
 use super::pool::{MemberReport, MemberSpec, Pool, Publication};
-use super::tell::Published;
 use super::{ControlError, ReplicaView, View};
 use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, cluster};
 use crate::ring::{BuildError, Ring, slots_moved};

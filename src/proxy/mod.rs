@@ -59,7 +59,7 @@ pub struct Origin {
 
 /// What the data plane is told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct ProxyConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,
     /// Time from the end of the request to the head of its answer.
@@ -80,7 +80,7 @@ pub struct Config {
     pub trace_context: TraceContext,
 }
 
-impl Default for Config {
+impl Default for ProxyConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::clock::Clock;
 use super::progress::Limits;
 use super::upstream::Pool;
-use super::{Config, LocalRoutes};
+use super::{LocalRoutes, ProxyConfig};
 use crate::cluster::{OutcomeQueue, Reader, Readers};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::{Recorder, Traffic};
@@ -43,7 +43,7 @@ impl fmt::Debug for Shared {
 
 /// One worker; never leaves its thread.
 pub(crate) struct Worker {
-    pub(crate) config: Config,
+    pub(crate) config: ProxyConfig,
     pub(crate) reader: Reader,
     pub(crate) outcomes: OutcomeQueue,
     pub(crate) local: Option<Arc<dyn LocalRoutes>>,
@@ -65,7 +65,7 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(config: Config, shared: Shared) -> Self {
+    pub(crate) fn new(config: ProxyConfig, shared: Shared) -> Self {
         let mut server = server::Builder::new();
         // Without half-close hyper tries one read more for each request, to see a client that
         // has gone; the end of a client is seen when its answer is written instead.

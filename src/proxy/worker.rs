@@ -11,7 +11,7 @@ use tokio::runtime::LocalRuntime;
 
 use super::clock::TICK;
 use super::state::{Shared, Worker};
-use super::{Config, connection};
+use super::{ProxyConfig, connection};
 use crate::listen::accept_loop;
 use crate::listen::open::Open;
 
@@ -27,7 +27,7 @@ pub fn spawn(
     index: usize,
     count: usize,
     listener: StdListener,
-    config: Config,
+    config: ProxyConfig,
     grace: Duration,
     shared: Shared,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
@@ -39,7 +39,7 @@ pub fn spawn(
 
 async fn run(
     listener: StdListener,
-    config: Config,
+    config: ProxyConfig,
     max_connections: usize,
     grace: Duration,
     shared: Shared,

@@ -12,7 +12,7 @@ mod service;
 pub mod shim;
 mod stop;
 
-pub use server::{Config, ReplicaError, serve};
+pub use server::{ReplicaConfig, ReplicaError, serve};
 
 use tokio::runtime::LocalRuntime;
 

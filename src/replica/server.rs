@@ -26,7 +26,7 @@ const LIMITS: Limits = Limits {
 
 /// What a replica is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct ReplicaConfig {
     /// Name it answers with.
     pub name: String,
     /// Address to listen on; port 0 lets the kernel choose one.
@@ -67,7 +67,7 @@ fn advice(error: &io::Error) -> &'static str {
 ///
 /// # Errors
 /// If the server cannot be set up; also reported on standard output if a parent holds the input.
-pub async fn serve(config: Config) -> Result<(), ReplicaError> {
+pub async fn serve(config: ReplicaConfig) -> Result<(), ReplicaError> {
     let mut signals = StopSignals::listen().map_err(ReplicaError::Signals)?;
     let listener = listen(config.listen).inspect_err(|error| {
         // Without a parent that reads reports, the error on standard error is enough.

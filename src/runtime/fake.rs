@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::AbortHandle;
 
-use super::{Keeper, Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
+use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
 
 /// How one ends that was killed.
 const KILLED: &str = "killed by signal 9";
@@ -44,7 +44,7 @@ pub enum Mood {
 /// The runtime, and at the same time the test's handle on it.
 #[derive(Clone, Debug)]
 pub struct Fake {
-    keeper: Keeper,
+    owner: Owner,
     events: RuntimeEvents,
     shared: Arc<Mutex<Shared>>,
 }
@@ -67,9 +67,9 @@ struct Alive {
 
 impl Fake {
     /// A runtime, and the events it reports.
-    pub fn new(keeper: Keeper) -> (Self, UnboundedReceiver<RuntimeEvent>) {
+    pub fn new(owner: Owner) -> (Self, UnboundedReceiver<RuntimeEvent>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        (Self { keeper, events, shared: Arc::default() }, receiver)
+        (Self { owner, events, shared: Arc::default() }, receiver)
     }
 
     /// What becomes of the next starts, in order; those after them run.
@@ -145,8 +145,8 @@ impl Runtime for Fake {
         "fake"
     }
 
-    fn keeper(&self) -> Keeper {
-        self.keeper
+    fn owner(&self) -> Owner {
+        self.owner
     }
 
     fn start(&self, launch: Launch) {

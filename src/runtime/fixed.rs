@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::{Keeper, Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
+use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
 
 /// Time to resolve a host name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,8 +44,8 @@ impl Runtime for Fixed {
         "fixed"
     }
 
-    fn keeper(&self) -> Keeper {
-        Keeper::Others
+    fn owner(&self) -> Owner {
+        Owner::Others
     }
 
     /// # Panics

@@ -32,7 +32,7 @@ impl fmt::Display for ReplicaId {
 
 /// Who keeps a replica alive, which decides what may be done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
+pub enum Owner {
     /// This balancer: it starts the replica, replaces it when it dies, and stops it.
     Balancer,
     /// An orchestrator, on request of this balancer or of another one that shares the pool. It is
@@ -45,7 +45,7 @@ pub enum Keeper {
     Discovered,
 }
 
-impl Keeper {
+impl Owner {
     /// Whether a dead replica is replaced by this balancer.
     pub fn is_balancer(self) -> bool {
         self == Self::Balancer
@@ -85,14 +85,14 @@ impl Launch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// What the runtime knows it by; unique within an inventory, and the same in the next one.
-    /// With [`Keeper::Orchestrator`] it is the name.
+    /// With [`Owner::Orchestrator`] it is the name.
     pub key: String,
     /// Name shown to the user; need not be one that `/add` would take.
     pub name: String,
     /// Number on the ring, where one is kept with the replica; unique within an inventory.
     pub number: Option<u32>,
     /// Who keeps it alive.
-    pub keeper: Keeper,
+    pub owner: Owner,
 }
 
 /// What happened to a replica, as its runtime saw it, or to the runtime itself.
@@ -160,7 +160,7 @@ pub trait Runtime {
     fn kind(&self) -> &'static str;
 
     /// Who keeps the replicas that an `/add` brings.
-    fn keeper(&self) -> Keeper;
+    fn owner(&self) -> Owner;
 
     /// Whether replicas may exist already, so that nothing is started before the first
     /// [`RuntimeEvent::Inventory`].

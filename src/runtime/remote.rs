@@ -3,7 +3,7 @@
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Keeper, Launch, ReplicaId, Runtime};
+use super::{Launch, Owner, ReplicaId, Runtime};
 
 /// What the pool wants.
 #[derive(Debug)]
@@ -22,17 +22,17 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub struct Remote {
     kind: &'static str,
-    keeper: Keeper,
+    owner: Owner,
     orders: UnboundedSender<Order>,
 }
 
 impl Remote {
-    /// A handle on a runtime called `kind`, whose replicas `keeper` keeps, and the orders that its
+    /// A handle on a runtime called `kind`, whose replicas `owner` keeps, and the orders that its
     /// task is to carry out.
-    pub(super) fn new(kind: &'static str, keeper: Keeper) -> (Self, UnboundedReceiver<Order>) {
+    pub(super) fn new(kind: &'static str, owner: Owner) -> (Self, UnboundedReceiver<Order>) {
         // Bounded by the pool, which has a limit of replicas and sends one order of each kind.
         let (orders, inbox) = unbounded_channel();
-        (Self { kind, keeper, orders }, inbox)
+        (Self { kind, owner, orders }, inbox)
     }
 
     fn order(&self, order: Order) {
@@ -46,8 +46,8 @@ impl Runtime for Remote {
         self.kind
     }
 
-    fn keeper(&self) -> Keeper {
-        self.keeper
+    fn owner(&self) -> Owner {
+        self.owner
     }
 
     fn lists(&self) -> bool {

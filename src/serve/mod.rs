@@ -28,10 +28,10 @@ use tokio::task::JoinError;
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
 use crate::config::{Config, Problems, PublicAdmin, RuntimeConfig};
-use crate::control::{self, Control, ControlError, ReplicaView, State, View, Watch};
-use crate::proxy::{self, LocalRoutes, Origin, Shared};
+use crate::control::{self, Control, ControlError, Observer, ReplicaView, State, View};
+use crate::proxy::{LocalRoutes, Origin, ProxyConfig, Shared};
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
-use crate::telemetry::access::Keeper;
+use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Journal, Traffic, logs};
 use descriptors::room_for_connections;
 use signals::{Signal, Signals};
@@ -117,12 +117,12 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     let (runtime, events, endpoints) = build_runtime(&config.runtime);
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
-    let (watch, traffic) = (Watch::default(), Traffic::default());
-    let mut supervising = tokio::task::spawn_local(supervisor.watched(watch.clone()).run());
-    let (access, keeper) = requests::open(&config.access)?.unzip();
-    requests::reopen_on_signal(keeper.as_ref())?;
-    let losses = keeper.as_ref().map(Keeper::losses);
-    let sources = Sources { watch: watch.clone(), traffic: traffic.clone(), losses };
+    let (observer, traffic) = (Observer::default(), Traffic::default());
+    let mut supervising = tokio::task::spawn_local(supervisor.observed_by(observer.clone()).run());
+    let (access, handle) = requests::open(&config.access)?.unzip();
+    requests::reopen_on_signal(handle.as_ref())?;
+    let losses = handle.as_ref().map(AccessLogHandle::losses);
+    let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), losses };
     let admin = Admin::new(config.admin.clone(), control.clone()).telling(sources);
     let telling = admin.clone();
     tokio::task::spawn_local(async move { telling.tell_statistics().await });
@@ -146,11 +146,11 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
         traffic.limit_connections(room);
         let shared = Shared { readers, outcomes, local, traffic, access, stop: stopped };
-        let proxy = proxy::Config { max_connections: room, ..config.proxy.clone() };
+        let proxy = ProxyConfig { max_connections: room, ..config.proxy.clone() };
         let mut workers = Workers::spawn(&proxy, config.grace, sockets.public, &shared)?;
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
         outcome = tokio::select! {
-            outcome = run_until_stopped(&config, &reload, &control, &watch.journal, &mut signals, &mut workers) => outcome,
+            outcome = run_until_stopped(&config, &reload, &control, &observer.journal, &mut signals, &mut workers) => outcome,
             ended = &mut supervising => Err(Error::Supervisor(why(&ended))),
         };
         admin.begin_stop();
@@ -169,7 +169,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         signal = signals.end() => signal.exit_at_once(),
     }
     tokio::select! {
-        () = requests::finish(keeper, config.grace) => {}
+        () = requests::finish(handle, config.grace) => {}
         signal = signals.end() => signal.exit_at_once(),
     }
     admin.end_streams();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::proxy::{Config, Shared, worker};
+use crate::proxy::{ProxyConfig, Shared, worker};
 
 /// The running workers.
 pub(super) struct Workers {
@@ -18,7 +18,7 @@ pub(super) struct Workers {
 impl Workers {
     /// Starts one worker on each socket.
     pub(super) fn spawn(
-        config: &Config,
+        config: &ProxyConfig,
         grace: Duration,
         sockets: Vec<TcpListener>,
         shared: &Shared,

@@ -35,7 +35,7 @@ pub enum Destination {
 
 /// An access log as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Config {
+pub struct AccessLogConfig {
     /// Where lines go; `None` for nowhere.
     pub destination: Option<Destination>,
     /// What they look like.
@@ -52,7 +52,7 @@ pub struct AccessLog {
 
 /// The other end of the same: for who opens, watches and ends the log.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct AccessLogHandle {
     shared: Arc<Shared>,
     /// Closes when the last line is written.
     ended: Receiver<()>,
@@ -62,7 +62,7 @@ pub struct Keeper {
 ///
 /// # Errors
 /// If the file cannot be opened for writing, or there can be no thread.
-pub fn open(destination: Destination, format: Format) -> io::Result<(AccessLog, Keeper)> {
+pub fn open(destination: Destination, format: Format) -> io::Result<(AccessLog, AccessLogHandle)> {
     let sink = Sink::open(destination)?;
     let shared = Arc::<Shared>::default();
     let (lines, waiting) = sync_channel(WAITING);
@@ -72,7 +72,7 @@ pub fn open(destination: Destination, format: Format) -> io::Result<(AccessLog, 
         writer::run(sink, &waiting, &of_thread);
         drop(end);
     })?;
-    Ok((AccessLog { format, lines, shared: Arc::clone(&shared) }, Keeper { shared, ended }))
+    Ok((AccessLog { format, lines, shared: Arc::clone(&shared) }, AccessLogHandle { shared, ended }))
 }
 
 impl AccessLog {
@@ -90,7 +90,7 @@ impl AccessLog {
     }
 }
 
-impl Keeper {
+impl AccessLogHandle {
     /// Has the file opened anew, for another task than the one that holds this.
     pub fn reopener(&self) -> Reopener {
         Reopener(Arc::clone(&self.shared))

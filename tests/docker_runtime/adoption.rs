@@ -1,6 +1,6 @@
 //! Containers of an earlier life: taken over, or cleaned up. Those of others are never touched.
 
-use ringherd::runtime::Keeper;
+use ringherd::runtime::Owner;
 
 use super::*;
 
@@ -30,7 +30,7 @@ async fn running_and_dead_replicas_are_taken_over() {
     let (mut bench, found) = Bench::ready(config(&pool)).await;
     let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.number)).collect();
     assert_eq!(told, [("Server 1", Some(1)), ("S2", Some(2))]);
-    assert!(found.iter().all(|found| found.keeper == Keeper::Balancer && before.contains(&found.key)));
+    assert!(found.iter().all(|found| found.owner == Owner::Balancer && before.contains(&found.key)));
     until_count(&format!("id={half_made}"), 0).await;
     for (id, found) in (11..).zip(&found) {
         bench.runtime.start(launch(id, &found.name, Some(&found.key)));

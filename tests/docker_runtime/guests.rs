@@ -1,6 +1,6 @@
 //! Containers of others come and go.
 
-use ringherd::runtime::Keeper;
+use ringherd::runtime::Owner;
 
 use super::*;
 
@@ -23,7 +23,7 @@ async fn they_come_and_go() {
     config.discover = pool.stranger().split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
     let (mut bench, found) = Bench::ready(config).await;
     let name = format!("{}-a", pool.name);
-    let expected = Found { key: first.clone(), name, number: None, keeper: Keeper::Discovered };
+    let expected = Found { key: first.clone(), name, number: None, owner: Owner::Discovered };
     assert_eq!(found, [expected]);
     bench.runtime.start(launch(1, &found[0].name, Some(&first)));
     home(bench.started(1).await).await;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use engine::{Pool, docker, gate::Gate, image, socket};
 use processes::{bounded, get};
-use ringherd::runtime::docker::{self, Config};
+use ringherd::runtime::docker::{self, DockerConfig};
 use ringherd::runtime::engine::{Host, Spec};
 use ringherd::runtime::{Found, Launch, Remote, ReplicaId, Runtime, RuntimeEvent};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -30,7 +30,7 @@ struct Bench {
 }
 
 /// How replicas of a test are made.
-fn config(pool: &Pool) -> Config {
+fn config(pool: &Pool) -> DockerConfig {
     let spec = Spec {
         host: Host::Unix(socket()),
         pool: pool.name.clone(),
@@ -38,7 +38,7 @@ fn config(pool: &Pool) -> Config {
         stop_timeout: Duration::from_secs(2),
         ..Spec::default()
     };
-    Config { spec, instance: "here:1".to_owned(), discover: None }
+    DockerConfig { spec, instance: "here:1".to_owned(), discover: None }
 }
 
 /// What its containers are labelled with.
@@ -48,7 +48,7 @@ fn instance() -> String {
 }
 
 /// The same behind a gate.
-fn gated(pool: &Pool, gate: &Gate) -> Config {
+fn gated(pool: &Pool, gate: &Gate) -> DockerConfig {
     let mut config = config(pool);
     config.spec.host = Host::Unix(gate.path().to_owned());
     config
@@ -60,13 +60,13 @@ fn launch(id: u64, name: &str, existing: Option<&str>) -> Launch {
 }
 
 impl Bench {
-    fn new(config: Config) -> Self {
+    fn new(config: DockerConfig) -> Self {
         let (sender, events) = unbounded_channel();
         Self { runtime: docker::start(config, sender), events }
     }
 
     /// One that has found the engine, and what it found.
-    async fn ready(config: Config) -> (Self, Vec<Found>) {
+    async fn ready(config: DockerConfig) -> (Self, Vec<Found>) {
         let mut bench = Self::new(config);
         let found = bench.inventory().await;
         (bench, found)

@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::page::Page;
 use crate::admin::Sources;
-use crate::control::Death;
+use crate::control::ExitCause;
 use crate::runtime::engine;
 use crate::telemetry::upkeep::Heartbeat;
 
 pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
-    let upkeep = &sources.watch.upkeep;
+    let upkeep = &sources.observer.upkeep;
     page.counters(
         "heartbeats",
         "Heartbeats of replicas, by result; unsent ones failed on this machine",
@@ -20,8 +20,8 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
     page.counters(
         "replica_restarts",
         "Replicas started in the place of dead ones, by what those died of",
-        Death::ALL.map(|death| {
-            let reason = death.as_str();
+        ExitCause::ALL.map(|cause| {
+            let reason = cause.as_str();
             (vec![("reason", reason)], restarts.get(reason).copied().unwrap_or(0))
         }),
     )?;

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::script::{Bench, CONTEXT, Call, add, view};
 use crate::admin::change::Change;
-use crate::admin::{Config, Context, Listener};
+use crate::admin::{AdminConfig, Context, Listener};
 use crate::cluster::KeySource;
 use crate::control::name;
 use crate::control::{Add, ControlError, Remove, RingChange, State};
@@ -17,7 +17,7 @@ use crate::control::{Add, ControlError, Remove, RingChange, State};
 const THREE: &str = r#"{"message":{"N":3,"replicas":["Server 1","S4","S5"]},"status":"successful"}"#;
 
 fn bench() -> Bench {
-    Bench::new(Config::default(), Ok(&["Server 1", "S4", "S5"]))
+    Bench::new(AdminConfig::default(), Ok(&["Server 1", "S4", "S5"]))
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn head_is_get() {
 
 #[tokio::test]
 async fn probes_need_no_token_and_no_name() {
-    let bench = Bench::new(Config { token: Some("t".to_owned()), hosts: Vec::new() }, Ok(&[]));
+    let bench = Bench::new(AdminConfig { token: Some("t".to_owned()), hosts: Vec::new() }, Ok(&[]));
     for call in [
         Call::new("GET", "/healthz"),
         Call::new("GET", "/readyz").host("evil.example"),
@@ -187,7 +187,7 @@ async fn the_supervisors_errors_become_answers() {
         (E::Stopping, 503, "stopping", "<Error> the balancer is stopping"),
     ];
     for (error, status, code, message) in cases {
-        let bench = Bench::new(Config::default(), Err(error));
+        let bench = Bench::new(AdminConfig::default(), Err(error));
         let got = bench.send(add()).await;
         assert_eq!((got.status.as_u16(), got.header("x-ringherd-error")), (status, Some(code)), "{got:?}");
         assert!(got.json()["message"].as_str().unwrap().starts_with(message), "{got:?}");
@@ -199,7 +199,7 @@ async fn the_supervisors_errors_become_answers() {
 
 #[tokio::test]
 async fn a_replica_that_is_missing_from_the_path_is_not_found() {
-    let bench = Bench::new(Config::default(), Err(ControlError::UnknownName("S9".into())));
+    let bench = Bench::new(AdminConfig::default(), Err(ControlError::UnknownName("S9".into())));
     let got = bench.send(Call::new("PUT", "/replicas/S9").json(r#"{"weight":5}"#)).await;
     assert_eq!((got.status.as_u16(), got.header("x-ringherd-error")), (404, Some("not-found")));
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::script::{Bench, CONTEXT, add};
 use crate::admin::body::READ_TIMEOUT;
-use crate::admin::{Admin, Config, Context};
+use crate::admin::{Admin, AdminConfig, Context};
 
 /// A body of given chunks, and what comes after them.
 struct Scripted {
@@ -71,7 +71,7 @@ const JSON: &str = "application/json";
 const KIB: usize = 1024;
 
 fn bench() -> Bench {
-    Bench::new(Config::default(), Ok(&["S1"]))
+    Bench::new(AdminConfig::default(), Ok(&["S1"]))
 }
 
 #[tokio::test]

@@ -6,10 +6,13 @@ use http::StatusCode;
 use sha2::{Digest, Sha256};
 
 use super::script::{Bench, CONTEXT, Call, Got};
-use crate::admin::{Config, Context, Listener};
+use crate::admin::{AdminConfig, Context, Listener};
 
 fn locked() -> Bench {
-    Bench::new(Config { token: Some("s3cret".to_owned()), hosts: vec!["lb.example".to_owned()] }, Ok(&[]))
+    Bench::new(
+        AdminConfig { token: Some("s3cret".to_owned()), hosts: vec!["lb.example".to_owned()] },
+        Ok(&[]),
+    )
 }
 
 /// The one piece of `text` between `open` and `close`.

@@ -4,7 +4,7 @@ use http::{Method, Request, Version};
 use http_body_util::Empty;
 
 use super::script::{Bench, CONTEXT, Call, Got, add};
-use crate::admin::{Config, Context, Listener};
+use crate::admin::{AdminConfig, Context, Listener};
 
 /// Asserts a refusal in full.
 fn assert_refused(bench: &Bench, call: &str, got: &Got, status: u16, code: &str) {
@@ -30,11 +30,11 @@ async fn assert_all_refused(bench: &Bench, cases: Vec<(Call, u16, &str)>) {
 }
 
 fn open() -> Bench {
-    Bench::new(Config { token: None, hosts: vec!["lb.example".to_owned()] }, Ok(&["S1"]))
+    Bench::new(AdminConfig { token: None, hosts: vec!["lb.example".to_owned()] }, Ok(&["S1"]))
 }
 
 fn locked() -> Bench {
-    Bench::new(Config { token: Some("s3cret".to_owned()), hosts: Vec::new() }, Ok(&["S1"]))
+    Bench::new(AdminConfig { token: Some("s3cret".to_owned()), hosts: Vec::new() }, Ok(&["S1"]))
 }
 
 #[tokio::test]

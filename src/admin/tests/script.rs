@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::change::Change;
-use crate::admin::{Admin, Config, Context, Listener};
+use crate::admin::{Admin, AdminConfig, Context, Listener};
 use crate::cluster::{Endpoint, KeySource, Load, Routing};
 use crate::control::command::Command;
 use crate::control::{Control, ControlError, ReplicaView, State, View};
@@ -35,7 +35,7 @@ pub(super) struct Bench {
 
 impl Bench {
     /// A service over `S1` and `S2` whose supervisor answers with `script`.
-    pub(super) fn new(config: Config, script: Script) -> Self {
+    pub(super) fn new(config: AdminConfig, script: Script) -> Self {
         let (sender, mut receiver) = mpsc::channel(4);
         let (view, reader) = watch::channel(Arc::new(view(&["S1", "S2"])));
         let commands = Arc::new(Mutex::new(Vec::new()));

@@ -80,14 +80,14 @@ impl Session {
 
     fn read<T: DeserializeOwned>(&self, json: &Value) -> Result<T, Failure> {
         T::deserialize(json)
-            .map_err(|error| failure(&Error::Answer(self.client.url().clone(), error.to_string())))
+            .map_err(|error| failure(&Error::BadResponse(self.client.url().clone(), error.to_string())))
     }
 }
 
 /// How an error ends the command.
 pub(in crate::cli) fn failure(error: &Error) -> Failure {
     let exit = match error {
-        Error::Unreachable(..) | Error::Answer(..) => Exit::Unavailable,
+        Error::Unreachable(..) | Error::BadResponse(..) => Exit::Unavailable,
         Error::Refused { .. } => Exit::Negative,
     };
     if error.status() == Some(StatusCode::UNAUTHORIZED) {

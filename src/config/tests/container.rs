@@ -5,8 +5,9 @@ use crate::config::container::{KEYS, engine, image, label, network, pool, variab
 use crate::config::setting::Kind;
 use crate::config::value::Refusal;
 use crate::config::{Config, RuntimeConfig};
+use crate::runtime::docker::DockerConfig;
 use crate::runtime::engine::{Host, Spec};
-use crate::runtime::{docker, swarm};
+use crate::runtime::swarm::SwarmConfig;
 
 const DOCKER: (&str, &str) = ("runtime", "docker");
 const SWARM: (&str, &str) = ("runtime", "swarm");
@@ -23,14 +24,13 @@ fn spec(config: &Config) -> &Spec {
 #[test]
 fn docker_and_swarm_have_defaults() {
     let config = good(flags(&[DOCKER, ("listen", "0.0.0.0:80")])).config;
-    let expected =
-        docker::Config { spec: Spec::default(), instance: "0.0.0.0:80".to_owned(), discover: None };
+    let expected = DockerConfig { spec: Spec::default(), instance: "0.0.0.0:80".to_owned(), discover: None };
     assert_eq!(config.runtime, RuntimeConfig::Docker(expected));
     assert_eq!((config.control.replicas, config.control.keep_on_stop), (3, false));
     assert_eq!(config.control.start_timeout.as_secs(), 10);
 
     let config = good(flags(&[SWARM])).config;
-    assert_eq!(config.runtime, RuntimeConfig::Swarm(swarm::Config { spec: Spec::default() }));
+    assert_eq!(config.runtime, RuntimeConfig::Swarm(SwarmConfig { spec: Spec::default() }));
     assert_eq!((config.control.replicas, config.control.keep_on_stop), (3, true));
     assert_eq!(config.control.start_timeout.as_secs(), 60);
     let config = good(flags(&[SWARM, ("on-exit", "remove"), ("start-timeout", "10s")])).config;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use crate::cluster::Routing;
-use crate::control::{Add, Config, ControlError, Remove, RingChange, Turn};
+use crate::control::{Add, ControlConfig, ControlError, Remove, RingChange, Transition};
 use crate::ring::{Node, Params};
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
@@ -26,7 +26,7 @@ pub enum Event {
     /// Build another ring, or hash another key.
     ChangeRing(Ticket, RingChange),
     /// Take over a re-read configuration.
-    Reload(Ticket, Box<Config>),
+    Reload(Ticket, Box<ControlConfig>),
     /// A stop is coming: changes are refused from now on, and unfinished ones given up.
     PrepareStop,
     /// Stop all replicas and heal no more.
@@ -142,7 +142,7 @@ pub struct Change {
     /// Which incarnation; `None` when there is none at the moment.
     pub id: Option<ReplicaId>,
     /// What happened.
-    pub turn: Turn,
+    pub transition: Transition,
     /// Where it takes requests, once known.
     pub address: Option<SocketAddr>,
     /// Why, in words; may be empty.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Pool;
 use super::action::Ticket;
 use super::seat::Seat;
-use crate::control::{Add, ControlError, Turn};
+use crate::control::{Add, ControlError, Transition};
 
 /// An unfinished `/add`.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Pool {
         let free = |number: &u32| !self.seats.contains_key(number);
         let number = (1..=u32::MAX).find(free).expect("there are fewer seats than numbers");
         let name = add.names.get(index).cloned().unwrap_or_else(|| self.new_name());
-        let mut seat = Seat::new(name, self.runtime.keeper, add.endpoints.get(index).cloned(), Some(ticket));
+        let mut seat = Seat::new(name, self.runtime.owner, add.endpoints.get(index).cloned(), Some(ticket));
         seat.retry_at = Some(now);
         self.seats.insert(number, seat);
         number
@@ -62,7 +62,7 @@ impl Pool {
         }
         self.publish();
         for &number in &batch.numbers {
-            self.note_seat(number, Turn::Joined, "");
+            self.note_seat(number, Transition::Joined, "");
         }
         self.reply(ticket, Ok(()));
     }

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use super::{Pool, name};
 use crate::control::{Add, ControlError};
 use crate::ring::{BuildError, Params};
-use crate::runtime::Keeper;
+use crate::runtime::Owner;
 
 impl Pool {
     /// Whether an `/add` may begin.
@@ -24,7 +24,7 @@ impl Pool {
         self.check_new_names(&add.names)?;
         self.check_endpoints(
             &add.endpoints,
-            if self.runtime.keeper.makes_replicas() { 0 } else { add.count },
+            if self.runtime.owner.makes_replicas() { 0 } else { add.count },
         )?;
         self.check_room(add.count)
     }
@@ -49,12 +49,12 @@ impl Pool {
     /// Whether `name` is that of a container that others run.
     pub(super) fn is_discovered(&self, name: &str) -> bool {
         let seat = self.member_named(name).and_then(|number| self.seats.get(&number));
-        seat.is_some_and(|seat| seat.keeper == Keeper::Discovered)
+        seat.is_some_and(|seat| seat.owner == Owner::Discovered)
     }
 
     /// Whether `endpoints` are `wanted` distinct new addresses.
     pub(super) fn check_endpoints(&self, endpoints: &[String], wanted: u32) -> Result<(), ControlError> {
-        if self.runtime.keeper.makes_replicas() && !endpoints.is_empty() {
+        if self.runtime.owner.makes_replicas() && !endpoints.is_empty() {
             return Err(ControlError::EndpointsNotTaken(self.runtime.kind));
         }
         if endpoints.len() != wanted as usize {

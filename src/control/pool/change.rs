@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::action::Ticket;
 use super::admit::check_capacity;
 use super::{Action, Pool};
-use crate::control::{Config, ControlError, RingChange};
+use crate::control::{ControlConfig, ControlError, RingChange};
 use crate::ring::{MAX_WEIGHT, Params};
-use crate::runtime::Keeper;
+use crate::runtime::Owner;
 
 impl Pool {
     pub(super) fn set_weight(&mut self, ticket: Ticket, name: &str, weight: u8) {
@@ -46,7 +46,7 @@ impl Pool {
         let unknown = || ControlError::UnknownName(name.to_owned());
         let number = self.member_named(name).ok_or_else(unknown)?;
         let seat = self.seats.get(&number).ok_or_else(unknown)?;
-        if !seat.keeper.is_balancer() {
+        if !seat.owner.is_balancer() {
             return Err(ControlError::NotKept(seat.name.clone()));
         }
         let running = seat.current.as_ref().filter(|replica| replica.address.is_some());
@@ -73,10 +73,10 @@ impl Pool {
         )
         .map_err(|error| ControlError::Ring(error.to_string()))?;
         let key = change.key.unwrap_or_else(|| self.config.key.clone());
-        self.apply(Config { ring, key, ..self.config.clone() })
+        self.apply(ControlConfig { ring, key, ..self.config.clone() })
     }
 
-    pub(super) fn reload(&mut self, ticket: Ticket, config: Config, now: Instant) {
+    pub(super) fn reload(&mut self, ticket: Ticket, config: ControlConfig, now: Instant) {
         let result = self.refuse_while_stopping().and_then(|()| self.apply(config));
         // Heartbeats that are due by a longer interval do not wait for that to end.
         let latest = now + self.config.health.interval;
@@ -88,7 +88,7 @@ impl Pool {
 
     /// Makes `config` the one in force; the number of replicas is only for the start. Published
     /// if requests are affected.
-    fn apply(&mut self, config: Config) -> Result<(), ControlError> {
+    fn apply(&mut self, config: ControlConfig) -> Result<(), ControlError> {
         check_capacity(&config.ring, self.seats.len())?;
         let before = self.publication();
         self.config = config;
@@ -101,7 +101,7 @@ impl Pool {
     /// The balancers of a pool route alike because each reads the same from the orchestrator; what
     /// only one is told would part them.
     fn refuse_if_shared(&self, what: &'static str) -> Result<(), ControlError> {
-        let shared = self.runtime.keeper == Keeper::Orchestrator;
+        let shared = self.runtime.owner == Owner::Orchestrator;
         if shared { Err(ControlError::Shared(what)) } else { Ok(()) }
     }
 

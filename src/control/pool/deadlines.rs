@@ -53,7 +53,7 @@ impl Pool {
 
     /// Whether the replica of a seat may be given up for another.
     fn replaces(&self, seat: &Seat) -> bool {
-        seat.keeper.is_balancer() && seat.is_member() && !self.is_blind()
+        seat.owner.is_balancer() && seat.is_member() && !self.is_blind()
     }
 
     /// The next time at which something about a seat is due.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::seat::Phase;
 use super::{Action, Pool};
-use crate::control::Turn;
+use crate::control::Transition;
 use crate::runtime::ReplicaId;
 
 /// Between the heartbeats of a replica that starts: it should not wait to be noticed.
@@ -46,11 +46,11 @@ impl Pool {
         }
         if let (true, Some(replica)) = (seat.is_placed(), &seat.current) {
             self.out.push(Action::SetUp(replica.id, true));
-            self.note_seat(number, Turn::Recovered, "");
+            self.note_seat(number, Transition::Recovered, "");
         } else {
             seat.place();
             self.publish();
-            self.note_seat(number, Turn::Joined, "");
+            self.note_seat(number, Transition::Joined, "");
         }
     }
 
@@ -106,7 +106,7 @@ impl Pool {
         if is_placed {
             self.out.push(Action::SetUp(replica.id, false));
         }
-        self.note_seat(number, Turn::Ejected, &reason);
+        self.note_seat(number, Transition::Ejected, &reason);
     }
 
     /// A request failed at a ready replica: a heartbeat soon tells whether it was the replica's

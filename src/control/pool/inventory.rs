@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::admit::check_capacity;
 use super::seat::Seat;
 use super::{Action, Pool, name};
-use crate::runtime::{Found, Keeper, ReplicaId};
+use crate::runtime::{Found, Owner, ReplicaId};
 
 impl Pool {
     /// Takes over what there is and lets go of what is not there any more. The first inventory
@@ -20,13 +20,13 @@ impl Pool {
             return;
         }
         // What only this balancer keeps, it knows from then on.
-        let news = |found: &Found| first || !found.keeper.is_balancer();
+        let news = |found: &Found| first || !found.owner.is_balancer();
         let found: Vec<_> = found.into_iter().filter(news).collect();
         self.let_go(&found, now);
         self.renumber(&found);
         // What has a number keeps it, and new ones of ours have theirs before guests take any.
         let (guests, ours): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|found| found.keeper == Keeper::Discovered);
+            found.into_iter().partition(|found| found.owner == Owner::Discovered);
         self.take_over(ours, now);
         if first {
             self.changed = true;
@@ -55,7 +55,7 @@ impl Pool {
     /// Removes the seats of replicas that are gone, or that another balancer has removed.
     fn let_go(&mut self, found: &[Found], now: Instant) {
         let is_gone = |seat: &Seat| {
-            let shared = matches!(seat.keeper, Keeper::Orchestrator | Keeper::Discovered);
+            let shared = matches!(seat.owner, Owner::Orchestrator | Owner::Discovered);
             let known = shared && seat.is_member() && seat.existing.is_some();
             known && !found.iter().any(|found| seat.is_of(found))
         };
@@ -120,7 +120,7 @@ impl Pool {
         for found in found {
             if let Some(seat) = self.seats.values_mut().find(|seat| seat.is_of(&found)) {
                 // Another balancer has made what this one was about to make.
-                if seat.is_member() && seat.keeper == Keeper::Orchestrator {
+                if seat.is_member() && seat.owner == Owner::Orchestrator {
                     seat.existing = Some(found.key);
                 }
             } else if self.leaving.values().any(|leaving| leaving.key.as_deref() == Some(&found.key)) {
@@ -140,12 +140,12 @@ impl Pool {
             return self.waiting.push(found);
         }
         let wanted = found.number.unwrap_or(1);
-        if found.keeper == Keeper::Orchestrator && !self.make_room(wanted) {
+        if found.owner == Owner::Orchestrator && !self.make_room(wanted) {
             return self.waiting.push(found);
         }
         let number = self.free_number_from(wanted);
         self.ignored.remove(&found.key);
-        let mut seat = Seat::new(self.free_name_like(&found.name), found.keeper, Some(found.key), None);
+        let mut seat = Seat::new(self.free_name_like(&found.name), found.owner, Some(found.key), None);
         seat.retry_at = Some(now);
         self.seats.insert(number, seat);
         self.changed = true;
@@ -155,7 +155,7 @@ impl Pool {
     /// on new ones: it is there already.
     fn no_room_for(&self, found: &Found) -> Option<String> {
         let total = self.seats.len() + 1;
-        if found.keeper == Keeper::Discovered && total > self.config.max_replicas as usize {
+        if found.owner == Owner::Discovered && total > self.config.max_replicas as usize {
             return Some(format!("there are {} replicas already (--max-replicas)", self.seats.len()));
         }
         check_capacity(&self.config.ring, total).err().map(|error| error.to_string())
@@ -181,18 +181,18 @@ impl Pool {
     /// Brings the replicas up to as many as there should be at first. An orchestrator's pool is
     /// filled by the balancer that finds it empty; what the others find is how it is wanted.
     fn fill_up(&mut self, now: Instant) {
-        let keeper = self.runtime.keeper;
-        let present = self.seats.values().filter(|seat| seat.keeper == keeper).count() as u32;
-        let wanted = match keeper {
-            Keeper::Balancer => self.config.replicas,
-            Keeper::Orchestrator if present == 0 => self.config.replicas,
-            Keeper::Orchestrator | Keeper::Others | Keeper::Discovered => 0,
+        let owner = self.runtime.owner;
+        let present = self.seats.values().filter(|seat| seat.owner == owner).count() as u32;
+        let wanted = match owner {
+            Owner::Balancer => self.config.replicas,
+            Owner::Orchestrator if present == 0 => self.config.replicas,
+            Owner::Orchestrator | Owner::Others | Owner::Discovered => 0,
         };
         for _ in present..wanted {
             let number = self.free_number_from(1);
             let usual = format!("Server {number}");
             let name = if self.is_taken(&usual) { self.new_name() } else { usual };
-            let mut seat = Seat::new(name, keeper, None, None);
+            let mut seat = Seat::new(name, owner, None, None);
             seat.retry_at = Some(now);
             self.seats.insert(number, seat);
         }

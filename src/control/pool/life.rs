@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::seat::{Replica, Seat};
 use super::{Action, Pool};
-use crate::control::{Death, Turn};
-use crate::runtime::{Keeper, Launch, ReplicaId};
+use crate::control::{ExitCause, Transition};
+use crate::runtime::{Launch, Owner, ReplicaId};
 
 impl Pool {
     /// Starts a replica on an empty seat whose time has come.
@@ -17,10 +17,10 @@ impl Pool {
         }
         let Some(mut seat) = self.seats.remove(&number) else { return };
         let launch = self.launch(number, &mut seat, now);
-        let (reason, death) = (seat.note.clone(), seat.death);
+        let (reason, cause) = (seat.note.clone(), seat.cause);
         self.seats.insert(number, seat);
         self.out.push(Action::Start(launch));
-        self.note_seat(number, Turn::Starting(death), &reason);
+        self.note_seat(number, Transition::Starting(cause), &reason);
     }
 
     /// Puts a new replica on a seat, which is to be started by what is returned.
@@ -41,7 +41,7 @@ impl Pool {
         replica.started = Some(now);
         replica.instance = Some(instance);
         replica.checks.begin(now);
-        if seat.keeper == Keeper::Orchestrator {
+        if seat.owner == Owner::Orchestrator {
             // Whatever becomes of it, it is not to be made a second time.
             seat.existing = Some(seat.name.clone());
         }
@@ -50,14 +50,14 @@ impl Pool {
     }
 
     /// A replica has ended, whether it was asked to or not.
-    pub(super) fn gone(&mut self, id: ReplicaId, death: Death, reason: &str, now: Instant) {
+    pub(super) fn gone(&mut self, id: ReplicaId, cause: ExitCause, reason: &str, now: Instant) {
         if let Some(leaving) = self.leaving.remove(&id) {
             // Being stopped was told already.
             if leaving.drains_until.is_some() {
-                self.note(leaving.change(id, Turn::Stopped, reason));
+                self.note(leaving.change(id, Transition::Stopped, reason));
             }
         } else if let Some((number, _)) = self.seat_of(id) {
-            self.lost(number, death, reason, now);
+            self.lost(number, cause, reason, now);
         }
     }
 
@@ -65,24 +65,24 @@ impl Pool {
     /// and is replaced meanwhile if it is ours to replace.
     pub(super) fn ending(&mut self, id: ReplicaId, reason: &str, now: Instant) {
         let Some((number, seat)) = self.seat_of(id) else { return };
-        if seat.keeper == Keeper::Discovered {
+        if seat.owner == Owner::Discovered {
             self.take_out(vec![number], reason, now);
         } else {
-            self.give_up(number, Death::EndedByOthers, reason, now);
+            self.give_up(number, ExitCause::EndedByOthers, reason, now);
         }
     }
 
     /// The replica on a seat has failed: heals the seat, or gives up the `/add` it belongs to.
-    pub(super) fn lost(&mut self, number: u32, death: Death, reason: &str, now: Instant) {
+    pub(super) fn lost(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
         self.take_off(number);
-        self.note_seat(number, Turn::Died(death), reason);
+        self.note_seat(number, Transition::Died(cause), reason);
         let Some(seat) = self.seats.get_mut(&number) else { return };
         if let Some(ticket) = seat.batch {
             seat.current = None;
             let failure = (seat.name.clone(), reason.to_owned());
             self.fail_batch(ticket, vec![failure]);
         } else {
-            self.heal(number, death, reason, now);
+            self.heal(number, cause, reason, now);
         }
     }
 
@@ -97,18 +97,18 @@ impl Pool {
     /// Empties a seat and says when it is filled again. The replacement has a name of its own,
     /// which it keeps over repeated attempts; a replica that never took a request, and one that
     /// others run, comes back under its own.
-    fn heal(&mut self, number: u32, death: Death, reason: &str, now: Instant) {
+    fn heal(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
         let Some(seat) = self.seats.get(&number) else { return };
-        let (was_placed, keeper) = (seat.is_placed(), seat.keeper);
-        let new_name = (was_placed && keeper.is_balancer()).then(|| self.new_name());
+        let (was_placed, owner) = (seat.is_placed(), seat.owner);
+        let new_name = (was_placed && owner.is_balancer()).then(|| self.new_name());
         let Some(seat) = self.seats.get_mut(&number) else { return };
         if seat.current.take().is_some_and(|replica| replica.has_settled(now)) {
             seat.backoff.settled();
         }
-        if keeper.is_balancer() {
+        if owner.is_balancer() {
             // What was taken over is gone; what comes is new.
             seat.existing = None;
-            seat.death = Some(death);
+            seat.cause = Some(cause);
         }
         let at = seat.backoff.failed(now, &mut self.rng);
         seat.retry_at = Some(at);
@@ -134,7 +134,7 @@ impl Pool {
         let Some(seat) = self.seats.get(&number) else { return };
         if self.start_deadline(seat).is_some_and(|deadline| deadline <= now) {
             let reason = self.why_not_ready(seat);
-            self.give_up(number, Death::NotReady, &reason, now);
+            self.give_up(number, ExitCause::NotReady, &reason, now);
         }
     }
 
@@ -144,16 +144,16 @@ impl Pool {
         if self.replace_deadline(seat).is_some_and(|deadline| deadline <= now) {
             let limit = in_words(self.config.replace_after);
             let reason = format!("no good heartbeat for {limit}{}", seat.last_bad());
-            self.give_up(number, Death::Unhealthy, &reason, now);
+            self.give_up(number, ExitCause::Unhealthy, &reason, now);
         }
     }
 
     /// Stops the replica on a member's seat, and heals the seat.
-    fn give_up(&mut self, number: u32, death: Death, reason: &str, now: Instant) {
+    fn give_up(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
         let Some((id, leaving)) = self.seats.get(&number).and_then(|seat| seat.leaving(number)) else {
             return;
         };
-        self.lost(number, death, reason, now);
+        self.lost(number, cause, reason, now);
         self.dismiss(id, leaving);
     }
 }

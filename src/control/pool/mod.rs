@@ -46,9 +46,9 @@ pub use action::{Action, Change, Event, MemberSpec, Probe, Publication, Ticket};
 pub(in crate::control) use backoff::{STARTS, WINDOW};
 pub use report::MemberReport;
 
-use super::{Config, ControlError, Death, Turn, name};
+use super::{ControlConfig, ControlError, ExitCause, Transition, name};
 use crate::cluster::Routing;
-use crate::runtime::{Found, Keeper, ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Owner, ReplicaId, RuntimeEvent};
 use add::Batch;
 use outage::Outage;
 use seat::{Leaving, Seat};
@@ -59,7 +59,7 @@ pub struct RuntimeFacts {
     /// Name of the kind, for messages.
     pub kind: &'static str,
     /// Who keeps the replicas that an `/add` brings.
-    pub keeper: Keeper,
+    pub owner: Owner,
     /// Whether replicas may exist already: nothing is started before the first inventory.
     pub lists: bool,
 }
@@ -67,7 +67,7 @@ pub struct RuntimeFacts {
 /// The replicas that are wanted, those there are, and what is under way between the two.
 #[derive(Debug)]
 pub struct Pool {
-    config: Config,
+    config: ControlConfig,
     runtime: RuntimeFacts,
     rng: Rng,
     seats: BTreeMap<u32, Seat>,
@@ -105,7 +105,7 @@ impl Pool {
     /// # Errors
     /// More than `config.max_replicas`, more than the ring can hold, or bad endpoints.
     pub fn new(
-        config: Config,
+        config: ControlConfig,
         runtime: RuntimeFacts,
         endpoints: Vec<String>,
         seed: u64,
@@ -133,14 +133,14 @@ impl Pool {
             out: Vec::new(),
         };
         let given = endpoints.len() as u32;
-        let makes = runtime.keeper.makes_replicas();
+        let makes = runtime.owner.makes_replicas();
         let count = if makes { pool.config.replicas } else { given };
         pool.check_endpoints(&endpoints, if makes { 0 } else { count })?;
         pool.check_room(count)?;
         let mut endpoints = endpoints.into_iter();
         let from_the_start = if runtime.lists { 0 } else { count };
         for number in 1..=from_the_start {
-            let mut seat = Seat::new(format!("Server {number}"), runtime.keeper, endpoints.next(), None);
+            let mut seat = Seat::new(format!("Server {number}"), runtime.owner, endpoints.next(), None);
             seat.retry_at = Some(now);
             pool.seats.insert(number, seat);
         }
@@ -156,7 +156,7 @@ impl Pool {
     }
 
     /// The configuration in force.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &ControlConfig {
         &self.config
     }
 
@@ -188,8 +188,8 @@ impl Pool {
     fn take_in_runtime(&mut self, event: RuntimeEvent, now: Instant) {
         match event {
             RuntimeEvent::Started { id, address, instance } => self.started(id, address, instance, now),
-            RuntimeEvent::StartFailed { id, reason } => self.gone(id, Death::StartFailed, &reason, now),
-            RuntimeEvent::Exited { id, reason } => self.gone(id, Death::Exited, &reason, now),
+            RuntimeEvent::StartFailed { id, reason } => self.gone(id, ExitCause::StartFailed, &reason, now),
+            RuntimeEvent::Exited { id, reason } => self.gone(id, ExitCause::Exited, &reason, now),
             RuntimeEvent::Ending { id, reason } => self.ending(id, &reason, now),
             RuntimeEvent::Suspect(id) => self.request_failed(id, now),
             RuntimeEvent::Numbered { id, number } => self.numbered(id, number),
@@ -257,8 +257,8 @@ impl Pool {
     }
 
     /// Tells what happened on the seat `number`.
-    fn note_seat(&mut self, number: u32, turn: Turn, reason: &str) {
-        if let Some(change) = self.seats.get(&number).map(|seat| seat.change(number, turn, reason)) {
+    fn note_seat(&mut self, number: u32, transition: Transition, reason: &str) {
+        if let Some(change) = self.seats.get(&number).map(|seat| seat.change(number, transition, reason)) {
             self.note(change);
         }
     }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::action::Ticket;
 use super::seat::{Leaving, Seat};
 use super::{Action, Pool, name};
-use crate::control::{ControlError, Remove, Turn};
-use crate::runtime::{Keeper, ReplicaId};
+use crate::control::{ControlError, Remove, Transition};
+use crate::runtime::{Owner, ReplicaId};
 
 impl Pool {
     pub(super) fn remove(&mut self, ticket: Ticket, remove: &Remove, now: Instant) {
@@ -32,7 +32,7 @@ impl Pool {
     /// An orchestrator brings a replica back that has died. Where it is removed in between, the
     /// runtime is given it back, only to be told to stop it.
     pub(super) fn take_hold(&mut self, number: u32, seat: &mut Seat, now: Instant) {
-        if seat.current.is_none() && seat.keeper == Keeper::Orchestrator && seat.existing.is_some() {
+        if seat.current.is_none() && seat.owner == Owner::Orchestrator && seat.existing.is_some() {
             let launch = self.launch(number, seat, now);
             self.out.push(Action::Start(launch));
         }
@@ -67,7 +67,7 @@ impl Pool {
             return Err(ControlError::MoreNamesThanRemoved);
         }
         let mut chosen = self.named(&remove.names)?;
-        let removable = |seat: &Seat| seat.is_member() && seat.keeper != Keeper::Discovered;
+        let removable = |seat: &Seat| seat.is_member() && seat.owner != Owner::Discovered;
         let members = self.seats.iter().filter(|(_, seat)| removable(seat)).map(|(&number, _)| number);
         let mut others: Vec<_> = members.filter(|number| !chosen.contains(number)).collect();
         let present = (chosen.len() + others.len()) as u32;
@@ -97,13 +97,13 @@ impl Pool {
     /// Drains the replica of a seat that is gone, or stops it if no request can be at it.
     fn retire(&mut self, number: u32, seat: &Seat, reason: &str, now: Instant) {
         let Some((id, leaving)) = seat.leaving(number) else {
-            return self.note(seat.change(number, Turn::Stopped, reason));
+            return self.note(seat.change(number, Transition::Stopped, reason));
         };
         if !seat.is_placed() {
-            self.note(leaving.change(id, Turn::Stopped, reason));
+            self.note(leaving.change(id, Transition::Stopped, reason));
             return self.dismiss(id, leaving);
         }
-        self.note(leaving.change(id, Turn::Left, reason));
+        self.note(leaving.change(id, Transition::Left, reason));
         self.out.push(Action::Drain(id));
         let drains_until = Some(now + self.config.drain_timeout);
         self.leaving.insert(id, Leaving { drains_until, ..leaving });
@@ -113,7 +113,7 @@ impl Pool {
     pub(super) fn vacate<'a>(&mut self, number: u32, reason: impl Fn(&str) -> &'a str) {
         let Some(seat) = self.seats.remove(&number) else { return };
         if let Some((id, leaving)) = seat.leaving(number) {
-            self.note(leaving.change(id, Turn::Stopped, reason(&seat.name)));
+            self.note(leaving.change(id, Transition::Stopped, reason(&seat.name)));
             self.dismiss(id, leaving);
         }
     }
@@ -121,7 +121,7 @@ impl Pool {
     /// Stops a replica that has no seat any more. What others run is only forgotten.
     pub(super) fn dismiss(&mut self, id: ReplicaId, leaving: Leaving) {
         self.out.push(Action::Stop(id));
-        if leaving.keeper.makes_replicas() {
+        if leaving.owner.makes_replicas() {
             self.leaving.insert(id, Leaving { drains_until: None, ..leaving });
         }
     }
@@ -146,7 +146,7 @@ impl Pool {
             return;
         }
         if let Some(leaving) = self.leaving.remove(&id) {
-            self.note(leaving.change(id, Turn::Stopped, reason));
+            self.note(leaving.change(id, Transition::Stopped, reason));
             self.dismiss(id, leaving);
         }
     }

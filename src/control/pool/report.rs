@@ -57,7 +57,7 @@ impl Pool {
     /// Whether that is done: no replica is left.
     pub fn is_stopped(&self) -> bool {
         // What is not known yet may have to be stopped too.
-        let unlisted = self.unlisted && self.runtime.keeper.is_balancer() && !self.config.keep_on_stop;
+        let unlisted = self.unlisted && self.runtime.owner.is_balancer() && !self.config.keep_on_stop;
         self.is_stopping() && self.leaving.is_empty() && !unlisted
     }
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::action::{Change, MemberSpec, Probe, Ticket};
 use super::backoff::{Backoff, SETTLED};
 use super::checks::Checks;
-use crate::control::{Death, State, Turn, name};
+use crate::control::{ExitCause, State, Transition, name};
 use crate::ring::MAX_WEIGHT;
-use crate::runtime::{Found, Keeper, ReplicaId};
+use crate::runtime::{Found, Owner, ReplicaId};
 
 /// A number in use and what it is for. It outlives the replicas that fill it one after another.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Seat {
     /// 0 to 100.
     pub(super) weight: u8,
     /// Who keeps its replica alive.
-    pub(super) keeper: Keeper,
+    pub(super) owner: Owner,
     /// Where the replica exists already: what the runtime knows it by, or its `host:port`.
     pub(super) existing: Option<String>,
     /// The unfinished `/add` it belongs to; members have none.
@@ -36,7 +36,7 @@ pub(super) struct Seat {
     /// How the replica before the current one ended; empty once it is replaced.
     pub(super) note: String,
     /// What it died of, if its successor is ours to start.
-    pub(super) death: Option<Death>,
+    pub(super) cause: Option<ExitCause>,
 }
 
 /// Who holds a number on the ring.
@@ -77,7 +77,7 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub(super) struct Leaving {
     /// Who keeps it alive.
-    pub(super) keeper: Keeper,
+    pub(super) owner: Owner,
     /// What the runtime knows it by, where it was found.
     pub(super) key: Option<String>,
     pub(super) name: String,
@@ -88,11 +88,11 @@ pub(super) struct Leaving {
 }
 
 impl Seat {
-    pub(super) fn new(name: String, keeper: Keeper, existing: Option<String>, batch: Option<Ticket>) -> Self {
+    pub(super) fn new(name: String, owner: Owner, existing: Option<String>, batch: Option<Ticket>) -> Self {
         Self {
             name,
             weight: MAX_WEIGHT,
-            keeper,
+            owner,
             existing,
             batch,
             placed: None,
@@ -100,7 +100,7 @@ impl Seat {
             retry_at: None,
             backoff: Backoff::default(),
             note: String::new(),
-            death: None,
+            cause: None,
         }
     }
 
@@ -111,12 +111,12 @@ impl Seat {
 
     /// Whether its replica is the one that was found.
     pub(super) fn is_of(&self, found: &Found) -> bool {
-        if self.keeper != found.keeper {
+        if self.owner != found.owner {
             return false;
         }
-        match (self.keeper, &self.existing) {
+        match (self.owner, &self.existing) {
             // An orchestrator knows a replica by its name, and names are the same that look alike.
-            (Keeper::Orchestrator, existing) => {
+            (Owner::Orchestrator, existing) => {
                 let key = existing.as_ref().unwrap_or(&self.name);
                 *key == found.key || name::fold(key) == name::fold(&found.key)
             }
@@ -126,7 +126,7 @@ impl Seat {
 
     /// What the runtime will know the replica by that is being made, where that is certain.
     fn key_to_be(&self) -> Option<String> {
-        (self.keeper == Keeper::Orchestrator).then(|| self.name.clone())
+        (self.owner == Owner::Orchestrator).then(|| self.name.clone())
     }
 
     /// Whether the replica that lives is the one on the ring.
@@ -154,7 +154,7 @@ impl Seat {
         let Some(Replica { id, address: Some(address), .. }) = self.current else { return };
         self.placed = Some(Placed { id, name: self.name.clone(), address });
         self.note.clear();
-        self.death = None;
+        self.cause = None;
     }
 
     /// What is published under `number`, if anything.
@@ -168,7 +168,7 @@ impl Seat {
         let replica = self.current.as_mut()?;
         let address = replica.address?;
         // Who listed a replica by a name expects to be called by it.
-        let listed = self.existing.clone().filter(|_| self.keeper == Keeper::Others);
+        let listed = self.existing.clone().filter(|_| self.owner == Owner::Others);
         let host = || listed.unwrap_or_else(|| address.to_string());
         replica.checks.take_due(now).then(|| Probe { id: replica.id, address, host: host() })
     }
@@ -195,16 +195,16 @@ impl Seat {
         let &Replica { id, address, .. } = self.current.as_ref()?;
         let name = self.name.clone();
         let key = self.existing.clone().or_else(|| self.key_to_be());
-        Some((id, Leaving { keeper: self.keeper, key, name, number, address, drains_until: None }))
+        Some((id, Leaving { owner: self.owner, key, name, number, address, drains_until: None }))
     }
 
     /// The change of state to tell about.
-    pub(super) fn change(&self, number: u32, turn: Turn, reason: &str) -> Change {
+    pub(super) fn change(&self, number: u32, transition: Transition, reason: &str) -> Change {
         Change {
             name: self.name.clone(),
             number,
             id: self.current.as_ref().map(|replica| replica.id),
-            turn,
+            transition,
             address: self.current.as_ref().and_then(|replica| replica.address),
             reason: reason.to_owned(),
         }
@@ -232,12 +232,12 @@ impl Replica {
 }
 
 impl Leaving {
-    pub(super) fn change(&self, id: ReplicaId, turn: Turn, reason: &str) -> Change {
+    pub(super) fn change(&self, id: ReplicaId, transition: Transition, reason: &str) -> Change {
         Change {
             name: self.name.clone(),
             number: self.number,
             id: Some(id),
-            turn,
+            transition,
             address: self.address,
             reason: reason.to_owned(),
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::action::Ticket;
 use super::seat::Seat;
 use super::{Action, Pool};
-use crate::control::Turn;
+use crate::control::Transition;
 use crate::runtime::Found;
 
 const LEFT_BEHIND: &str =
@@ -41,7 +41,7 @@ impl Pool {
 
     fn stop_seat(&mut self, number: u32, now: Instant) {
         let Some(mut seat) = self.seats.remove(&number) else { return };
-        let keeps = self.config.keep_on_stop && seat.keeper.makes_replicas();
+        let keeps = self.config.keep_on_stop && seat.owner.makes_replicas();
         if !keeps {
             self.take_hold(number, &mut seat, now);
         }
@@ -59,19 +59,19 @@ impl Pool {
             self.out.push(Action::SetUp(id, false));
         }
         if keeps {
-            return self.note(leaving.change(id, Turn::Stopped, KEPT));
+            return self.note(leaving.change(id, Transition::Stopped, KEPT));
         }
-        self.note(leaving.change(id, Turn::Stopped, REASON));
+        self.note(leaving.change(id, Transition::Stopped, REASON));
         self.dismiss(id, leaving);
     }
 
     /// What the first inventory shows when the end has come already: what the balancer before left
     /// is stopped too, or left to the next.
     pub(super) fn stop_found(&mut self, found: Vec<Found>, now: Instant) {
-        let ours = found.into_iter().filter(|found| found.keeper.is_balancer());
-        for Found { key, name, number, keeper } in ours {
+        let ours = found.into_iter().filter(|found| found.owner.is_balancer());
+        for Found { key, name, number, owner } in ours {
             let number = number.unwrap_or_default();
-            let mut seat = Seat::new(name, keeper, Some(key), None);
+            let mut seat = Seat::new(name, owner, Some(key), None);
             if !self.config.keep_on_stop {
                 let launch = self.launch(number, &mut seat, now);
                 self.out.push(Action::Start(launch));
@@ -87,7 +87,7 @@ impl Pool {
         }
         self.unlisted = false;
         for (id, leaving) in std::mem::take(&mut self.leaving) {
-            self.note(leaving.change(id, Turn::Stopped, LEFT_BEHIND));
+            self.note(leaving.change(id, Transition::Stopped, LEFT_BEHIND));
         }
     }
 

@@ -8,9 +8,9 @@ mod world;
 use std::time::Duration;
 
 use super::pool::{Event, Ticket};
-use super::{Add, Config, HealthConfig, Remove, RingChange};
+use super::{Add, ControlConfig, HealthConfig, Remove, RingChange};
 use crate::ring::{Family, Params, Placement, Probing};
-use crate::runtime::{Keeper, ReplicaId, RuntimeEvent};
+use crate::runtime::{Owner, ReplicaId, RuntimeEvent};
 use world::{Luck, World};
 
 /// Replays the sequence of operations that `data` stands for, then lets all go well and expects
@@ -23,16 +23,16 @@ pub fn run(data: &[u8]) {
     let mut next = || bytes.next();
     let (kind, seed) = (next().unwrap_or(0), next().unwrap_or(0));
     // One world in four has replicas that others run.
-    let keeper = if kind % 4 == 3 { Keeper::Others } else { Keeper::Balancer };
-    let mut world = World::new(config(kind), keeper, u64::from(seed));
+    let owner = if kind % 4 == 3 { Owner::Others } else { Owner::Balancer };
+    let mut world = World::new(config(kind), owner, u64::from(seed));
     while let (Some(operation), Some(argument)) = (next(), next()) {
         act(&mut world, operation, argument);
     }
     world.settle();
 }
 
-fn config(kind: u8) -> Config {
-    Config {
+fn config(kind: u8) -> ControlConfig {
+    ControlConfig {
         replicas: u32::from(kind / 4 % 6),
         max_replicas: 12,
         ring: ring(Placement::Ring, 64),
@@ -40,7 +40,7 @@ fn config(kind: u8) -> Config {
         drain_timeout: Duration::from_secs(3),
         start_timeout: Duration::from_secs(4),
         replace_after: Duration::from_secs(6),
-        ..Config::default()
+        ..ControlConfig::default()
     }
 }
 
@@ -71,7 +71,7 @@ fn act(world: &mut World, operation: u8, argument: u8) {
         11 => world.advance(Duration::from_millis(u64::from(argument) * 250)),
         12 => world.ask(Event::ChangeRing(ticket, some_ring(argument))),
         13 => {
-            let config = Config { max_replicas: u32::from(argument % 16), ..world.config() };
+            let config = ControlConfig { max_replicas: u32::from(argument % 16), ..world.config() };
             world.ask(Event::Reload(ticket, Box::new(config)));
         }
         14 => stray(world, argument),

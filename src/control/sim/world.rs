@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::laws::{self, Laws};
-use crate::control::Config;
+use crate::control::ControlConfig;
 use crate::control::pool::{Action, Event, Pool, RuntimeFacts};
-use crate::runtime::{Found, Keeper, Launch, ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Launch, Owner, ReplicaId, RuntimeEvent};
 
 /// How starts go, in quarters: 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +31,7 @@ struct Living {
 pub(super) struct World {
     pool: Pool,
     now: Instant,
-    keeper: Keeper,
+    owner: Owner,
     rng: Rng,
     living: BTreeMap<ReplicaId, Living>,
     /// What will happen, by time and then in order of creation.
@@ -56,18 +56,18 @@ enum Happening {
 }
 
 impl World {
-    pub(super) fn new(config: Config, keeper: Keeper, seed: u64) -> Self {
+    pub(super) fn new(config: ControlConfig, owner: Owner, seed: u64) -> Self {
         let now = Instant::now();
         let replicas = config.replicas;
-        let endpoints = (1..=if keeper.makes_replicas() { 0 } else { replicas })
+        let endpoints = (1..=if owner.makes_replicas() { 0 } else { replicas })
             .map(|n| format!("first-{n}:80"))
             .collect();
-        let facts = RuntimeFacts { kind: "simulated", keeper, lists: false };
+        let facts = RuntimeFacts { kind: "simulated", owner, lists: false };
         let pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
         let mut world = Self {
             pool,
             now,
-            keeper,
+            owner,
             rng: Rng::with_seed(seed),
             living: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -83,10 +83,10 @@ impl World {
     }
 
     pub(super) fn owns_replicas(&self) -> bool {
-        self.keeper.makes_replicas()
+        self.owner.makes_replicas()
     }
 
-    pub(super) fn config(&self) -> Config {
+    pub(super) fn config(&self) -> ControlConfig {
         self.pool.config().clone()
     }
 
@@ -250,7 +250,7 @@ impl World {
             key: format!("key {app}"),
             name: format!("{}{app}", laws::APP),
             number: None,
-            keeper: Keeper::Discovered,
+            owner: Owner::Discovered,
         });
         self.feed(Event::Runtime(RuntimeEvent::Inventory(found.collect())));
     }

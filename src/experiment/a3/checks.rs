@@ -4,7 +4,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::{self, Answer, Client};
+use crate::client::{self, Client, Response};
 use crate::experiment::error::Error;
 use crate::experiment::figures::Check;
 use crate::experiment::pool::Pool;
@@ -14,7 +14,7 @@ use crate::experiment::session::Session;
 const NAMES: [&str; 2] = ["Experiment A", "Experiment B"];
 
 /// Whether an answer is what it should be; if not, why.
-type Judge<'a> = &'a dyn Fn(&Answer) -> Result<(), String>;
+type Judge<'a> = &'a dyn Fn(&Response) -> Result<(), String>;
 
 struct Checker<'a> {
     session: &'a Session<'a>,
@@ -72,11 +72,12 @@ impl Checker<'_> {
         let unknown = "<Error> '/other' endpoint does not exist in server replicas";
         // Other programs than the built-in replica answer as they like.
         let built_in = named(&home).is_some();
-        let by_one = |answer: &Answer| match named(answer) {
+        let by_one = |answer: &Response| match named(answer) {
             Some(name) if names.contains(&name) => Ok(()),
             _ => Err(format!("not an answer of one of {names:?}")),
         };
-        let empty = |answer: &Answer| if answer.body.is_empty() { Ok(()) } else { Err("a body".to_owned()) };
+        let empty =
+            |answer: &Response| if answer.body.is_empty() { Ok(()) } else { Err("a body".to_owned()) };
         if built_in {
             self.forward("/home", 200, &by_one).await?;
             self.forward("/heartbeat", 200, &empty).await?;
@@ -89,7 +90,7 @@ impl Checker<'_> {
 
     /// What is on the admin address only.
     async fn admin(&mut self) -> Result<(), Error> {
-        let has = |answer: &Answer, fields: &[&str]| {
+        let has = |answer: &Response, fields: &[&str]| {
             let body = json_of(answer)?;
             let missing = fields.iter().find(|field| body.get(**field).is_none());
             missing.map_or(Ok(()), |field| Err(format!("no '{field}' in it")))
@@ -160,7 +161,7 @@ impl Checker<'_> {
     }
 }
 
-fn check(request: String, answer: &Answer, status: u16, judge: Judge<'_>) -> Check {
+fn check(request: String, answer: &Response, status: u16, judge: Judge<'_>) -> Check {
     let seen = answer.status.as_u16();
     let judged = if seen == status {
         judge(answer)
@@ -172,36 +173,36 @@ fn check(request: String, answer: &Answer, status: u16, judge: Judge<'_>) -> Che
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a judge that is always content")]
-fn anything(_: &Answer) -> Result<(), String> {
+fn anything(_: &Response) -> Result<(), String> {
     Ok(())
 }
 
 /// A text with this in it.
-fn says(answer: &Answer, text: &str) -> Result<(), String> {
+fn says(answer: &Response, text: &str) -> Result<(), String> {
     let body = String::from_utf8_lossy(&answer.body);
     if body.contains(text) { Ok(()) } else { Err(format!("no '{text}' in it")) }
 }
 
-fn json_of(answer: &Answer) -> Result<Value, String> {
+fn json_of(answer: &Response) -> Result<Value, String> {
     serde_json::from_slice(&answer.body).map_err(|error| format!("no JSON: {error}"))
 }
 
 /// `{"message":{"N":…,"replicas":[…]},"status":"successful"}` with these names.
-fn replicas(answer: &Answer, names: &[String]) -> Result<(), String> {
+fn replicas(answer: &Response, names: &[String]) -> Result<(), String> {
     let wanted = json!({"message": {"N": names.len(), "replicas": names}, "status": "successful"});
     let found = json_of(answer)?;
     if found == wanted { Ok(()) } else { Err(format!("{found} instead of {wanted}")) }
 }
 
 /// `{"message":…,"status":"failure"}` with this message.
-fn failure(answer: &Answer, message: &str) -> Result<(), String> {
+fn failure(answer: &Response, message: &str) -> Result<(), String> {
     let wanted = json!({"message": message, "status": "failure"});
     let found = json_of(answer)?;
     if found == wanted { Ok(()) } else { Err(format!("{found} instead of {wanted}")) }
 }
 
 /// `{"message":"<Error> …","status":"failure"}`.
-fn refusal(answer: &Answer) -> Result<(), String> {
+fn refusal(answer: &Response) -> Result<(), String> {
     let found = json_of(answer)?;
     let message = found["message"].as_str().unwrap_or_default();
     if message.starts_with("<Error> ") && found["status"] == "failure" {
@@ -212,7 +213,7 @@ fn refusal(answer: &Answer) -> Result<(), String> {
 }
 
 /// The name in the answer of the built-in replica.
-fn named(answer: &Answer) -> Option<String> {
+fn named(answer: &Response) -> Option<String> {
     let body = json_of(answer).ok()?;
     Some(body["message"].as_str()?.strip_prefix("Request routed to ")?.to_owned())
 }
@@ -221,14 +222,14 @@ fn named(answer: &Answer) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer { status: status.try_into().unwrap(), body: body.to_owned().into() }
+    fn answer(status: u16, body: &str) -> Response {
+        Response { status: status.try_into().unwrap(), body: body.to_owned().into() }
     }
 
     #[test]
     fn an_answer_is_good_only_if_status_and_shape_are() {
         let names = ["a".to_owned(), "b".to_owned()];
-        let judge = |answer: &Answer| replicas(answer, &names);
+        let judge = |answer: &Response| replicas(answer, &names);
         let good = r#"{"message":{"N":2,"replicas":["a","b"]},"status":"successful"}"#;
         assert!(check(String::new(), &answer(200, good), 200, &judge).good);
         for (status, body) in [

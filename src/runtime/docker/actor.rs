@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::Config;
+use super::DockerConfig;
 use super::guests::Guests;
 use super::place::Place;
 use super::replica::Replica;
@@ -44,7 +44,7 @@ pub(super) enum Phase {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Actor {
-    pub(super) config: Arc<Config>,
+    pub(super) config: Arc<DockerConfig>,
     pub(super) events: RuntimeEvents,
     pub(super) phase: Phase,
     /// Found on the first contact.
@@ -74,7 +74,7 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(config: Config, events: RuntimeEvents) -> Self {
+    pub(super) fn new(config: DockerConfig, events: RuntimeEvents) -> Self {
         let (sender, inbox) = unbounded_channel();
         Self {
             config: Arc::new(config),

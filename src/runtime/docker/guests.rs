@@ -10,7 +10,7 @@ use super::hint;
 use super::report::Running;
 use super::seen::{Seen, State};
 use crate::runtime::engine::naming;
-use crate::runtime::{Found, Keeper, ReplicaId};
+use crate::runtime::{Found, Owner, ReplicaId};
 
 /// Time after which a container that was told to end and runs all the same is welcome again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -172,7 +172,7 @@ impl Guests {
             if !slugs.insert(naming::slug(&name)) {
                 name = replica_name(&format!("{:.50}-{}", name, naming::short(key)));
             }
-            Found { key: key.clone(), name, number: None, keeper: Keeper::Discovered }
+            Found { key: key.clone(), name, number: None, owner: Owner::Discovered }
         };
         guests.into_iter().map(unique).collect()
     }

@@ -28,11 +28,11 @@ mod tests;
 use self::actor::Actor;
 use super::engine::Spec;
 use super::remote::Remote;
-use super::{Keeper, RuntimeEvents};
+use super::{Owner, RuntimeEvents};
 
 /// How replicas are run as containers.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Config {
+pub struct DockerConfig {
     /// How a container is made.
     pub spec: Spec,
     /// Tells this balancer from others on the same engine when it runs on the host, together with
@@ -47,8 +47,8 @@ pub struct Config {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start(config: Config, events: RuntimeEvents) -> Remote {
-    let (remote, orders) = Remote::new("docker", Keeper::Balancer);
+pub fn start(config: DockerConfig, events: RuntimeEvents) -> Remote {
+    let (remote, orders) = Remote::new("docker", Owner::Balancer);
     tokio::spawn(Actor::new(config, events).run(orders));
     remote
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustix::system::uname;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::Config;
+use super::DockerConfig;
 use crate::runtime::engine::raw::CallError;
 use crate::runtime::engine::{Engine, Own, naming, own};
 #[cfg(test)]
@@ -25,7 +25,7 @@ pub(super) struct Place {
     /// The engine.
     pub(super) engine: Engine,
     /// The configuration.
-    pub(super) config: Arc<Config>,
+    pub(super) config: Arc<DockerConfig>,
     /// Our name among the balancers of this engine.
     pub(super) instance: String,
     /// What tells this life of the balancer from others under the same name: a random word.
@@ -52,7 +52,7 @@ impl Place {
     ///
     /// # Errors
     /// If it does not answer.
-    pub(super) async fn find(engine: Engine, config: Arc<Config>) -> Result<Self, CallError> {
+    pub(super) async fn find(engine: Engine, config: Arc<DockerConfig>) -> Result<Self, CallError> {
         let own = own::find(&engine).await?;
         let instance = match &own {
             Some(own) => own.name.clone(),
@@ -89,7 +89,7 @@ impl Place {
     pub(super) fn of_test(spec: Spec, own: Option<Own>) -> Self {
         Self {
             engine: Engine::new(&Host::default()).expect("a socket has a path"),
-            config: Arc::new(Config { spec, ..Config::default() }),
+            config: Arc::new(DockerConfig { spec, ..DockerConfig::default() }),
             instance: "lb".to_owned(),
             run: "this".to_owned(),
             own,

@@ -12,7 +12,7 @@ use super::seen::{Seen, State};
 use super::survey::{self, Listing};
 use super::task::list;
 use crate::runtime::engine::labels;
-use crate::runtime::{Found, Keeper, ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Owner, ReplicaId, RuntimeEvent};
 
 impl Actor {
     /// The engine does not answer: nothing is under way any more, and nothing is known.
@@ -240,7 +240,7 @@ impl Actor {
             key: offer.container.clone(),
             name: offer.replica.name.clone(),
             number: Some(offer.replica.number),
-            keeper: Keeper::Balancer,
+            owner: Owner::Balancer,
         });
         let mut found: Vec<_> = offers.collect();
         found.extend(self.replicas.values().filter_map(super::replica::Replica::found));

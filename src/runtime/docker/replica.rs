@@ -1,6 +1,6 @@
 //! What is known of one replica that this balancer keeps.
 
-use crate::runtime::{Found, Keeper, Launch, RuntimeEvent};
+use crate::runtime::{Found, Launch, Owner, RuntimeEvent};
 
 /// How far its life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,6 @@ impl Replica {
         let wanted = matches!(self.stage, Stage::Adopting | Stage::Running);
         let key = self.container.clone().filter(|_| wanted)?;
         let (name, number) = (self.launch.name.clone(), Some(self.launch.number));
-        Some(Found { key, name, number, keeper: Keeper::Balancer })
+        Some(Found { key, name, number, owner: Owner::Balancer })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::Config;
+use super::DockerConfig;
 use super::actor::{Actor, Phase};
 use super::place::Place;
 use super::replica::{Replica, Stage, Wish};
@@ -17,7 +17,7 @@ const ID: ReplicaId = ReplicaId(1);
 /// An actor with one replica, whose container is `c1`.
 fn actor(stage: Stage, wish: Wish) -> (Actor, UnboundedReceiver<RuntimeEvent>) {
     let (events, seen) = unbounded_channel();
-    let mut actor = Actor::new(Config::default(), events);
+    let mut actor = Actor::new(DockerConfig::default(), events);
     actor.place = Some(Arc::new(Place::of_test(Spec::default(), None)));
     actor.phase = Phase::Up;
     let launch = Launch { id: ID, name: "S1".to_owned(), number: 1, existing: None };

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::Host;
-use crate::exchange;
+use crate::http_client;
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 << 20;
@@ -125,7 +125,7 @@ async fn answered<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(Status
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let answer = exchange::send(stream, request).await?;
+    let answer = http_client::send(stream, request).await?;
     Ok((answer.status(), answer.collect(MAX_ANSWER).await?))
 }
 

@@ -24,11 +24,11 @@ use tokio::task::AbortHandle;
 
 use self::child::Child;
 use self::command::Recipe;
-use super::{Keeper, Launch, ReplicaId, Runtime, RuntimeEvents};
+use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvents};
 
 /// How replicas are run as child processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct ProcessConfig {
     /// Program and arguments to run instead of `ringherd replica`; `{port}`, `{name}` and
     /// `{number}` in them are replaced. Empty: the built-in replica.
     pub command: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Config {
     pub stop_timeout: Duration,
 }
 
-impl Default for Config {
+impl Default for ProcessConfig {
     fn default() -> Self {
         Self { command: Vec::new(), stop_timeout: Duration::from_secs(5) }
     }
@@ -74,7 +74,7 @@ enum End {
 
 impl Process {
     /// A runtime without children, which reports to `events`.
-    pub fn new(config: Config, events: RuntimeEvents) -> Self {
+    pub fn new(config: ProcessConfig, events: RuntimeEvents) -> Self {
         Self {
             recipe: Arc::new(Recipe::new(config.command)),
             stop_timeout: config.stop_timeout,
@@ -105,8 +105,8 @@ impl Runtime for Process {
         "process"
     }
 
-    fn keeper(&self) -> Keeper {
-        Keeper::Balancer
+    fn owner(&self) -> Owner {
+        Owner::Balancer
     }
 
     /// # Panics

@@ -21,7 +21,7 @@ mod world;
 use self::actor::Actor;
 use super::engine::Spec;
 use super::remote::Remote;
-use super::{Keeper, RuntimeEvents};
+use super::{Owner, RuntimeEvents};
 
 /// The label of a service that is being removed: its replica has left the ring, or is about to,
 /// at every balancer. Its value is the last time at which the balancer that removes it was seen
@@ -30,7 +30,7 @@ pub const LEAVING: &str = "io.ringherd.leaving";
 
 /// How replicas are run as Swarm services.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Config {
+pub struct SwarmConfig {
     /// How a service's container is made.
     pub spec: Spec,
 }
@@ -40,8 +40,8 @@ pub struct Config {
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start(config: Config, events: RuntimeEvents) -> Remote {
-    let (remote, orders) = Remote::new("swarm", Keeper::Orchestrator);
+pub fn start(config: SwarmConfig, events: RuntimeEvents) -> Remote {
+    let (remote, orders) = Remote::new("swarm", Owner::Orchestrator);
     tokio::spawn(Actor::new(config.spec, events).run(orders));
     remote
 }

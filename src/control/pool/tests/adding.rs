@@ -45,7 +45,7 @@ fn who_is_not_ready_in_time_fails_the_whole_and_is_named() {
     herd.bring_up(launched[0].id);
     herd.started(launched[1].id);
     herd.step(Event::HeartbeatBad { id: launched[1].id, reason: "answered 503".to_owned() });
-    let actions = herd.wait(Config::default().start_timeout);
+    let actions = herd.wait(ControlConfig::default().start_timeout);
     let failures = vec![
         ("Sick".to_owned(), "no good heartbeat within 10s: answered 503".to_owned()),
         ("Slow".to_owned(), "did not start within 10s".to_owned()),
@@ -93,7 +93,8 @@ fn what_is_refused_changes_nothing() {
 fn a_full_ring_is_known_before_anything_is_started() {
     let ring =
         Params::new(Family::Modified, Probing::Quadratic, Placement::Ring, 16, 4).expect("a power of two");
-    let mut herd = Herd::cold(Config { ring, replicas: 3, ..Config::default() }, Keeper::Balancer, &[]);
+    let mut herd =
+        Herd::cold(ControlConfig { ring, replicas: 3, ..ControlConfig::default() }, Owner::Balancer, &[]);
     assert_eq!(launches(&herd.add(1, &[])).len(), 1);
     let actions = herd.add(1, &[]);
     let Some(Err(ControlError::Ring(why))) = reply(&actions) else { panic!("{actions:?}") };
@@ -103,28 +104,25 @@ fn a_full_ring_is_known_before_anything_is_started() {
 
 #[test]
 fn a_pool_that_cannot_be_is_refused() {
-    let new = |config, keeper, endpoints: &[&str]| {
-        let facts = RuntimeFacts { kind: "test", keeper, lists: false };
+    let new = |config, owner, endpoints: &[&str]| {
+        let facts = RuntimeFacts { kind: "test", owner, lists: false };
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
         Pool::new(config, facts, endpoints, 1, Instant::now()).map(drop)
     };
-    let many = Config { replicas: 65, ..Config::default() };
-    assert_eq!(
-        new(many, Keeper::Balancer, &[]),
-        Err(ControlError::TooMany { asked: 65, total: 65, max: 64 })
-    );
-    let many = Config { replicas: 300, max_replicas: 1000, ..Config::default() };
-    assert!(matches!(new(many, Keeper::Balancer, &[]), Err(ControlError::Ring(_))));
+    let many = ControlConfig { replicas: 65, ..ControlConfig::default() };
+    assert_eq!(new(many, Owner::Balancer, &[]), Err(ControlError::TooMany { asked: 65, total: 65, max: 64 }));
+    let many = ControlConfig { replicas: 300, max_replicas: 1000, ..ControlConfig::default() };
+    assert!(matches!(new(many, Owner::Balancer, &[]), Err(ControlError::Ring(_))));
     let bad = ControlError::BadEndpoint("a".to_owned());
-    assert_eq!(new(Config::default(), Keeper::Others, &["a"]), Err(bad));
+    assert_eq!(new(ControlConfig::default(), Owner::Others, &["a"]), Err(bad));
     let twice = ControlError::EndpointTaken("A:1".to_owned());
-    assert_eq!(new(Config::default(), Keeper::Others, &["a:1", "A:1"]), Err(twice));
+    assert_eq!(new(ControlConfig::default(), Owner::Others, &["a:1", "A:1"]), Err(twice));
 }
 
 #[test]
 fn where_replicas_are_not_ours_an_add_brings_its_endpoints() {
     use ControlError as E;
-    let mut herd = Herd::cold(Config::default(), Keeper::Others, &["a:1"]);
+    let mut herd = Herd::cold(ControlConfig::default(), Owner::Others, &["a:1"]);
     let first = launches(&herd.first);
     assert_eq!(first[0].existing.as_deref(), Some("a:1"));
     herd.bring_up(first[0].id);
@@ -160,7 +158,7 @@ fn a_starting_replica_is_asked_again_quickly() {
 fn time_to_start_counts_from_when_the_one_before_came_up() {
     let mut herd = Herd::of(1);
     let many = launches(&herd.add(5, &[]));
-    let limit = Config::default().start_timeout;
+    let limit = ControlConfig::default().start_timeout;
     for launch in &many {
         assert_eq!(reply(&herd.wait(limit * 9 / 10)), None);
         herd.started(launch.id);
@@ -191,6 +189,6 @@ fn an_add_whose_replica_falls_ill_before_the_others_are_ready_fails_in_time() {
     herd.bad(two[0].id);
     herd.started(two[1].id);
     herd.step(Event::HeartbeatGood(two[1].id));
-    let actions = herd.wait(Config::default().start_timeout * 2);
+    let actions = herd.wait(ControlConfig::default().start_timeout * 2);
     assert!(matches!(reply(&actions), Some(Err(ControlError::StartFailed(_)))), "{actions:?}");
 }

@@ -3,27 +3,28 @@
 use super::*;
 use crate::runtime::Found;
 
-fn found(key: &str, name: &str, number: impl Into<Option<u32>>, keeper: Keeper) -> Found {
-    Found { key: key.to_owned(), name: name.to_owned(), number: number.into(), keeper }
+fn found(key: &str, name: &str, number: impl Into<Option<u32>>, owner: Owner) -> Found {
+    Found { key: key.to_owned(), name: name.to_owned(), number: number.into(), owner }
 }
 
 fn own(key: &str, name: &str, number: u32) -> Found {
-    found(key, name, number, Keeper::Balancer)
+    found(key, name, number, Owner::Balancer)
 }
 
 fn shared(name: &str, number: u32) -> Found {
-    found(name, name, number, Keeper::Orchestrator)
+    found(name, name, number, Owner::Orchestrator)
 }
 
 fn others(key: &str, name: &str) -> Found {
-    found(key, name, None, Keeper::Discovered)
+    found(key, name, None, Owner::Discovered)
 }
 
 /// A pool of a runtime that lists, which has not listed yet.
-fn unlisted(keeper: Keeper) -> Herd {
+fn unlisted(owner: Owner) -> Herd {
     let now = Instant::now();
-    let facts = RuntimeFacts { kind: "test", keeper, lists: true };
-    let mut pool = Pool::new(Config::default(), facts, Vec::new(), 1, now).expect("a good configuration");
+    let facts = RuntimeFacts { kind: "test", owner, lists: true };
+    let mut pool =
+        Pool::new(ControlConfig::default(), facts, Vec::new(), 1, now).expect("a good configuration");
     let first = pool.step(Event::Tick, now);
     Herd { pool, now, first }
 }
@@ -34,8 +35,8 @@ impl Herd {
     }
 
     /// The same, with all that is launched brought up.
-    fn settled(keeper: Keeper, found: &[Found]) -> Self {
-        let mut herd = unlisted(keeper);
+    fn settled(owner: Owner, found: &[Found]) -> Self {
+        let mut herd = unlisted(owner);
         for launch in launches(&herd.inventory(found)) {
             herd.bring_up(launch.id);
         }
@@ -53,7 +54,7 @@ fn seats(expected: &[(u32, &str)]) -> Vec<(u32, String)> {
 
 #[test]
 fn nothing_starts_and_nothing_changes_before_the_first_inventory() {
-    let mut herd = unlisted(Keeper::Balancer);
+    let mut herd = unlisted(Owner::Balancer);
     assert_eq!(herd.first, []);
     assert_eq!(herd.pool.next_deadline(), None);
     for actions in [herd.add(1, &[]), herd.remove(1, &[])] {
@@ -66,7 +67,7 @@ fn nothing_starts_and_nothing_changes_before_the_first_inventory() {
 
 #[test]
 fn what_the_balancer_before_left_is_taken_over_as_it_was() {
-    let mut herd = unlisted(Keeper::Balancer);
+    let mut herd = unlisted(Owner::Balancer);
     let launched = launches(&herd.inventory(&[own("c5", "Server-XY", 5), own("c1", "Server 1", 1)]));
     let keys: Vec<_> = launched.iter().map(|launch| (launch.number, launch.existing.as_deref())).collect();
     assert_eq!(keys, [(1, Some("c1")), (2, None), (5, Some("c5"))], "and as many started as are missing");
@@ -75,7 +76,7 @@ fn what_the_balancer_before_left_is_taken_over_as_it_was() {
 
 #[test]
 fn guests_take_the_numbers_that_are_left() {
-    let mut herd = unlisted(Keeper::Balancer);
+    let mut herd = unlisted(Owner::Balancer);
     let found = [others("a", "app"), own("c2", "Server 2", 2)];
     let launched = launches(&herd.inventory(&found));
     assert_eq!(launched.len(), 4);
@@ -86,13 +87,13 @@ fn guests_take_the_numbers_that_are_left() {
 fn more_than_asked_for_stay() {
     let left: Vec<_> =
         (1..=5).map(|number| own(&format!("c{number}"), &format!("S{number}"), number)).collect();
-    let herd = Herd::settled(Keeper::Balancer, &left);
+    let herd = Herd::settled(Owner::Balancer, &left);
     assert_eq!(herd.pool.publication().members.len(), 5);
 }
 
 #[test]
 fn one_that_was_found_dead_is_replaced_on_its_number() {
-    let mut herd = unlisted(Keeper::Balancer);
+    let mut herd = unlisted(Owner::Balancer);
     let dead = launches(&herd.inventory(&[own("c7", "Server 7", 7)]))[2].id;
     let again = launches(&herd.exit(dead));
     assert_eq!((again[0].number, &again[0].existing), (7, &None));
@@ -100,14 +101,14 @@ fn one_that_was_found_dead_is_replaced_on_its_number() {
 
 #[test]
 fn later_inventories_say_nothing_about_the_balancers_own() {
-    let mut herd = Herd::settled(Keeper::Balancer, &[own("c1", "Server 1", 1)]);
+    let mut herd = Herd::settled(Owner::Balancer, &[own("c1", "Server 1", 1)]);
     assert_eq!(herd.inventory(&[]), []);
     assert_eq!(herd.inventory(&[own("c9", "Server 9", 9)]), []);
 }
 
 #[test]
 fn containers_of_others_come_and_go_and_are_never_stopped() {
-    let mut herd = Herd::settled(Keeper::Balancer, &[]);
+    let mut herd = Herd::settled(Owner::Balancer, &[]);
     let launched = launches(&herd.inventory(&[others("a", "app-1"), others("b", "Server 2")]));
     assert_eq!(launched.len(), 2);
     for launch in &launched {
@@ -138,22 +139,22 @@ fn containers_of_others_come_and_go_and_are_never_stopped() {
 
 #[test]
 fn an_inventory_during_a_drain_does_not_bring_the_replica_back() {
-    let mut herd = Herd::settled(Keeper::Orchestrator, &[shared("A", 1), shared("B", 2)]);
+    let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1), shared("B", 2)]);
     assert_eq!(reply(&herd.remove(1, &["B"])), Some(Ok(())));
     assert_eq!(herd.inventory(&[shared("A", 1), shared("B", 2)]), []);
 }
 
 #[test]
 fn a_shared_pool_is_filled_by_who_finds_it_empty() {
-    let herd = Herd::settled(Keeper::Orchestrator, &[]);
+    let herd = Herd::settled(Owner::Orchestrator, &[]);
     assert_eq!(herd.seats(), seats(&[(1, "Server 1"), (2, "Server 2"), (3, "Server 3")]));
-    let herd = Herd::settled(Keeper::Orchestrator, &[shared("Server 2", 2)]);
+    let herd = Herd::settled(Owner::Orchestrator, &[shared("Server 2", 2)]);
     assert_eq!(herd.seats(), seats(&[(2, "Server 2")]), "somebody has removed the others");
 }
 
 #[test]
 fn two_balancers_that_fill_a_pool_at_once_end_with_one_of_each() {
-    let mut herd = unlisted(Keeper::Orchestrator);
+    let mut herd = unlisted(Owner::Orchestrator);
     let launched = launches(&herd.inventory(&[]));
     let lost = RuntimeEvent::StartFailed { id: launched[0].id, reason: "it exists already".to_owned() };
     let again = launches(&herd.step(Event::Runtime(lost)));
@@ -167,7 +168,7 @@ fn two_balancers_that_fill_a_pool_at_once_end_with_one_of_each() {
 
 #[test]
 fn what_another_balancer_adds_and_removes_is_followed() {
-    let mut herd = Herd::settled(Keeper::Orchestrator, &[shared("A", 1)]);
+    let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1)]);
     let launched = launches(&herd.inventory(&[shared("A", 1), shared("B", 4)]));
     assert_eq!((launched[0].number, launched[0].existing.as_deref()), (4, Some("B")));
     assert_eq!(published(&herd.bring_up(launched[0].id)), [1, 4]);
@@ -178,7 +179,7 @@ fn what_another_balancer_adds_and_removes_is_followed() {
 
 #[test]
 fn an_orchestrators_replica_that_dies_comes_back_by_itself_under_its_name() {
-    let mut herd = Herd::settled(Keeper::Orchestrator, &[]);
+    let mut herd = Herd::settled(Owner::Orchestrator, &[]);
     let actions = herd.exit(herd.id(2));
     let launched = launches(&actions);
     assert_eq!((launched[0].name.as_str(), launched[0].existing.as_deref()), ("Server 2", Some("Server 2")));
@@ -190,7 +191,7 @@ fn an_orchestrators_replica_that_dies_comes_back_by_itself_under_its_name() {
 
 #[test]
 fn a_shared_replica_that_is_removed_while_it_is_away_is_stopped_all_the_same() {
-    let mut herd = Herd::settled(Keeper::Orchestrator, &[]);
+    let mut herd = Herd::settled(Owner::Orchestrator, &[]);
     let again = launches(&herd.exit(herd.id(2)))[0].id;
     // The second time there is a pause before the next start.
     let failed = RuntimeEvent::StartFailed { id: again, reason: "no node".to_owned() };
@@ -204,7 +205,7 @@ fn a_shared_replica_that_is_removed_while_it_is_away_is_stopped_all_the_same() {
 
 /// Both balancers have taken number 2; theirs was first.
 fn race() -> (Herd, ReplicaId) {
-    let mut herd = Herd::settled(Keeper::Orchestrator, &[shared("A", 1)]);
+    let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1)]);
     let mine = launches(&herd.add(1, &["Mine"]));
     assert_eq!(mine[0].number, 2);
     let theirs = launches(&herd.inventory(&[shared("A", 1), shared("Theirs", 2)]));
@@ -233,7 +234,7 @@ fn who_loses_a_number_and_fails_leaves_the_winner_where_it_is() {
 
 #[test]
 fn a_number_that_was_changed_elsewhere_is_followed() {
-    let mut herd = Herd::settled(Keeper::Orchestrator, &[shared("A", 1), shared("B", 2)]);
+    let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1), shared("B", 2)]);
     let actions = herd.inventory(&[shared("A", 2), shared("B", 1)]);
     assert_eq!(published(&actions), [1, 2]);
     assert_eq!(herd.seats(), seats(&[(1, "B"), (2, "A")]));
@@ -241,7 +242,7 @@ fn a_number_that_was_changed_elsewhere_is_followed() {
 
 #[test]
 fn what_would_part_the_balancers_of_a_pool_is_refused() {
-    let mut herd = Herd::settled(Keeper::Orchestrator, &[]);
+    let mut herd = Herd::settled(Owner::Orchestrator, &[]);
     let weight = herd.step(Event::SetWeight(TICKET, "Server 1".to_owned(), 1));
     let ring = herd.step(Event::ChangeRing(TICKET, crate::control::RingChange::default()));
     for actions in [weight, ring] {
@@ -251,7 +252,7 @@ fn what_would_part_the_balancers_of_a_pool_is_refused() {
 
 #[test]
 fn a_guest_that_comes_back_while_it_drains_joins_after_that() {
-    let mut herd = Herd::settled(Keeper::Balancer, &[]);
+    let mut herd = Herd::settled(Owner::Balancer, &[]);
     let first = launches(&herd.inventory(&[others("a", "app")]))[0].id;
     herd.bring_up(first);
     assert_eq!(published(&herd.inventory(&[])), [1, 2, 3]);
@@ -262,8 +263,8 @@ fn a_guest_that_comes_back_while_it_drains_joins_after_that() {
 
 #[test]
 fn a_guest_joins_when_there_is_room() {
-    let mut herd = Herd::settled(Keeper::Balancer, &[]);
-    let config = Config { max_replicas: 3, ..Config::default() };
+    let mut herd = Herd::settled(Owner::Balancer, &[]);
+    let config = ControlConfig { max_replicas: 3, ..ControlConfig::default() };
     herd.step(Event::Reload(TICKET, Box::new(config)));
     assert_eq!(launches(&herd.inventory(&[others("a", "app")])), []);
     assert_eq!(launches(&herd.remove(1, &["Server 2"]))[0].name, "app");
@@ -273,8 +274,8 @@ fn a_guest_joins_when_there_is_room() {
 fn what_is_found_when_the_end_has_come_is_stopped() {
     for keep_on_stop in [false, true] {
         let now = Instant::now();
-        let facts = RuntimeFacts { kind: "test", keeper: Keeper::Balancer, lists: true };
-        let config = Config { keep_on_stop, ..Config::default() };
+        let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true };
+        let config = ControlConfig { keep_on_stop, ..ControlConfig::default() };
         let pool = Pool::new(config, facts, Vec::new(), 1, now).expect("a good configuration");
         let mut herd = Herd { pool, now, first: Vec::new() };
         let actions = herd.step(Event::Stop(TICKET));
@@ -290,14 +291,14 @@ fn what_is_found_when_the_end_has_come_is_stopped() {
 
 #[test]
 fn a_stop_does_not_wait_for_an_inventory_for_ever() {
-    let mut herd = unlisted(Keeper::Balancer);
+    let mut herd = unlisted(Owner::Balancer);
     assert_eq!(reply(&herd.step(Event::Stop(TICKET))), None);
     assert_eq!(reply(&herd.wait(Duration::from_secs(10))), Some(Ok(())));
 }
 
 #[test]
 fn what_does_not_fit_is_told_once() {
-    let mut herd = Herd::settled(Keeper::Balancer, &[]);
+    let mut herd = Herd::settled(Owner::Balancer, &[]);
     let many: Vec<_> = (0..70).map(|n| others(&format!("k{n}"), &format!("app-{n}"))).collect();
     let ignored =
         |actions: &[Action]| actions.iter().filter(|action| matches!(action, Action::Ignored { .. })).count();
@@ -309,7 +310,8 @@ fn what_does_not_fit_is_told_once() {
 #[test]
 fn replicas_that_are_kept_are_not_stopped() {
     for keep_on_stop in [false, true] {
-        let mut herd = Herd::cold(Config { keep_on_stop, ..Config::default() }, Keeper::Balancer, &[]);
+        let mut herd =
+            Herd::cold(ControlConfig { keep_on_stop, ..ControlConfig::default() }, Owner::Balancer, &[]);
         for launch in launches(&herd.first.clone()) {
             herd.bring_up(launch.id);
         }

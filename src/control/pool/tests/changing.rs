@@ -33,8 +33,8 @@ fn a_killed_replica_is_healed_like_any_that_dies() {
     assert_eq!(reply(&kill(&mut herd, &name)), Some(Err(ControlError::NotRunning(name))));
     assert_eq!(reply(&kill(&mut herd, "B")), Some(Err(ControlError::UnknownName("B".to_owned()))));
 
-    let config = Config { replicas: 1, ..Config::default() };
-    let mut fixed = Herd::cold(config, Keeper::Others, &["127.0.0.1:80"]);
+    let config = ControlConfig { replicas: 1, ..ControlConfig::default() };
+    let mut fixed = Herd::cold(config, Owner::Others, &["127.0.0.1:80"]);
     let refused = Err(ControlError::NotKept("Server 1".to_owned()));
     assert_eq!(reply(&kill(&mut fixed, "Server 1")), Some(refused));
 }
@@ -83,12 +83,12 @@ fn a_change_to_the_same_publishes_nothing() {
 #[test]
 fn a_configuration_is_taken_over() {
     let mut herd = Herd::of(2);
-    let config = Config {
+    let config = ControlConfig {
         replicas: 9,
         max_replicas: 3,
         bounded_load: BoundedLoad::Factor(2.0),
         drain_timeout: Duration::from_secs(1),
-        ..Config::default()
+        ..ControlConfig::default()
     };
     let actions = herd.step(Event::Reload(TICKET, Box::new(config)));
     assert_eq!(reply(&actions), Some(Ok(())));
@@ -103,12 +103,13 @@ fn a_configuration_is_taken_over() {
 #[test]
 fn a_shorter_interval_does_not_wait_for_the_longer_one() {
     let health = |interval| HealthConfig { interval, ..HealthConfig::default() };
-    let config = Config { replicas: 1, health: health(Duration::from_secs(3600)), ..Config::default() };
-    let mut herd = Herd::cold(config.clone(), Keeper::Balancer, &[]);
+    let config =
+        ControlConfig { replicas: 1, health: health(Duration::from_secs(3600)), ..ControlConfig::default() };
+    let mut herd = Herd::cold(config.clone(), Owner::Balancer, &[]);
     let id = launches(&herd.first.clone())[0].id;
     herd.bring_up(id);
     assert_eq!(checks(&herd.wait(Duration::from_secs(60))), [], "an hour is long");
-    let soon = Config { health: health(Duration::from_millis(100)), ..config };
+    let soon = ControlConfig { health: health(Duration::from_millis(100)), ..config };
     herd.step(Event::Reload(TICKET, Box::new(soon)));
     assert_eq!(checks(&herd.wait(Duration::from_millis(100))), [id]);
 }

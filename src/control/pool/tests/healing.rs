@@ -1,4 +1,4 @@
-//! Death, illness and recovery: the ring stays what it was.
+//! ExitCause, illness and recovery: the ring stays what it was.
 
 use std::collections::VecDeque;
 
@@ -80,12 +80,13 @@ fn half_a_minute_of_health_makes_up_for_failures() {
 
 #[test]
 fn a_replica_from_the_start_that_never_came_up_is_tried_again_under_its_name() {
-    let mut herd = Herd::cold(Config { replicas: 1, ..Config::default() }, Keeper::Balancer, &[]);
+    let mut herd =
+        Herd::cold(ControlConfig { replicas: 1, ..ControlConfig::default() }, Owner::Balancer, &[]);
     let id = herd.id(1);
     let actions = herd.step(Event::Runtime(RuntimeEvent::StartFailed { id, reason: "no port".to_owned() }));
     assert_eq!(launches(&actions)[0].name, "Server 1");
     let slow = herd.id(1);
-    let actions = herd.wait(Config::default().start_timeout + Duration::from_secs(1));
+    let actions = herd.wait(ControlConfig::default().start_timeout + Duration::from_secs(1));
     assert_eq!(stops(&actions), [slow]);
     assert_eq!(launches(&actions).len(), 1);
 }
@@ -116,7 +117,7 @@ fn a_replica_that_stays_ill_is_replaced() {
     let id = herd.id(1);
     herd.bad(id);
     herd.bad(id);
-    let actions = herd.wait(Config::default().replace_after);
+    let actions = herd.wait(ControlConfig::default().replace_after);
     assert_eq!(stops(&actions), [id]);
     let launch = launches(&actions).remove(0);
     assert_eq!(launch.number, 1);
@@ -126,7 +127,7 @@ fn a_replica_that_stays_ill_is_replaced() {
 
 #[test]
 fn what_others_run_is_ejected_but_never_replaced() {
-    let mut herd = Herd::cold(Config::default(), Keeper::Others, &["a:1"]);
+    let mut herd = Herd::cold(ControlConfig::default(), Owner::Others, &["a:1"]);
     let id = herd.id(1);
     herd.started(id);
     herd.step(Event::HeartbeatBad { id, reason: "refused".to_owned() });

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::{Action, Event, MemberReport, Pool, Publication, RuntimeFacts, Ticket};
-use crate::control::{Add, Config, ControlError, Remove, State, Turn, sim};
-use crate::runtime::{Keeper, Launch, ReplicaId, RuntimeEvent};
+use crate::control::{Add, ControlConfig, ControlError, Remove, State, Transition, sim};
+use crate::runtime::{Launch, Owner, ReplicaId, RuntimeEvent};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
@@ -37,9 +37,9 @@ struct Herd {
 
 impl Herd {
     /// Nothing has started yet.
-    fn cold(config: Config, keeper: Keeper, endpoints: &[&str]) -> Self {
+    fn cold(config: ControlConfig, owner: Owner, endpoints: &[&str]) -> Self {
         let now = Instant::now();
-        let facts = RuntimeFacts { kind: "test", keeper, lists: false };
+        let facts = RuntimeFacts { kind: "test", owner, lists: false };
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
         let mut pool = Pool::new(config, facts, endpoints, 1, now).expect("a good configuration");
         let first = pool.step(Event::Tick, now);
@@ -48,7 +48,8 @@ impl Herd {
 
     /// All are ready.
     fn of(replicas: u32) -> Self {
-        let mut herd = Self::cold(Config { replicas, ..Config::default() }, Keeper::Balancer, &[]);
+        let mut herd =
+            Self::cold(ControlConfig { replicas, ..ControlConfig::default() }, Owner::Balancer, &[]);
         for launch in launches(&herd.first.clone()) {
             herd.bring_up(launch.id);
         }

@@ -18,7 +18,7 @@ fn nobody_is_started_or_replaced_during_an_outage() {
     let ill = herd.id(2);
     herd.bad(ill);
     assert!(herd.bad(ill).contains(&Action::SetUp(ill, false)));
-    let actions = herd.wait(Config::default().replace_after * 2);
+    let actions = herd.wait(ControlConfig::default().replace_after * 2);
     assert_eq!((launches(&actions).len(), stops(&actions)), (0, vec![]));
     assert!(!checks(&actions).is_empty(), "heartbeats go on");
 

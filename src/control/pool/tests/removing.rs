@@ -23,7 +23,7 @@ fn who_does_not_drain_is_stopped_at_the_deadline() {
     let mut herd = Herd::of(1);
     let id = herd.id(1);
     herd.remove(1, &[]);
-    let half = Config::default().drain_timeout / 2;
+    let half = ControlConfig::default().drain_timeout / 2;
     assert_eq!(stops(&herd.wait(half)), []);
     assert_eq!(stops(&herd.wait(half)), [id]);
 }
@@ -33,7 +33,7 @@ fn who_dies_while_draining_is_just_gone() {
     let mut herd = Herd::of(1);
     let id = herd.id(1);
     herd.remove(1, &[]);
-    assert!(matches!(&herd.exit(id)[..], [Action::Note(change)] if change.turn == Turn::Stopped));
+    assert!(matches!(&herd.exit(id)[..], [Action::Note(change)] if change.transition == Transition::Stopped));
     assert_eq!(herd.step(Event::Drained(id)), []);
     assert_eq!(herd.pool.next_deadline(), None);
 }
@@ -115,6 +115,6 @@ fn a_pool_that_stops_ends_everything_and_heals_nothing() {
 
 #[test]
 fn what_others_run_is_forgotten_without_waiting() {
-    let mut herd = Herd::cold(Config::default(), Keeper::Others, &["a:1", "b:1"]);
+    let mut herd = Herd::cold(ControlConfig::default(), Owner::Others, &["a:1", "b:1"]);
     assert_eq!(reply(&herd.step(Event::Stop(TICKET))), Some(Ok(())));
 }

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, interval_at, sleep};
 
 use super::list;
-use crate::runtime::docker::Config;
+use crate::runtime::docker::DockerConfig;
 use crate::runtime::docker::hint::{self, ACTIONS};
 use crate::runtime::docker::place::Place;
 use crate::runtime::docker::report::{Report, Reporter};
@@ -32,7 +32,7 @@ const OVERLAP: Duration = Duration::from_secs(2);
 
 /// Reports [`Report::Lost`] at its end.
 pub(in crate::runtime::docker) async fn run(
-    config: Arc<Config>,
+    config: Arc<DockerConfig>,
     known: Option<Arc<Place>>,
     reporter: Reporter,
 ) {
@@ -41,7 +41,7 @@ pub(in crate::runtime::docker) async fn run(
 }
 
 async fn connection(
-    config: Arc<Config>,
+    config: Arc<DockerConfig>,
     known: Option<Arc<Place>>,
     reporter: &Reporter,
 ) -> Result<Infallible, CallError> {

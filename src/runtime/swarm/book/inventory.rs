@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::runtime::swarm::world::{Service, World};
-use crate::runtime::{Found, Keeper, RuntimeEvent};
+use crate::runtime::{Found, Owner, RuntimeEvent};
 
 /// The services that the pool knows of.
 #[derive(Debug, Default)]
@@ -70,7 +70,7 @@ impl Inventory {
                     key: service.replica.clone(),
                     name: service.replica.clone(),
                     number: numbers.get(&service.id).copied(),
-                    keeper: Keeper::Orchestrator,
+                    owner: Owner::Orchestrator,
                 });
             }
         }

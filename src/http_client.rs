@@ -1,4 +1,4 @@
-//! One HTTP/1 request and its answer, over a connection of its own.
+//! One HTTP/1 request and its response, over a connection of its own.
 //!
 //! What every small client here stands on: heartbeats, calls to the engine, the client of the
 //! admin API. Knows no addresses, limits of time or meanings; the data plane has a client of its
@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer whose head has come. It holds the connection, which moves only while something of
+/// A response whose head has come. It holds the connection, which moves only while something of
 /// the answer is awaited, and ends with it.
-pub struct Answer<S, B>
+pub struct Response<S, B>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Error: Into<BoxError>> + 'static,
@@ -31,7 +31,7 @@ where
 ///
 /// # Errors
 /// The connection broke, or what came is not HTTP.
-pub async fn send<S, B>(stream: S, request: Request<B>) -> hyper::Result<Answer<S, B>>
+pub async fn send<S, B>(stream: S, request: Request<B>) -> hyper::Result<Response<S, B>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data: Send, Error: Into<BoxError>> + 'static,
@@ -41,10 +41,10 @@ where
     let answer = driver.drive(sender.send_request(request)).await;
     // The connection's own error says more than that it is gone.
     let answer = answer.map_err(|error| driver.broken.take().unwrap_or(error))?;
-    Ok(Answer { status: answer.status(), body: answer.into_body(), driver })
+    Ok(Response { status: answer.status(), body: answer.into_body(), driver })
 }
 
-impl<S, B> Answer<S, B>
+impl<S, B> Response<S, B>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data: Send, Error: Into<BoxError>> + 'static,
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    type Answered = hyper::Result<Answer<tokio::io::DuplexStream, Empty<Bytes>>>;
+    type Answered = hyper::Result<Response<tokio::io::DuplexStream, Empty<Bytes>>>;
 
     /// What is made of `bytes`, after which the other side closes.
     async fn answered(bytes: &'static str) -> Answered {

@@ -6,16 +6,16 @@ use http_body_util::Full;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::{Answer, Url};
-use crate::exchange;
+use super::{Response, Url};
+use crate::http_client;
 
 /// Largest answer that is read, in bytes: that of thousands of replicas.
-pub(super) const MAX_ANSWER: usize = 16 * 1024 * 1024;
+pub(super) const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An answer that is still coming.
-pub(super) type Coming = exchange::Answer<TcpStream, Full<Bytes>>;
+pub(super) type PendingResponse = http_client::Response<TcpStream, Full<Bytes>>;
 
 /// A request of the admin API.
 pub(super) fn request(
@@ -46,14 +46,14 @@ pub(super) fn request(
 }
 
 /// Sends it; the answer's body is still to come.
-pub(super) async fn begin(url: &Url, request: Request<Full<Bytes>>) -> Result<Coming, BoxError> {
+pub(super) async fn begin(url: &Url, request: Request<Full<Bytes>>) -> Result<PendingResponse, BoxError> {
     let stream = TcpStream::connect(url.address()).await?;
-    Ok(exchange::send(stream, request).await?)
+    Ok(http_client::send(stream, request).await?)
 }
 
 /// Sends it and reads the whole answer.
-pub(super) async fn run(url: &Url, request: Request<Full<Bytes>>) -> Result<Answer, BoxError> {
+pub(super) async fn run(url: &Url, request: Request<Full<Bytes>>) -> Result<Response, BoxError> {
     let answer = begin(url, request).await?;
     let status = answer.status();
-    Ok(Answer { status, body: answer.collect(MAX_ANSWER).await? })
+    Ok(Response { status, body: answer.collect(MAX_RESPONSE).await? })
 }

@@ -2,11 +2,11 @@
 
 use super::State;
 
-/// A turn in a replica's life.
+/// A transition in a replica's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Turn {
+pub enum Transition {
     /// It is being started; in the place of one that died, if that is given.
-    Starting(Option<Death>),
+    Starting(Option<ExitCause>),
     /// It had its first good heartbeat, and is on the ring.
     Joined,
     /// It gets no requests, for ill health.
@@ -14,7 +14,7 @@ pub enum Turn {
     /// It gets requests again.
     Recovered,
     /// It ended without being asked, or was given up.
-    Died(Death),
+    Died(ExitCause),
     /// It was taken off the ring, and finishes its requests.
     Left,
     /// It is gone after it left, or is not wanted any more.
@@ -23,7 +23,7 @@ pub enum Turn {
 
 /// How a replica came to its end without being asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Death {
+pub enum ExitCause {
     /// It ended by itself, or was killed.
     Exited,
     /// It could not be started.
@@ -36,7 +36,7 @@ pub enum Death {
     EndedByOthers,
 }
 
-impl Turn {
+impl Transition {
     /// The name in events.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl Turn {
     }
 }
 
-impl Death {
+impl ExitCause {
     /// All there are.
     pub const ALL: [Self; 5] =
         [Self::Exited, Self::StartFailed, Self::NotReady, Self::Unhealthy, Self::EndedByOthers];

@@ -1,4 +1,4 @@
-//! What the control plane does, told to whoever watches: the log, the journal, the counters.
+//! What the control plane does, told to its observers: the log, the journal, the counters.
 //! Decides nothing.
 
 use std::net::SocketAddr;
@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use super::State;
 use super::pool::{Change, Event};
-use super::turn::Turn;
+use super::transition::Transition;
 use crate::runtime::RuntimeEvent;
 use crate::telemetry::upkeep::Heartbeat;
 use crate::telemetry::{Journal, Upkeep};
 
-/// Where the control plane is watched from.
+/// Where the control plane tells what it does.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub struct Observer {
     /// What happened.
     pub journal: Journal,
     /// How often.
@@ -52,7 +52,7 @@ struct OutageFacts<'a> {
     reason: &'a str,
 }
 
-impl Watch {
+impl Observer {
     /// Before the pool takes an event in.
     pub(super) fn event(&self, event: &Event) {
         match event {
@@ -72,18 +72,18 @@ impl Watch {
     }
 
     pub(super) fn change(&self, change: &Change) {
-        let Change { name, number, id, turn, address, reason } = change;
-        let (id, state) = (id.map(|id| id.0), turn.state());
+        let Change { name, number, id, transition, address, reason } = change;
+        let (id, state) = (id.map(|id| id.0), transition.state());
         let shown = address.map(tracing::field::display);
         if state == State::Ejected {
             tracing::warn!(replica = %name, number, id, %state, address = shown, reason, "replica {state}");
         } else {
             tracing::info!(replica = %name, number, id, %state, address = shown, reason, "replica {state}");
         }
-        if let Turn::Starting(Some(death)) = turn {
-            self.upkeep.restarted(death.as_str());
+        if let Transition::Starting(Some(cause)) = transition {
+            self.upkeep.restarted(cause.as_str());
         }
-        let (number, address, event) = (*number, *address, turn.as_str());
+        let (number, address, event) = (*number, *address, transition.as_str());
         let facts = ReplicaFacts { replica: name, number, event, state: state.as_str(), reason, address };
         self.journal.record("replica", &facts);
     }
