@@ -37,7 +37,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr) 
         address_text: HeaderValue::try_from(text).expect("an address is a header value"),
     });
     let service = service_fn(move |request| service::handle(Rc::clone(&client), request));
-    let mut connection = pin!(worker.server.serve_connection(stream, service));
+    let mut connection = pin!(worker.server.borrow().serve_connection(stream, service));
     let (mut lingers, mut told_to_close) = (false, false);
     poll_fn(|cx| {
         progress.watch().register(cx.waker());

@@ -57,7 +57,7 @@ pub(crate) async fn forward(
     let (body, upload) = if body.is_end_stream() {
         (RequestBody::Empty, None)
     } else {
-        let answer_time = client.worker.config.response_timeout;
+        let answer_time = client.worker.config().response_timeout;
         let (body, upload) = RequestBody::stream(body, Rc::clone(&client.progress), answer_time);
         (body, Some(upload))
     };
@@ -69,7 +69,7 @@ pub(crate) async fn forward(
 
 /// The trace of a request, where anybody wants to know.
 fn trace_of(headers: &mut HeaderMap, client: &Client) -> Option<TraceId> {
-    let starts = client.worker.config.trace_context == TraceContext::Start;
+    let starts = client.worker.config().trace_context == TraceContext::Start;
     if !starts && client.worker.access.is_none() {
         return None;
     }
@@ -180,7 +180,7 @@ impl Attempts<'_> {
     /// Takes one retry out of the budget for this request, waiting if it is spent: many requests
     /// may have lost their replica at once, and a few at a time they all find another.
     async fn take_from_budget(&mut self, failure: &Failure) -> Result<(), Failure> {
-        let patience = Instant::now() + self.client.worker.config.response_timeout;
+        let patience = Instant::now() + self.client.worker.config().response_timeout;
         while self.permit.is_none() {
             self.permit = self.client.worker.reader.with(Snapshot::try_retry);
             if self.permit.is_none() {
@@ -221,7 +221,7 @@ impl Attempts<'_> {
             }
         }
         let watch = self.client.progress.watch();
-        watch.set(worker.config.connect_timeout);
+        watch.set(worker.config().connect_timeout);
         match upstream::connect(&worker.client, endpoint, watch).await {
             Ok(link) => {
                 self.exchange.connected();
@@ -239,7 +239,7 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
     ) -> Result<(Response<Incoming>, Link), Missed> {
         let name = &*endpoint.name;
-        let config = &self.client.worker.config;
+        let config = self.client.worker.config();
         let watch = self.client.progress.watch();
         watch.set(if self.upload.is_some() { config.body_timeout } else { config.response_timeout });
         let missed = |failure, kind| Missed { failure, unsent: None, reused: false, kind };

@@ -58,7 +58,7 @@ pub struct Origin {
 }
 
 /// What the data plane is told by the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,

@@ -31,6 +31,8 @@ pub struct Shared {
     pub traffic: Traffic,
     /// Where they are logged, if they are.
     pub access: Option<AccessLog>,
+    /// The configuration in force; a new value is taken over within a tick.
+    pub config: watch::Receiver<ProxyConfig>,
     /// Turns true when the balancer stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -43,13 +45,13 @@ impl fmt::Debug for Shared {
 
 /// One worker; never leaves its thread.
 pub(crate) struct Worker {
-    pub(crate) config: ProxyConfig,
+    config: Cell<ProxyConfig>,
     pub(crate) reader: Reader,
     pub(crate) outcomes: OutcomeQueue,
     pub(crate) local: Option<Arc<dyn LocalRoutes>>,
     pub(crate) pool: Pool,
     pub(crate) clock: Clock,
-    pub(crate) server: server::Builder,
+    pub(crate) server: RefCell<server::Builder>,
     pub(crate) client: client::Builder,
     pub(crate) recorder: Recorder,
     pub(crate) access: Option<RefCell<AccessLog>>,
@@ -65,25 +67,35 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(config: ProxyConfig, shared: Shared) -> Self {
-        let mut server = server::Builder::new();
-        // Without half-close hyper tries one read more for each request, to see a client that
-        // has gone; the end of a client is seen when its answer is written instead.
-        server.half_close(true).max_header_size(config.max_header_bytes);
+    pub(crate) fn new(shared: Shared) -> Self {
+        let config = *shared.config.borrow();
         Self {
             pool: Pool::new(config.upstream_keep_alive),
-            config,
+            config: Cell::new(config),
             reader: shared.readers.reader(),
             outcomes: shared.outcomes,
             local: shared.local,
             clock: Clock::new(Instant::now()),
-            server,
+            server: RefCell::new(server_for(&config)),
             client: client::Builder::new(),
             recorder: shared.traffic.recorder(),
             access: shared.access.map(RefCell::new),
             id_text: RefCell::default(),
             closing: Cell::new(false),
         }
+    }
+
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> ProxyConfig {
+        self.config.get()
+    }
+
+    /// Takes over another configuration. Connections that exist keep their limit on heads;
+    /// deadlines that are set already keep their time.
+    pub(crate) fn reconfigure(&self, config: ProxyConfig) {
+        self.pool.keep_for(config.upstream_keep_alive);
+        self.server.replace(server_for(&config));
+        self.config.set(config);
     }
 
     /// Whether connections are to end as soon as they have answered.
@@ -98,10 +110,15 @@ impl Worker {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            head: self.config.header_timeout,
-            keep_alive: self.config.keep_alive,
-            body: self.config.body_timeout,
-        }
+        let config = self.config();
+        Limits { head: config.header_timeout, keep_alive: config.keep_alive, body: config.body_timeout }
     }
+}
+
+fn server_for(config: &ProxyConfig) -> server::Builder {
+    let mut server = server::Builder::new();
+    // Without half-close hyper tries one read more for each request, to see a client that
+    // has gone; the end of a client is seen when its answer is written instead.
+    server.half_close(true).max_header_size(config.max_header_bytes);
+    server
 }

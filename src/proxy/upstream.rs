@@ -1,6 +1,6 @@
 //! Connections to replicas: those that are idle, and new ones.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -40,7 +40,7 @@ impl Drop for Link {
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: RefCell<FxHashMap<u64, Vec<Idle>>>,
-    keep: Millis,
+    keep: Cell<Millis>,
 }
 
 #[derive(Debug)]
@@ -52,7 +52,14 @@ struct Idle {
 impl Pool {
     /// A pool that keeps a connection for `keep` after its last use.
     pub(crate) fn new(keep: Duration) -> Self {
-        Self { idle: RefCell::default(), keep: keep.as_millis() as Millis }
+        let pool = Self { idle: RefCell::default(), keep: Cell::default() };
+        pool.keep_for(keep);
+        pool
+    }
+
+    /// From now on keeps a connection for `keep` after its last use.
+    pub(crate) fn keep_for(&self, keep: Duration) {
+        self.keep.set(keep.as_millis() as Millis);
     }
 
     /// An idle connection that is open as far as we know.
@@ -60,7 +67,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&endpoint)?;
         while let Some(Idle { link, since }) = kept.pop() {
-            if now.saturating_sub(since) > self.keep {
+            if now.saturating_sub(since) > self.keep.get() {
                 // Those below it are older still.
                 kept.clear();
                 return None;
@@ -87,7 +94,9 @@ impl Pool {
     /// Closes what has been idle for too long, and all to replicas that are no longer there.
     pub(crate) fn sweep(&self, now: Millis, snapshot: &Snapshot) {
         self.idle.borrow_mut().retain(|endpoint, kept| {
-            kept.retain(|idle| !idle.link.sender.is_closed() && now.saturating_sub(idle.since) <= self.keep);
+            kept.retain(|idle| {
+                !idle.link.sender.is_closed() && now.saturating_sub(idle.since) <= self.keep.get()
+            });
             !kept.is_empty() && snapshot.members().iter().any(|member| member.endpoint.id == *endpoint)
         });
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::runtime::LocalRuntime;
+use tokio::sync::watch;
 
 use super::clock::TICK;
 use super::state::{Shared, Worker};
@@ -27,28 +28,20 @@ pub fn spawn(
     index: usize,
     count: usize,
     listener: StdListener,
-    config: ProxyConfig,
     grace: Duration,
     shared: Shared,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
-    let max_connections = config.max_connections.div_ceil(count.max(1));
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || LocalRuntime::new()?.block_on(run(listener, config, max_connections, grace, shared)))
+        .spawn(move || LocalRuntime::new()?.block_on(run(listener, count.max(1), grace, shared)))
 }
 
-async fn run(
-    listener: StdListener,
-    config: ProxyConfig,
-    max_connections: usize,
-    grace: Duration,
-    shared: Shared,
-) -> io::Result<()> {
+async fn run(listener: StdListener, count: usize, grace: Duration, shared: Shared) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let mut stop = shared.stop.clone();
-    let worker = Rc::new(Worker::new(config, shared));
+    let (mut stop, config) = (shared.stop.clone(), shared.config.clone());
+    let worker = Rc::new(Worker::new(shared));
     let open = Rc::new(Open::default());
-    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker)));
+    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), config));
     let stopped = async {
         // An error means that the balancer is gone, which is a stop as well.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -62,7 +55,9 @@ async fn run(
             drop(counted);
         });
     };
-    accept_loop(listener, stopped, || open.fewer_than(max_connections), accept).await;
+    // The limit is that of the moment; a lower one ends no connection.
+    let room = || open.fewer_than(worker.config().max_connections.div_ceil(count));
+    accept_loop(listener, stopped, room, accept).await;
     worker.begin_close();
     if tokio::time::timeout(grace, open.fewer_than(1)).await.is_err() {
         tracing::warn!(
@@ -74,7 +69,7 @@ async fn run(
     Ok(())
 }
 
-async fn tick(worker: Rc<Worker>) {
+async fn tick(worker: Rc<Worker>, mut config: watch::Receiver<ProxyConfig>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut swept = Instant::now();
@@ -83,6 +78,10 @@ async fn tick(worker: Rc<Worker>) {
         let now = Instant::now();
         worker.clock.tick(now);
         worker.reader.refresh();
+        // An error means that the balancer is ending, and nothing changes any more.
+        if config.has_changed().unwrap_or(false) {
+            worker.reconfigure(*config.borrow_and_update());
+        }
         if now - swept >= POOL_SWEEP {
             swept = now;
             worker.reader.with(|snapshot| worker.pool.sweep(worker.clock.now(), snapshot));

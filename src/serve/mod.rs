@@ -143,14 +143,20 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         let (stop, stopped) = watch::channel(false);
         let local = public_routes(&config, sockets.public_address, &admin);
         let public_admin = local.is_some();
-        let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
-        traffic.limit_connections(room);
-        let shared = Shared { readers, outcomes, local, traffic, access, stop: stopped };
-        let proxy = ProxyConfig { max_connections: room, ..config.proxy.clone() };
-        let mut workers = Workers::spawn(&proxy, config.grace, sockets.public, &shared)?;
+        let (proxy, proxy_config) = watch::channel(within_descriptors(&config, &traffic));
+        let shared = Shared {
+            readers,
+            outcomes,
+            local,
+            traffic: traffic.clone(),
+            access,
+            config: proxy_config,
+            stop: stopped,
+        };
+        let mut workers = Workers::spawn(proxy, config.grace, sockets.public, &shared)?;
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
         outcome = tokio::select! {
-            outcome = run_until_stopped(&config, &reload, &control, &observer.journal, &mut signals, &mut workers) => outcome,
+            outcome = run_until_stopped(&config, &reload, &control, &observer.journal, &traffic, &mut signals, &mut workers) => outcome,
             ended = &mut supervising => Err(Error::Supervisor(why(&ended))),
         };
         admin.begin_stop();
@@ -207,6 +213,7 @@ async fn run_until_stopped(
     reload: &Reload,
     control: &Control,
     journal: &Journal,
+    traffic: &Traffic,
     signals: &mut Signals,
     workers: &mut Workers,
 ) -> Result<(), Error> {
@@ -216,7 +223,11 @@ async fn run_until_stopped(
             why = workers.ended() => return Err(Error::Worker(why)),
         };
         match signal {
-            Signal::Reload => reload_config(config, reload, control, journal).await,
+            Signal::Reload => {
+                if let Some(next) = reload_config(config, reload, control, journal).await {
+                    workers.reconfigure(within_descriptors(&next, traffic));
+                }
+            }
             Signal::Interrupt | Signal::Terminate => {
                 tracing::info!(%signal, grace = ?config.grace, "stopping; a second signal stops at once");
                 return Ok(());
@@ -226,28 +237,43 @@ async fn run_until_stopped(
 }
 
 /// Reads the configuration again and applies what can change in a running balancer. An error
-/// leaves everything as it is.
-async fn reload_config(running: &Config, reload: &Reload, control: &Control, journal: &Journal) {
+/// leaves everything as it is; else the data plane has its part yet to take over.
+async fn reload_config(
+    running: &Config,
+    reload: &Reload,
+    control: &Control,
+    journal: &Journal,
+) -> Option<Config> {
     let next = match reload() {
         Ok(next) => next,
         Err(problems) => {
             tracing::error!(%problems, "configuration not reloaded: nothing changed");
-            return journal.record("config", &not_reloaded(&problems));
+            journal.record("config", &not_reloaded(&problems));
+            return None;
         }
     };
     let restart = running.changes_needing_restart(&next);
     let needs_restart = restart.join(", ");
-    match control.reload(next.control).await {
+    match control.reload(next.control.clone()).await {
         Ok(view) => {
             tracing::info!(version = view.version, needs_restart, "configuration reloaded");
             let facts = json!({"message": "configuration reloaded", "needs_restart": restart});
             journal.record("config", &facts);
+            Some(next)
         }
         Err(error) => {
             tracing::error!(%error, "configuration not reloaded: nothing changed");
             journal.record("config", &not_reloaded(&error));
+            None
         }
     }
+}
+
+/// The configuration of the data plane, with no more connections than descriptors allow.
+fn within_descriptors(config: &Config, traffic: &Traffic) -> ProxyConfig {
+    let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
+    traffic.limit_connections(room);
+    ProxyConfig { max_connections: room, ..config.proxy }
 }
 
 fn not_reloaded(why: &dyn std::fmt::Display) -> serde_json::Value {

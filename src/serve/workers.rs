@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::proxy::{ProxyConfig, Shared, worker};
 
@@ -13,12 +13,13 @@ pub(super) struct Workers {
     /// Each worker's last word: `None` after a stop, else what ended it.
     last_words: mpsc::UnboundedReceiver<Option<String>>,
     running: usize,
+    config: watch::Sender<ProxyConfig>,
 }
 
 impl Workers {
-    /// Starts one worker on each socket.
+    /// Starts one worker on each socket. `config` is the sending end of `shared.config`.
     pub(super) fn spawn(
-        config: &ProxyConfig,
+        config: watch::Sender<ProxyConfig>,
         grace: Duration,
         sockets: Vec<TcpListener>,
         shared: &Shared,
@@ -26,7 +27,7 @@ impl Workers {
         let (send, last_words) = mpsc::unbounded_channel();
         let running = sockets.len();
         for (index, socket) in sockets.into_iter().enumerate() {
-            let worker = worker::spawn(index, running, socket, config.clone(), grace, shared.clone())?;
+            let worker = worker::spawn(index, running, socket, grace, shared.clone())?;
             let (send, stop) = (send.clone(), shared.stop.clone());
             // A join blocks, so each worker has somebody to wait for it.
             std::thread::Builder::new().name(format!("join-{index}")).spawn(move || {
@@ -40,7 +41,13 @@ impl Workers {
                 let _ = send.send(why);
             })?;
         }
-        Ok(Self { last_words, running })
+        Ok(Self { last_words, running, config })
+    }
+
+    /// Has all workers take over `config` at their next tick, within 50 ms. Requests under way
+    /// keep the deadlines that are set.
+    pub(super) fn reconfigure(&self, config: ProxyConfig) {
+        self.config.send_replace(config);
     }
 
     /// Waits until a worker ends that was not told to, and says why. Cancel safe.

@@ -41,5 +41,6 @@ pub(super) const REQUESTS: &[Setting] = &[
             TraceContext::Pass => Shown::text("pass"),
             TraceContext::Start => Shown::text("start"),
         },
-    ),
+    )
+    .on_reload(),
 ];

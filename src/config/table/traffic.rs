@@ -158,7 +158,8 @@ pub(super) const LIMITS: &[Setting] = &[
         Value("1s"),
         "Time to connect to a replica.",
         |c| Shown::duration(c.proxy.connect_timeout),
-    ),
+    )
+    .on_reload(),
     Setting::new(
         "response-timeout",
         "DURATION",
@@ -166,7 +167,8 @@ pub(super) const LIMITS: &[Setting] = &[
         Value("30s"),
         "Time a replica has from the end of a request to the head of its answer.",
         |c| Shown::duration(c.proxy.response_timeout),
-    ),
+    )
+    .on_reload(),
     Setting::new(
         "body-timeout",
         "DURATION",
@@ -174,7 +176,8 @@ pub(super) const LIMITS: &[Setting] = &[
         Value("30s"),
         "Longest pause within a body, either way.",
         |c| Shown::duration(c.proxy.body_timeout),
-    ),
+    )
+    .on_reload(),
     Setting::new(
         "header-timeout",
         "DURATION",
@@ -182,7 +185,8 @@ pub(super) const LIMITS: &[Setting] = &[
         Value("10s"),
         "Time a client has to send the head of a request.",
         |c| Shown::duration(c.proxy.header_timeout),
-    ),
+    )
+    .on_reload(),
     Setting::new(
         "keep-alive",
         "DURATION",
@@ -190,7 +194,8 @@ pub(super) const LIMITS: &[Setting] = &[
         Value("1m"),
         "How long the connection of a client may stay idle.",
         |c| Shown::duration(c.proxy.keep_alive),
-    ),
+    )
+    .on_reload(),
     Setting::new(
         "upstream-keep-alive",
         "DURATION",
@@ -199,7 +204,8 @@ pub(super) const LIMITS: &[Setting] = &[
         "How long an idle connection to a replica is kept. Keep it below the time after which the \
          replica closes it.",
         |c| Shown::duration(c.proxy.upstream_keep_alive),
-    ),
+    )
+    .on_reload(),
     Setting::new(
         "max-connections",
         "N",
@@ -207,7 +213,8 @@ pub(super) const LIMITS: &[Setting] = &[
         Value("10000"),
         "Most client connections at a time, divided evenly among the workers; fewer where the limit on open files does not allow as many.",
         |c| Shown::Integer(c.proxy.max_connections as u64),
-    ),
+    )
+    .on_reload(),
     Setting::new(
         "max-header-bytes",
         "BYTES",
@@ -215,7 +222,8 @@ pub(super) const LIMITS: &[Setting] = &[
         Value("65536"),
         "Largest head of a request.",
         |c| Shown::Integer(c.proxy.max_header_bytes as u64),
-    ),
+    )
+    .on_reload(),
 ];
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
