@@ -26,7 +26,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: watch::Receiver<bo
             let context = Context {
                 listener: Listener::Admin,
                 peer: connection.peer,
-                flawed_target: connection.is_flawed(),
+                flawed_target: connection.has_invalid_target(),
             };
             let admin = admin.clone();
             async move { Ok::<_, Infallible>(admin.handle(request, context).await) }

@@ -1,50 +1,80 @@
-//! A connection whose requests pass a [`TargetGuard`]. For listeners without a data plane.
+//! A stream whose bytes are looked at on their way to hyper: request lines pass a
+//! [`TargetGuard`], and the end of the stream is noted. Works on tokio's traits, which give a look
+//! at the bytes without a copy; below it may be TCP, TLS or memory.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::TargetGuard;
 
-/// A TCP connection with a guard on what is read.
+/// A stream with a guard on what is read.
 #[derive(Debug)]
-pub struct Guarded {
-    tcp: TcpStream,
-    guard: TargetGuard,
-    flawed: Arc<AtomicBool>,
+pub struct Guarded<S> {
+    stream: S,
+    /// `None` where no request is answered by its path.
+    guard: Option<TargetGuard>,
+    state: ReadState,
 }
 
-impl Guarded {
-    /// Guards `tcp`; the flag turns true when a flawed request line has come.
-    pub fn new(tcp: TcpStream) -> (Self, Arc<AtomicBool>) {
-        // Answers are written whole: waiting for more to send would only add delay.
-        let _ = tcp.set_nodelay(true);
-        let flawed = Arc::new(AtomicBool::new(false));
-        (Self { tcp, guard: TargetGuard::default(), flawed: Arc::clone(&flawed) }, flawed)
+/// What a [`Guarded`] stream has seen. Clones show the same stream.
+#[derive(Clone, Debug, Default)]
+pub struct ReadState(Rc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    invalid_target: Cell<bool>,
+    at_end: Cell<bool>,
+}
+
+impl ReadState {
+    /// Whether a request line came that is not valid, see [`TargetGuard`].
+    pub fn has_invalid_target(&self) -> bool {
+        self.0.invalid_target.get()
+    }
+
+    /// Whether the other side has sent all it will send.
+    pub fn is_at_end(&self) -> bool {
+        self.0.at_end.get()
     }
 }
 
-impl AsyncRead for Guarded {
+impl<S> Guarded<S> {
+    /// Watches `stream`, and its request lines if `guards_target`.
+    pub fn new(stream: S, guards_target: bool) -> (Self, ReadState) {
+        let state = ReadState::default();
+        let guard = guards_target.then(TargetGuard::default);
+        (Self { stream, guard, state: state.clone() }, state)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let outcome = Pin::new(&mut this.tcp).poll_read(cx, buf);
-        this.guard.inspect(&buf.filled()[before..]);
-        if this.guard.is_flawed() {
-            this.flawed.store(true, Ordering::Relaxed);
+        let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let read = &buf.filled()[before..];
+        if read.is_empty() {
+            if matches!(outcome, Poll::Ready(Ok(()))) {
+                this.state.0.at_end.set(true);
+            }
+        } else if let Some(guard) = &mut this.guard {
+            guard.inspect(read);
+            if guard.is_flawed() {
+                this.state.0.invalid_target.set(true);
+            }
         }
         outcome
     }
 }
 
-impl AsyncWrite for Guarded {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write(cx, buf)
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -52,18 +82,18 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(cx)
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-pub use guarded::Guarded;
+pub use guarded::{Guarded, ReadState};
 pub use target::TargetGuard;
 
 /// Connections the kernel completes before we accept them.

@@ -5,8 +5,6 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -20,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::open::Open;
-use super::{Guarded, accept_loop};
+use super::{Guarded, ReadState, accept_loop};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -42,13 +40,13 @@ pub struct Limits {
 pub struct Peer {
     /// The client's address.
     pub peer: SocketAddr,
-    flawed: Arc<AtomicBool>,
+    read: ReadState,
 }
 
 impl Peer {
     /// Whether a request line came on it that is not valid, see [`super::TargetGuard`].
-    pub fn is_flawed(&self) -> bool {
-        self.flawed.load(Ordering::Relaxed)
+    pub fn has_invalid_target(&self) -> bool {
+        self.read.has_invalid_target()
     }
 }
 
@@ -69,8 +67,10 @@ pub async fn serve<S, B>(
     let accept = |tcp: TcpStream, peer| {
         // Without it, who never reads a long answer would hold it for ever.
         let _ = SockRef::from(&tcp).set_tcp_user_timeout(Some(limits.stall));
-        let (stream, flawed) = Guarded::new(tcp);
-        let service = service_for(Peer { peer, flawed });
+        // Responses are written whole: waiting for more to send would only add delay.
+        let _ = tcp.set_nodelay(true);
+        let (stream, read) = Guarded::new(tcp, true);
+        let service = service_for(Peer { peer, read });
         let counted = open.enter();
         let stop = stop.clone();
         tokio::task::spawn_local(async move {
@@ -87,8 +87,12 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn serve_connection<S, B>(stream: Guarded, service: S, limits: Limits, mut stop: watch::Receiver<bool>)
-where
+async fn serve_connection<S, B>(
+    stream: Guarded<TcpStream>,
+    service: S,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
     B: Body<Error: Into<BoxError>> + 'static,
 {

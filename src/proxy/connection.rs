@@ -1,61 +1,148 @@
-//! One connection from a client, from its accept to its end.
+//! A connection from a client: its transport, its peer, and its deadline while no request is under
+//! way on it. It has any number of requests, one after another or at a time; each has a deadline of
+//! its own.
 
-use std::future::{Future, poll_fn};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
 
 use http::HeaderValue;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use super::client::Client;
-use super::progress::Progress;
+use super::clock::Deadline;
+use super::request::RequestState;
 use super::service;
-use super::state::Worker;
-use super::stream::ClientStream;
+use super::timeline::{ConnectionInput, ConnectionTimeline, Expiry, Input};
+use super::transport::{ClientStream, Transport};
+use super::worker::Worker;
+use crate::listen::ReadState;
 use crate::ring;
 
-/// How long an idle connection is kept when the balancer stops.
-const LINGER: Duration = Duration::from_millis(250);
+/// What the requests on a connection share.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) peer: SocketAddr,
+    /// The peer's address as text, made once: it goes into `X-Forwarded-For` of each request.
+    pub(crate) address_text: HeaderValue,
+    /// The same as a routing key.
+    pub(crate) address_key: u64,
+    deadline: Rc<Deadline>,
+    timeline: Cell<ConnectionTimeline>,
+    /// The requests under way.
+    requests: RefCell<Vec<Rc<RequestState>>>,
+    seen: ReadState,
+}
 
-/// Serves one connection to its end.
-pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr) {
-    // Answers are written whole: waiting for more to send would only add delay.
-    let _ = tcp.set_nodelay(true);
-    let progress = Rc::new(Progress::new(worker.clock.watch(), worker.limits(), worker.local.is_some()));
-    let stream = TokioIo::new(ClientStream::new(tcp, Rc::clone(&progress)));
-    let text = peer.ip().to_canonical().to_string();
-    let client = Rc::new(Client {
-        worker: Rc::clone(&worker),
-        progress: Rc::clone(&progress),
-        peer,
-        address_key: ring::request_id(text.as_bytes()),
-        address_text: HeaderValue::try_from(text).expect("an address is a header value"),
-    });
-    let service = service_fn(move |request| service::handle(Rc::clone(&client), request));
-    let mut connection = pin!(worker.server.borrow().serve_connection(stream, service));
-    let (mut lingers, mut told_to_close) = (false, false);
+impl Connection {
+    fn new(worker: Rc<Worker>, peer: SocketAddr, seen: ReadState) -> Rc<Self> {
+        let text = peer.ip().to_canonical().to_string();
+        let connection = Self {
+            deadline: worker.clock.deadline(),
+            worker,
+            peer,
+            address_key: ring::request_id(text.as_bytes()),
+            address_text: HeaderValue::try_from(text).expect("an address is a header value"),
+            timeline: Cell::new(ConnectionTimeline::new()),
+            requests: RefCell::default(),
+            seen,
+        };
+        connection.on(ConnectionInput::Accepted);
+        Rc::new(connection)
+    }
+
+    fn on(&self, input: ConnectionInput) {
+        let mut timeline = self.timeline.get();
+        let clock = &self.worker.clock;
+        self.deadline.set(timeline.apply(input, clock.next_tick(), &self.worker.limits()));
+        self.timeline.set(timeline);
+    }
+
+    /// Bytes came from the client.
+    pub(crate) fn bytes_read(&self) {
+        self.on(ConnectionInput::BytesRead);
+    }
+
+    /// The client does not read, or reads again.
+    pub(crate) fn write_blocked(&self, blocked: bool) {
+        self.on(ConnectionInput::WriteBlocked(blocked));
+        self.tell(Input::ClientBlocked(blocked));
+    }
+
+    /// The client sends no more.
+    pub(crate) fn half_closed(&self) {
+        self.tell(Input::ClientHalfClosed);
+    }
+
+    /// The client's connection was reset.
+    pub(crate) fn reset(&self) {
+        self.tell(Input::ClientReset);
+    }
+
+    fn tell(&self, input: Input) {
+        self.requests.borrow().iter().for_each(|request| request.on(input));
+    }
+
+    /// A request is under way on it.
+    pub(crate) fn begin(&self, request: Rc<RequestState>) {
+        self.requests.borrow_mut().push(request);
+        self.on(ConnectionInput::RequestBegan);
+    }
+
+    /// It is over.
+    pub(crate) fn end(&self, request: &RequestState) {
+        let mut requests = self.requests.borrow_mut();
+        if let Some(index) = requests.iter().position(|other| std::ptr::eq(&**other, request)) {
+            requests.swap_remove(index);
+        }
+        drop(requests);
+        self.on(ConnectionInput::RequestEnded);
+    }
+
+    /// Whether a request line came on it that is not valid, see [`crate::listen::TargetGuard`].
+    pub(crate) fn has_invalid_target(&self) -> bool {
+        self.seen.has_invalid_target()
+    }
+
+    /// Whether it is to be closed: its own deadline has passed, or the client does not read what
+    /// one of its requests has for it.
+    fn is_overdue(&self) -> bool {
+        let stalled = |request: &Rc<RequestState>| request.expired() == Some(Expiry::ClientBlocked);
+        self.deadline.is_expired() || self.requests.borrow().iter().any(stalled)
+    }
+}
+
+/// Serves one connection to its end. `seen` is what the layers below `transport` see of its bytes.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    transport: impl Transport + 'static,
+    peer: SocketAddr,
+    seen: ReadState,
+) {
+    let connection = Connection::new(Rc::clone(&worker), peer, seen.clone());
+    let stream = ClientStream::new(transport, Rc::clone(&connection), seen);
+    let handler = Rc::clone(&connection);
+    let service = service_fn(move |request| service::handle(Rc::clone(&handler), request));
+    let mut http = pin!(worker.server().serve_connection(stream, service));
+    let mut told_to_close = false;
     poll_fn(|cx| {
-        progress.watch().register(cx.waker());
+        connection.deadline.register(cx.waker());
         // Before anything is decided, so that what has come already is seen.
-        let polled = connection.as_mut().poll(cx);
-        if polled.is_ready() || progress.is_overdue() {
+        let polled = http.as_mut().poll(cx);
+        if polled.is_ready() || connection.is_overdue() {
             return Poll::Ready(());
         }
-        if worker.is_closing() && progress.is_busy() && !told_to_close {
-            // The answer under way says `Connection: close`.
-            told_to_close = true;
-            connection.as_mut().graceful_shutdown();
-            return connection.as_mut().poll(cx).map(drop);
-        }
-        if worker.is_closing() && progress.is_idle() && !lingers {
-            // A request may be on its way: closing now would lose it.
-            lingers = true;
-            progress.watch().set(LINGER);
+        if worker.is_closing() {
+            connection.on(ConnectionInput::Drain);
+            if connection.timeline.get().is_busy() && !told_to_close {
+                // The response under way says `Connection: close`.
+                told_to_close = true;
+                http.as_mut().graceful_shutdown();
+                return http.as_mut().poll(cx).map(drop);
+            }
         }
         Poll::Pending
     })

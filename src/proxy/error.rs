@@ -51,13 +51,13 @@ pub(crate) enum Failure {
     ConnectTimeout(String),
     /// No answer in time.
     #[error("no answer from replica '{0}' in time")]
-    AnswerTimeout(String),
+    ResponseTimeout(String),
     /// The connection ended before an answer.
     #[error("replica '{0}' closed the connection before its answer")]
     Closed(String),
     /// What came is not an answer.
     #[error("the answer of replica '{0}' is not valid HTTP")]
-    BadAnswer(String),
+    BadResponse(String),
 }
 
 impl Failure {
@@ -70,8 +70,8 @@ impl Failure {
             Self::NoReplica | Self::Connect(_) | Self::Exhausted(_) | Self::RetryBudget(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::ConnectTimeout(_) | Self::AnswerTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Closed(_) | Self::BadAnswer(_) => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Closed(_) | Self::BadResponse(_) => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -88,9 +88,9 @@ impl Failure {
             Self::Exhausted(_) => Reason::Exhausted,
             Self::RetryBudget(_) => Reason::RetryBudget,
             Self::ConnectTimeout(_) => Reason::ConnectTimeout,
-            Self::AnswerTimeout(_) => Reason::AnswerTimeout,
+            Self::ResponseTimeout(_) => Reason::AnswerTimeout,
             Self::Closed(_) => Reason::UpstreamClosed,
-            Self::BadAnswer(_) => Reason::BadAnswer,
+            Self::BadResponse(_) => Reason::BadAnswer,
         }
     }
 
@@ -149,8 +149,8 @@ mod tests {
         assert_eq!(of(Failure::BadRequest("x")), 400);
         assert_eq!(of(Failure::ClientTimeout), 408);
         assert_eq!(of(Failure::Closed(name())), 502);
-        assert_eq!(of(Failure::BadAnswer(name())), 502);
+        assert_eq!(of(Failure::BadResponse(name())), 502);
         assert_eq!(of(Failure::Connect(name())), 503);
-        assert_eq!(of(Failure::AnswerTimeout(name())), 504);
+        assert_eq!(of(Failure::ResponseTimeout(name())), 504);
     }
 }

@@ -9,9 +9,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
     UPGRADE, VIA,
 };
-use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::{Failure, REASON};
 
@@ -127,49 +126,51 @@ fn is_protected(name: &HeaderName) -> bool {
 ///
 /// # Errors
 /// When the head is ambiguous: forwarded, it could mean two things.
-pub(crate) fn forward_request(head: &mut Parts, client: &HeaderValue) -> Result<(), Failure> {
-    let found = scan(&head.headers);
-    check(head, found)?;
-    take_authority(head)?;
-    remove_hop_by_hop(&mut head.headers, found);
-    if found.expect && head.headers[EXPECT].as_bytes().eq_ignore_ascii_case(b"100-continue") {
+pub(crate) fn forward_request<B>(request: &mut Request<B>, client: &HeaderValue) -> Result<(), Failure> {
+    let found = scan(request.headers());
+    check(request, found)?;
+    take_authority(request)?;
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers, found);
+    if found.expect && headers[EXPECT].as_bytes().eq_ignore_ascii_case(b"100-continue") {
         // Answered here, when the body is first asked for.
-        head.headers.remove(EXPECT);
+        headers.remove(EXPECT);
     }
-    append(&mut head.headers, FORWARDED_FOR, found.forwarded_for, client);
-    append(&mut head.headers, VIA, found.via, &HeaderValue::from_static(VIA_US));
-    head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match head.headers.get(HOST).cloned() {
-        Some(host) => drop(head.headers.insert(FORWARDED_HOST, host)),
+    append(headers, FORWARDED_FOR, found.forwarded_for, client);
+    append(headers, VIA, found.via, &HeaderValue::from_static(VIA_US));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    match headers.get(HOST).cloned() {
+        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
         // From an HTTP/1.0 client. In HTTP/1.1 a host that is not known is an empty one.
-        None => drop(head.headers.insert(HOST, HeaderValue::from_static(""))),
+        None => drop(headers.insert(HOST, HeaderValue::from_static(""))),
     }
-    head.version = Version::HTTP_11;
+    *request.version_mut() = Version::HTTP_11;
     Ok(())
 }
 
-fn check(head: &Parts, found: Scan) -> Result<(), Failure> {
-    if head.method == Method::CONNECT {
-        return Err(Failure::Method(head.method.clone()));
+fn check<B>(request: &Request<B>, found: Scan) -> Result<(), Failure> {
+    if *request.method() == Method::CONNECT {
+        return Err(Failure::Method(request.method().clone()));
     }
-    if found.hosts > 1 || (found.hosts == 0 && head.version == Version::HTTP_11) {
+    if found.hosts > 1 || (found.hosts == 0 && request.version() == Version::HTTP_11) {
         return Err(Failure::BadRequest("there must be exactly one Host header"));
     }
     match found.encodings {
         0 => Ok(()),
-        1 if head.headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) => Ok(()),
+        1 if request.headers().get(TRANSFER_ENCODING).is_some_and(is_chunked) => Ok(()),
         _ => Err(Failure::BadRequest("the only Transfer-Encoding understood is one 'chunked'")),
     }
 }
 
 /// Turns an absolute-form target into origin-form; its authority replaces `Host` (RFC 9112,
 /// section 3.2.2).
-fn take_authority(head: &mut Parts) -> Result<(), Failure> {
-    let Some(authority) = head.uri.authority() else {
-        let sound = head.headers.get(HOST).is_none_or(|host| host.as_bytes().iter().copied().all(is_of_host));
+fn take_authority<B>(request: &mut Request<B>) -> Result<(), Failure> {
+    let Some(authority) = request.uri().authority() else {
+        let sound =
+            request.headers().get(HOST).is_none_or(|host| host.as_bytes().iter().copied().all(is_of_host));
         return sound.then_some(()).ok_or(Failure::BadRequest("the Host header is not a host"));
     };
-    if head.uri.scheme().is_none() {
+    if request.uri().scheme().is_none() {
         return Err(Failure::BadRequest("the request target is neither a path nor a URI"));
     }
     if authority.as_str().contains('@') {
@@ -177,9 +178,9 @@ fn take_authority(head: &mut Parts) -> Result<(), Failure> {
     }
     let host = HeaderValue::from_str(authority.as_str())
         .map_err(|_| Failure::BadRequest("the request target's host is not a header value"))?;
-    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    head.headers.insert(HOST, host);
-    head.uri = Uri::from(path);
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    request.headers_mut().insert(HOST, host);
+    *request.uri_mut() = Uri::from(path);
     Ok(())
 }
 
@@ -205,9 +206,9 @@ fn append(headers: &mut HeaderMap, name: HeaderName, present: bool, ours: &Heade
     headers.insert(name, list);
 }
 
-/// Makes the head of a replica's answer that of the answer to the client; `false` if its body
+/// Makes the head of a replica's response that of the response to the client; `false` if its body
 /// is in a transfer coding that the client would not be told of.
-pub(crate) fn forward_answer(headers: &mut HeaderMap) -> bool {
+pub(crate) fn forward_response(headers: &mut HeaderMap) -> bool {
     let found = scan(headers);
     if found.encodings > 0 {
         if found.encodings > 1 || !headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) {
@@ -258,12 +259,12 @@ fn new_request_id(id: u64, buffer: &mut BytesMut) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
+    use http::request::Parts;
 
     fn forwarded(request: http::request::Builder) -> Result<Parts, Failure> {
-        let mut head = request.body(()).unwrap().into_parts().0;
-        forward_request(&mut head, &HeaderValue::from_static("10.0.0.1"))?;
-        Ok(head)
+        let mut request = request.body(()).unwrap();
+        forward_request(&mut request, &HeaderValue::from_static("10.0.0.1"))?;
+        Ok(request.into_parts().0)
     }
 
     fn list(headers: &HeaderMap) -> Vec<String> {
@@ -348,7 +349,7 @@ mod tests {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static(encoding));
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
             headers.insert(REASON, HeaderValue::from_static("not ours"));
-            forward_answer(&mut headers).then_some(headers)
+            forward_response(&mut headers).then_some(headers)
         };
         assert_eq!(answer("chunked"), Some(HeaderMap::new()));
         assert_eq!(answer("gzip, chunked"), None);

@@ -2,20 +2,22 @@
 //!
 //! Knows the [`crate::cluster`] it routes by, and nothing of who publishes it.
 
-mod answer;
-mod client;
 mod clock;
 mod connection;
 mod error;
-mod exchange;
 mod forward;
 mod headers;
-mod progress;
+mod record;
+mod request;
+mod response;
 mod route;
+mod saved_head;
 mod service;
-mod state;
-mod stream;
+#[cfg(test)]
+mod tests;
+mod timeline;
 mod trace;
+mod transport;
 mod upload;
 mod upstream;
 pub mod worker;
@@ -28,10 +30,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
-pub use state::Shared;
 pub use trace::TraceContext;
+pub use upload::RequestBody;
+pub use worker::Shared;
 
 /// Requests on the public listener that are answered by the balancer itself. Implemented by the
 /// composition root: the data plane does not know what is asked there.
@@ -42,7 +44,7 @@ pub trait LocalRoutes: Send + Sync {
     /// Answers it.
     fn serve(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>>;
 }
@@ -54,7 +56,7 @@ pub struct Origin {
     pub peer: SocketAddr,
     /// Whether its connection carried a request line that is not valid, see
     /// [`crate::listen::TargetGuard`].
-    pub flawed_target: bool,
+    pub invalid_target: bool,
 }
 
 /// What the data plane is told by the configuration.

@@ -1,22 +1,21 @@
 //! From a request to its routing key.
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 
 use crate::cluster::KeySource;
 use crate::ring;
 
 /// The key of a request. Text that is not there, or empty, becomes a random key: hashing the
 /// empty string would send all such requests to one replica.
-pub(crate) fn key(source: &KeySource, head: &Parts, request_id: &HeaderValue, client: u64) -> u64 {
+pub(crate) fn key<B>(source: &KeySource, request: &Request<B>, request_id: &HeaderValue, client: u64) -> u64 {
     let text = match source {
         KeySource::RequestId => request_id.as_bytes(),
-        KeySource::Path => head.uri.path().as_bytes(),
-        KeySource::Uri => return uri_key(&head.uri),
+        KeySource::Path => request.uri().path().as_bytes(),
+        KeySource::Uri => return uri_key(request.uri()),
         KeySource::ClientIp => return client,
-        KeySource::Header(name) => head.headers.get(name).map_or(&[][..], HeaderValue::as_bytes),
-        KeySource::Cookie(name) => cookie(&head.headers, name),
-        KeySource::Query(name) => query(&head.uri, name),
+        KeySource::Header(name) => request.headers().get(name).map_or(&[][..], HeaderValue::as_bytes),
+        KeySource::Cookie(name) => cookie(request.headers(), name),
+        KeySource::Query(name) => query(request.uri(), name),
     };
     if text.is_empty() { fastrand::u64(..) } else { ring::request_id(text) }
 }
@@ -54,21 +53,18 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
 
-    fn head() -> Parts {
+    fn request() -> Request<()> {
         Request::get("/a/b?user=42&empty=")
             .header("x-user", "user-1")
             .header("cookie", "xsid=no; sid=\"s 1\"")
             .header("cookie", "other=7")
             .body(())
             .unwrap()
-            .into_parts()
-            .0
     }
 
     fn key_of(source: &str) -> u64 {
-        key(&source.parse().unwrap(), &head(), &HeaderValue::from_static("132574"), 99)
+        key(&source.parse().unwrap(), &request(), &HeaderValue::from_static("132574"), 99)
     }
 
     #[test]

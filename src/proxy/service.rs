@@ -1,43 +1,55 @@
-//! One request from its head to its answer's head.
+//! One request from its head to its response's head: answered by the balancer itself, or forwarded.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body::Body;
 
-use super::answer::AnswerBody;
-use super::client::Client;
-use super::exchange::Exchange;
+use super::connection::Connection;
+use super::request::ActiveRequest;
+use super::response::ResponseBody;
+use super::timeline::Input;
+use super::upload::RequestBody;
 use super::{Origin, forward};
 
-/// Answers a request, whatever happens.
-pub(crate) async fn handle(
-    client: Rc<Client>,
-    request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Infallible> {
-    client.progress.request_began();
-    let mut exchange = Exchange::begin(Rc::clone(&client), &request);
-    let worker = &client.worker;
-    if let Some(local) = worker.local.as_deref()
+/// Responds to a request, whatever happens.
+pub(crate) async fn handle<B>(
+    connection: Rc<Connection>,
+    request: Request<B>,
+) -> Result<Response<ResponseBody>, Infallible>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let active = ActiveRequest::begin(&connection, &request);
+    let recorder = &connection.worker.recorder;
+    let mut request = request.map(RequestBody::new);
+    if let Some(local) = connection.worker.local.as_deref()
         && local.claims(request.method(), request.uri().path())
     {
-        let origin = Origin { peer: client.peer, flawed_target: client.progress.is_target_flawed() };
-        let answer = local.serve(request, origin).await;
-        exchange.answers(answer.status().as_u16());
-        return Ok(answer.map(|body| AnswerBody::local(body, exchange)));
+        active.on(Input::Local);
+        let origin = Origin { peer: connection.peer, invalid_target: connection.has_invalid_target() };
+        let method = request.method().clone();
+        let response = local.serve(request, origin).await;
+        active.record().responds(response.status().as_u16(), recorder);
+        return Ok(ResponseBody::local(response, &method, active));
     }
-    Ok(match forward::forward(&client, request, &mut exchange).await {
-        Ok(answer) => {
-            exchange.answers(answer.status().as_u16());
-            answer.map(|body| AnswerBody::replica(body, exchange))
+    request.body_mut().belongs_to(active.state());
+    let method = request.method().clone();
+    Ok(match forward::forward(&active, request).await {
+        Ok(response) => {
+            active.record().responds(response.status().as_u16(), recorder);
+            ResponseBody::replica(response, active)
         }
         Err(failure) => {
-            tracing::debug!(peer = %client.peer, %failure, "request not forwarded");
-            let answer = failure.to_response();
-            exchange.answers(answer.status().as_u16());
-            exchange.failed(failure.reason());
-            answer.map(|body| AnswerBody::local(body, exchange))
+            tracing::debug!(peer = %connection.peer, %failure, "request not forwarded");
+            let response = failure.to_response();
+            active.on(Input::Local);
+            active.record().responds(response.status().as_u16(), recorder);
+            active.record().failed(failure.reason());
+            ResponseBody::local(response, &method, active)
         }
     })
 }

@@ -1,109 +1,101 @@
 //! The body of a request on its way to a replica: passed on frame by frame, never collected.
 
-use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::progress::Progress;
+use super::request::RequestState;
+use super::timeline::Input;
 
-/// Who an unfinished upload waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Upload {
-    /// The client is to send more.
-    Client,
-    /// The replica is to take what there is.
-    Replica,
-    /// Nobody: all is sent.
-    Done,
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Body of a request, from the client. What it is read from is hidden: hyper's type for it differs
+/// from one version of HTTP, and from one test, to another.
+#[derive(Debug, Default)]
+pub enum RequestBody {
+    /// None: such a request can be sent again.
+    #[default]
+    Empty,
+    /// What the client sends.
+    Stream(Upload),
 }
 
-/// The state of an upload, seen by the request that waits for its answer.
-#[derive(Debug)]
-pub(crate) struct UploadState {
-    waits_for: Cell<Upload>,
-    progress: Rc<Progress>,
-    answer_time: Duration,
+/// A body that the client still sends.
+pub struct Upload {
+    source: Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>,
+    /// The request to tell how it goes.
+    request: Option<Rc<RequestState>>,
 }
 
-impl UploadState {
-    pub(crate) fn waits_for(&self) -> Upload {
-        self.waits_for.get()
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").finish_non_exhaustive()
+    }
+}
+
+impl RequestBody {
+    /// A body that is read from `source`.
+    pub(crate) fn new<B>(source: B) -> Self
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
+    {
+        if source.is_end_stream() {
+            return Self::Empty;
+        }
+        let source = http_body_util::BodyExt::map_err(source, Into::into);
+        Self::Stream(Upload { source: Box::pin(source), request: None })
     }
 
-    fn set(&self, upload: Upload) {
-        self.waits_for.set(upload);
-    }
-
-    fn finish(&self) {
-        let before = self.waits_for.replace(Upload::Done);
-        // After an early answer the deadline is no longer this request's.
-        if before != Upload::Done && self.progress.is_busy() {
-            self.progress.watch().set(self.answer_time);
+    /// From now on tells `request` how it goes.
+    pub(crate) fn belongs_to(&mut self, request: &Rc<RequestState>) {
+        if let Self::Stream(upload) = self {
+            upload.request = Some(Rc::clone(request));
         }
     }
 }
 
-/// Body of a request, from the client to a replica.
-#[derive(Debug, Default)]
-pub(crate) enum RequestBody {
-    /// None: such a request can be repeated.
-    #[default]
-    Empty,
-    /// What the client sends.
-    Stream(Incoming, Rc<UploadState>),
-}
-
-impl RequestBody {
-    /// Streams `incoming`; a pause is limited by the deadline of `progress`, and the end starts
-    /// the time for the answer.
-    pub(crate) fn stream(
-        incoming: Incoming,
-        progress: Rc<Progress>,
-        answer_time: Duration,
-    ) -> (Self, Rc<UploadState>) {
-        let state = Rc::new(UploadState { waits_for: Cell::new(Upload::Replica), progress, answer_time });
-        (Self::Stream(incoming, Rc::clone(&state)), state)
+impl Upload {
+    fn tell(&self, input: Input) {
+        if let Some(request) = &self.request {
+            request.on(input);
+        }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Stream(incoming, state) = self.get_mut() else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut *incoming).poll_frame(cx);
-        match &polled {
-            Poll::Pending => state.set(Upload::Client),
-            Poll::Ready(Some(Ok(_))) if !incoming.is_end_stream() => {
-                state.set(Upload::Replica);
-                state.progress.allow_body_pause();
-            }
-            Poll::Ready(_) => state.finish(),
-        }
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self::Stream(upload) = self.get_mut() else { return Poll::Ready(None) };
+        let polled = upload.source.as_mut().poll_frame(cx);
+        upload.tell(match &polled {
+            Poll::Pending => Input::UploadStarved,
+            Poll::Ready(Some(Ok(_))) if !upload.source.is_end_stream() => Input::UploadFrame,
+            Poll::Ready(_) => Input::UploadEnd,
+        });
         polled
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream(incoming, _) => incoming.is_end_stream(),
+            Self::Stream(upload) => upload.source.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(incoming, _) => incoming.size_hint(),
+            Self::Stream(upload) => upload.source.size_hint(),
         }
     }
 }

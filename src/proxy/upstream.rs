@@ -1,103 +1,205 @@
-//! Connections to replicas: those that are idle, and new ones.
+//! Connections to replicas: leases on those that are idle, and on new ones.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::collections::HashSet;
+use std::error::Error;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use fxhash::FxHashMap;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-use super::clock::{Millis, Watch};
-use super::stream::UpstreamStream;
+use super::clock::Millis;
+use super::transport::{Gathering, Transport};
 use super::upload::RequestBody;
-use crate::cluster::{Endpoint, Snapshot};
+use crate::cluster::Snapshot;
 use crate::listen;
 
 /// Idle connections kept per replica and worker; more than this are closed after use.
 const MAX_IDLE: usize = 256;
 
-/// A connection to a replica. Dropping it ends the connection, whatever is still under way on
-/// it: a replica that answered early and does not read the rest of an upload must not keep it.
+/// The right to send one request to a replica: today an HTTP/1 connection of its own. Dropped
+/// before its response is complete it ends that connection, whatever is still under way on it: a
+/// replica that responded early and does not read the rest of an upload must not keep it.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) sender: SendRequest<RequestBody>,
+pub(crate) struct Lease {
+    sender: SendRequest<RequestBody>,
     task: AbortHandle,
 }
 
-impl Drop for Link {
+impl Lease {
+    /// Takes `transport`, a fresh connection, into use. For a task of a thread that runs local tasks.
+    pub(crate) async fn over(transport: Box<dyn Transport>, builder: &Builder) -> io::Result<Self> {
+        let (sender, connection) = builder.handshake(Gathering(transport)).await.map_err(io::Error::other)?;
+        let task = tokio::task::spawn_local(async move {
+            // Its errors reach the request that was on it; on an idle connection they only end it.
+            let _ = connection.await;
+        });
+        Ok(Self { sender, task: task.abort_handle() })
+    }
+
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub(crate) fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<UpstreamBody>, Box<SendError>>> + use<> {
+        let had_body = !request.body().is_end_stream();
+        let sent = self.sender.try_send_request(request);
+        async move {
+            match sent.await {
+                Ok(response) => Ok(response.map(UpstreamBody)),
+                Err(error) => Err(Box::new(SendError::new(error, had_body))),
+            }
+        }
+    }
+}
+
+/// Why a request got no response.
+#[derive(Debug)]
+pub(crate) struct SendError {
+    pub(crate) blame: Blame,
+    /// The request, if nothing of it was sent.
+    pub(crate) unsent: Option<Request<RequestBody>>,
+}
+
+/// What a request without a response failed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The connection ended.
+    Connection,
+    /// What came is not HTTP.
+    Response,
+    /// Its own body broke off.
+    RequestBody,
+}
+
+impl SendError {
+    fn new(mut error: TrySendError<Request<RequestBody>>, had_body: bool) -> Self {
+        let unsent = error.take_message();
+        let error = error.into_error();
+        let blame = if error.is_parse() {
+            Blame::Response
+        } else if error.is_user() && had_body {
+            // Of what is ours in a request only its body can fail, and that comes from the client.
+            Blame::RequestBody
+        } else {
+            Blame::Connection
+        };
+        Self { blame, unsent }
+    }
+}
+
+impl Drop for Lease {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
+/// The body of a replica's response.
+#[derive(Debug)]
+pub(crate) struct UpstreamBody(Incoming);
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
 /// Idle connections of one worker, by endpoint id; the one used last is used next.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct IdleConnections {
     idle: RefCell<FxHashMap<u64, Vec<Idle>>>,
+    /// How long one is kept after its last use.
     keep: Cell<Millis>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    link: Link,
+    lease: Lease,
     since: Millis,
 }
 
-impl Pool {
-    /// A pool that keeps a connection for `keep` after its last use.
+impl IdleConnections {
+    /// Keeps a connection for `keep` after its last use.
     pub(crate) fn new(keep: Duration) -> Self {
-        let pool = Self { idle: RefCell::default(), keep: Cell::default() };
-        pool.keep_for(keep);
-        pool
+        let idle = Self { idle: RefCell::default(), keep: Cell::default() };
+        idle.keep_for(keep);
+        idle
     }
 
     /// From now on keeps a connection for `keep` after its last use.
     pub(crate) fn keep_for(&self, keep: Duration) {
-        self.keep.set(keep.as_millis() as Millis);
+        self.keep.set(keep.as_millis().try_into().unwrap_or(Millis::MAX));
+    }
+
+    fn is_fresh(&self, idle: &Idle, now: Millis) -> bool {
+        now.saturating_sub(idle.since) <= self.keep.get()
     }
 
     /// An idle connection that is open as far as we know.
-    pub(crate) fn take(&self, endpoint: u64, now: Millis) -> Option<Link> {
+    pub(crate) fn take(&self, endpoint: u64, now: Millis) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&endpoint)?;
-        while let Some(Idle { link, since }) = kept.pop() {
-            if now.saturating_sub(since) > self.keep.get() {
+        while let Some(last) = kept.pop() {
+            if !self.is_fresh(&last, now) {
                 // Those below it are older still.
                 kept.clear();
                 return None;
             }
-            if link.sender.is_ready() {
-                return Some(link);
+            if last.lease.sender.is_ready() {
+                return Some(last.lease);
             }
         }
         None
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn put(&self, endpoint: u64, link: Link, now: Millis) {
-        if link.sender.is_closed() {
+    pub(crate) fn put(&self, endpoint: u64, lease: Lease, now: Millis) {
+        if lease.sender.is_closed() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.entry(endpoint).or_default();
         if kept.len() < MAX_IDLE {
-            kept.push(Idle { link, since: now });
+            kept.push(Idle { lease, since: now });
         }
     }
 
     /// Closes what has been idle for too long, and all to replicas that are no longer there.
     pub(crate) fn sweep(&self, now: Millis, snapshot: &Snapshot) {
-        self.idle.borrow_mut().retain(|endpoint, kept| {
-            kept.retain(|idle| {
-                !idle.link.sender.is_closed() && now.saturating_sub(idle.since) <= self.keep.get()
-            });
-            !kept.is_empty() && snapshot.members().iter().any(|member| member.endpoint.id == *endpoint)
+        let mut idle = self.idle.borrow_mut();
+        if idle.is_empty() {
+            return;
+        }
+        let present: HashSet<u64> = snapshot.members().iter().map(|member| member.endpoint.id).collect();
+        idle.retain(|endpoint, kept| {
+            kept.retain(|idle| !idle.lease.sender.is_closed() && self.is_fresh(idle, now));
+            !kept.is_empty() && present.contains(endpoint)
         });
     }
 }
@@ -105,7 +207,6 @@ impl Pool {
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum ConnectError {
-    TimedOut,
     /// The replica's doing.
     Failed(io::Error),
     /// This machine has run out of something: says nothing of the replica.
@@ -116,36 +217,4 @@ impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
         if listen::is_exhaustion(&error) { Self::Exhausted(error) } else { Self::Failed(error) }
     }
-}
-
-/// Opens a connection to a replica, within the deadline of `watch`.
-pub(crate) async fn connect(
-    builder: &Builder,
-    endpoint: &Endpoint,
-    watch: &Watch,
-) -> Result<Link, ConnectError> {
-    let tcp = within(watch, TcpStream::connect(endpoint.address)).await.ok_or(ConnectError::TimedOut)??;
-    // Heads and small bodies go out at once instead of waiting for an acknowledgement.
-    let _ = tcp.set_nodelay(true);
-    let (sender, connection) = builder
-        .handshake(TokioIo::new(UpstreamStream(tcp)))
-        .await
-        .map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
-    let task = tokio::task::spawn_local(async move {
-        // Its errors reach the request that was on it; on an idle connection they only end it.
-        let _ = connection.await;
-    });
-    Ok(Link { sender, task: task.abort_handle() })
-}
-
-/// `future`, or `None` once the deadline of `watch` has passed. The task must be registered
-/// with the watch, as that of a client's connection is.
-pub(crate) async fn within<F: Future>(watch: &Watch, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if watch.is_expired() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
-    })
-    .await
 }

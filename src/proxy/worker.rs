@@ -1,26 +1,158 @@
 //! A worker: one thread, one runtime, one listening socket, its own connections to replicas.
 
+use std::cell::{Cell, Ref, RefCell};
+use std::fmt;
 use std::io;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use bytes::BytesMut;
+use hyper::client::conn::http1 as client;
+use hyper::server::conn::http1 as server;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
-use super::clock::TICK;
-use super::state::{Shared, Worker};
-use super::{ProxyConfig, connection};
-use crate::listen::accept_loop;
+use super::clock::{Clock, TICK};
+use super::saved_head::Buffers;
+use super::timeline::Limits;
+use super::transport::{Connect, TcpConnector};
+use super::upstream::IdleConnections;
+use super::{LocalRoutes, ProxyConfig, connection};
+use crate::cluster::{OutcomeQueue, Reader, Readers};
 use crate::listen::open::Open;
+use crate::listen::{Guarded, accept_loop};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::{Recorder, Traffic};
 
 /// How often idle connections to replicas are looked through.
-const POOL_SWEEP: Duration = Duration::from_millis(500);
+const IDLE_SWEEP: Duration = Duration::from_millis(500);
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Where requests go.
+    pub readers: Readers,
+    /// Where failures are reported.
+    pub outcomes: OutcomeQueue,
+    /// Requests that are answered here instead of being routed.
+    pub local: Option<Arc<dyn LocalRoutes>>,
+    /// Where requests are counted.
+    pub traffic: Traffic,
+    /// Where they are logged, if they are.
+    pub access: Option<AccessLog>,
+    /// The configuration in force; a new value is taken over within a tick.
+    pub config: watch::Receiver<ProxyConfig>,
+    /// Turns true when the balancer stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("local", &self.local.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// One worker: what the requests on its thread share without a lock. Never leaves the thread.
+pub(crate) struct Worker {
+    config: Cell<ProxyConfig>,
+    /// Those of the configuration.
+    limits: Cell<Limits>,
+    pub(crate) reader: Reader,
+    pub(crate) outcomes: OutcomeQueue,
+    pub(crate) local: Option<Arc<dyn LocalRoutes>>,
+    pub(crate) connector: Box<dyn Connect>,
+    pub(crate) idle: IdleConnections,
+    pub(crate) clock: Clock,
+    server: RefCell<server::Builder>,
+    pub(crate) client: client::Builder,
+    pub(crate) recorder: Recorder,
+    pub(crate) access: Option<RefCell<AccessLog>>,
+    pub(crate) head_buffers: Buffers,
+    /// Where the text of request ids is cut from.
+    pub(crate) id_text: RefCell<BytesMut>,
+    closing: Cell<bool>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("closing", &self.closing).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// A worker whose time begins at `start`, and whose connections to replicas `connector` makes.
+    pub(crate) fn new(shared: Shared, connector: Box<dyn Connect>, start: Instant) -> Self {
+        let config = *shared.config.borrow();
+        Self {
+            config: Cell::new(config),
+            limits: Cell::new(Limits::from(&config)),
+            idle: IdleConnections::new(config.upstream_keep_alive),
+            reader: shared.readers.reader(),
+            outcomes: shared.outcomes,
+            local: shared.local,
+            connector,
+            clock: Clock::new(start),
+            server: RefCell::new(server_for(&config)),
+            client: client::Builder::new(),
+            recorder: shared.traffic.recorder(),
+            access: shared.access.map(RefCell::new),
+            head_buffers: Buffers::default(),
+            id_text: RefCell::default(),
+            closing: Cell::new(false),
+        }
+    }
+
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> ProxyConfig {
+        self.config.get()
+    }
+
+    /// The time limits in force.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    /// What serves the connections of clients.
+    pub(crate) fn server(&self) -> Ref<'_, server::Builder> {
+        self.server.borrow()
+    }
+
+    /// Takes over another configuration. Connections that exist keep their limit on heads;
+    /// deadlines that are set already keep their time.
+    pub(crate) fn reconfigure(&self, config: ProxyConfig) {
+        self.idle.keep_for(config.upstream_keep_alive);
+        self.server.replace(server_for(&config));
+        self.limits.set(Limits::from(&config));
+        self.config.set(config);
+    }
+
+    /// Whether connections are to end as soon as they have responded.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// From now on they are; tells those that wait.
+    pub(crate) fn begin_close(&self) {
+        self.closing.set(true);
+        self.clock.wake_all();
+    }
+}
+
+fn server_for(config: &ProxyConfig) -> server::Builder {
+    let mut server = server::Builder::new();
+    // Without half-close hyper tries one read more for each request, to see a client that
+    // has gone; the end of a client is seen when its response is written instead.
+    server.half_close(true).max_header_size(config.max_header_bytes);
+    server
+}
 
 /// Starts worker `index` of `count` on `listener`. The thread ends after `shared.stop`: when the
-/// last request in flight is answered, or after `grace`.
+/// last request in flight has its response, or after `grace`.
 ///
 /// # Errors
 /// When the operating system refuses the thread.
@@ -39,18 +171,21 @@ pub fn spawn(
 async fn run(listener: StdListener, count: usize, grace: Duration, shared: Shared) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let (mut stop, config) = (shared.stop.clone(), shared.config.clone());
-    let worker = Rc::new(Worker::new(shared));
+    let worker = Rc::new(Worker::new(shared, Box::new(TcpConnector), Instant::now()));
     let open = Rc::new(Open::default());
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), config));
     let stopped = async {
         // An error means that the balancer is gone, which is a stop as well.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    let accept = |tcp, peer| {
+    let accept = |tcp: TcpStream, peer| {
+        // Responses are written whole: waiting for more to send would only add delay.
+        let _ = tcp.set_nodelay(true);
         let (worker, counted) = (Rc::clone(&worker), open.enter());
         worker.recorder.accepted();
         tokio::task::spawn_local(async move {
-            connection::serve(Rc::clone(&worker), tcp, peer).await;
+            let (stream, seen) = Guarded::new(tcp, worker.local.is_some());
+            connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, seen).await;
             worker.recorder.closed();
             drop(counted);
         });
@@ -82,9 +217,9 @@ async fn tick(worker: Rc<Worker>, mut config: watch::Receiver<ProxyConfig>) {
         if config.has_changed().unwrap_or(false) {
             worker.reconfigure(*config.borrow_and_update());
         }
-        if now - swept >= POOL_SWEEP {
+        if now - swept >= IDLE_SWEEP {
             swept = now;
-            worker.reader.with(|snapshot| worker.pool.sweep(worker.clock.now(), snapshot));
+            worker.reader.with(|snapshot| worker.idle.sweep(worker.clock.now(), snapshot));
         }
     }
 }

@@ -18,7 +18,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use serde_json::json;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -29,7 +28,7 @@ use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
 use crate::config::{Config, Problems, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, ReplicaView, State, View};
-use crate::proxy::{LocalRoutes, Origin, ProxyConfig, Shared};
+use crate::proxy::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared};
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Journal, Traffic, logs};
@@ -316,12 +315,12 @@ impl LocalRoutes for AdminRoutes {
 
     fn serve(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>> {
         let admin = self.0.clone();
-        let Origin { peer, flawed_target } = origin;
-        let context = Context { listener: Listener::Public, peer, flawed_target };
+        let Origin { peer, invalid_target } = origin;
+        let context = Context { listener: Listener::Public, peer, flawed_target: invalid_target };
         Box::pin(async move { admin.handle(request, context).await.map(admin::Body::into_text) })
     }
 }

@@ -1,0 +1,207 @@
+//! One request as it is counted and logged. Decides nothing.
+//!
+//! The clock is read when the head is complete, when the response begins, and at the end; and after
+//! what is rare.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, Request, Uri, Version};
+
+use super::headers::REQUEST_ID;
+use super::trace;
+use super::worker::Worker;
+use crate::cluster::{Detour, Endpoint, Picked};
+use crate::telemetry::access::Line;
+use crate::telemetry::{Reason, Recorder};
+
+/// What is known of a request under way, for counters and access log.
+#[derive(Debug)]
+pub(crate) struct RequestRecord {
+    began: Instant,
+    /// Where the span begins that ends next.
+    mark: Instant,
+    /// Status of the response; 0 until there is one.
+    status: u16,
+    reason: Option<Reason>,
+    /// Whether it was counted as having passed over its owner: that counts once, however often the
+    /// request is tried.
+    passed_over: bool,
+    bytes: u64,
+    log: Option<Box<LogRecord>>,
+}
+
+/// What only the access log needs.
+#[derive(Debug)]
+struct LogRecord {
+    time: SystemTime,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    id: Option<HeaderValue>,
+    trace_id: Option<trace::TraceId>,
+    upstream: Option<Duration>,
+    connect: Option<Duration>,
+    attempts: u32,
+    endpoint: Option<Arc<Endpoint>>,
+    slot: Option<u32>,
+    spilled: bool,
+}
+
+impl RequestRecord {
+    /// The record of a request whose head is complete; with what the access log needs if it is
+    /// `logged`.
+    pub(crate) fn begin<B>(request: &Request<B>, logged: bool) -> Self {
+        let began = Instant::now();
+        Self {
+            began,
+            mark: began,
+            status: 0,
+            reason: None,
+            passed_over: false,
+            bytes: 0,
+            log: logged.then(|| Box::new(LogRecord::of(request))),
+        }
+    }
+
+    /// It has this `X-Request-Id`, and belongs to this trace.
+    pub(crate) fn identify(&mut self, id: &HeaderValue, trace_id: Option<trace::TraceId>) {
+        if let Some(log) = &mut self.log {
+            log.id = Some(id.clone());
+            log.trace_id = trace_id;
+        }
+    }
+
+    /// It goes to this replica.
+    pub(crate) fn picked(&mut self, picked: &Picked, recorder: &Recorder) {
+        if let Some(detour) = picked.detour.filter(|_| !self.passed_over) {
+            self.passed_over = true;
+            match detour {
+                Detour::Full => recorder.passed_over_full(),
+                Detour::Down => recorder.passed_over_down(),
+            }
+        }
+        if let Some(log) = &mut self.log {
+            log.attempts += 1;
+            log.slot = Some(picked.slot);
+            log.spilled |= picked.detour == Some(Detour::Full);
+            log.endpoint = Some(Arc::clone(picked.in_flight.endpoint()));
+        }
+    }
+
+    /// It is tried again, from now on.
+    pub(crate) fn retried(&mut self, recorder: &Recorder) {
+        recorder.retried();
+        self.mark = Instant::now();
+    }
+
+    /// A connection to the replica was made.
+    pub(crate) fn connected(&mut self, recorder: &Recorder) {
+        let took = self.lap();
+        recorder.connected(took);
+        if let Some(log) = &mut self.log {
+            log.connect = Some(took);
+        }
+    }
+
+    /// The head of the replica's response is there.
+    pub(crate) fn upstream_responded(&mut self, endpoint: &Endpoint, status: u16, recorder: &Recorder) {
+        let after = self.lap();
+        endpoint.answered(status);
+        recorder.upstream(after);
+        if let Some(log) = &mut self.log {
+            log.upstream = Some(after);
+        }
+    }
+
+    /// A response with this status begins.
+    pub(crate) fn responds(&mut self, status: u16, recorder: &Recorder) {
+        self.status = status;
+        recorder.answered(status);
+    }
+
+    /// It gets no whole response from a replica.
+    pub(crate) fn failed(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+    }
+
+    /// Why it got none, if so.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// A part of the response's body goes out.
+    pub(crate) fn sends(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// Counts it, and writes its line in the access log.
+    pub(crate) fn finish(&mut self, worker: &Worker, peer: SocketAddr) {
+        let total = self.began.elapsed();
+        worker.recorder.ended(total, self.bytes);
+        if let Some(reason) = self.reason {
+            worker.recorder.failed(reason);
+        }
+        if let (Some(log), Some(access)) = (&self.log, &worker.access) {
+            access.borrow_mut().write(&log.line(self, peer.ip().to_canonical(), total));
+        }
+    }
+
+    /// The time since the mark, which moves to now.
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.mark);
+        self.mark = now;
+        took
+    }
+}
+
+impl LogRecord {
+    fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            time: SystemTime::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            id: request.headers().get(REQUEST_ID).cloned(),
+            trace_id: trace::of(request.headers()),
+            upstream: None,
+            connect: None,
+            attempts: 0,
+            endpoint: None,
+            slot: None,
+            spilled: false,
+        }
+    }
+
+    /// Path and query; of a `CONNECT` the authority it asks for.
+    fn target(&self) -> &str {
+        match (self.uri.path_and_query(), self.uri.authority()) {
+            (Some(target), _) => target.as_str(),
+            (None, authority) => authority.map_or("/", |authority| authority.as_str()),
+        }
+    }
+
+    fn line<'a>(&'a self, record: &RequestRecord, client: IpAddr, duration: Duration) -> Line<'a> {
+        Line {
+            time: self.time,
+            request_id: self.id.as_ref().map_or("".into(), |id| String::from_utf8_lossy(id.as_bytes())),
+            trace_id: self.trace_id.as_ref().map_or("", trace::TraceId::as_str),
+            client,
+            method: self.method.as_str(),
+            path: self.target(),
+            version: if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            status: record.status,
+            bytes: record.bytes,
+            duration,
+            upstream: self.upstream,
+            connect: self.connect,
+            attempts: self.attempts,
+            replica: self.endpoint.as_ref().map_or("", |endpoint| &endpoint.name),
+            slot: self.slot,
+            spilled: self.spilled,
+            reason: record.reason.map_or("", Reason::code),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A request under way: its deadline and stage, and its record for counters and access log. It ends
+//! by one explicit call, [`ActiveRequest::end`].
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::future::{Future, poll_fn};
+use std::ops::Deref;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::Request;
+use http_body::Body;
+
+use super::clock::Deadline;
+use super::connection::Connection;
+use super::record::RequestRecord;
+use super::timeline::{Expiry, Input, RequestTimeline};
+use crate::telemetry::Reason;
+
+/// The one owner of a request under way. Dropped before the request was ended, it ends it as
+/// aborted: whoever drops the connection need not know of its requests.
+#[derive(Debug)]
+pub(crate) struct ActiveRequest(Rc<RequestState>);
+
+/// What those who work on a request share: its handler, the bodies both ways, its connection.
+#[derive(Debug)]
+pub(crate) struct RequestState {
+    connection: Rc<Connection>,
+    /// `None` once the request is over.
+    deadline: RefCell<Option<Rc<Deadline>>>,
+    timeline: Cell<RequestTimeline>,
+    record: RefCell<RequestRecord>,
+}
+
+/// How a request ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The response was handed on to its last byte.
+    Complete,
+    /// It was broken off, for a reason that was recorded or because nobody waits for it any more.
+    Aborted,
+}
+
+impl ActiveRequest {
+    /// A request whose head is complete.
+    pub(crate) fn begin<B: Body>(connection: &Rc<Connection>, request: &Request<B>) -> Self {
+        let worker = &connection.worker;
+        let state = Rc::new(RequestState {
+            connection: Rc::clone(connection),
+            deadline: RefCell::new(Some(worker.clock.deadline())),
+            timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
+            record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
+        });
+        connection.begin(Rc::clone(&state));
+        Self(state)
+    }
+
+    /// What the bodies of the request share with its owner.
+    pub(crate) fn state(&self) -> &Rc<RequestState> {
+        &self.0
+    }
+
+    /// Ends the request: its deadline, its place on the connection; and counts and logs it. Only
+    /// the first call does anything.
+    pub(crate) fn end(&self, end: End) {
+        let state = &*self.0;
+        let timeline = state.timeline.get();
+        if timeline.is_ended() {
+            return;
+        }
+        state.on(Input::End);
+        let worker = &state.connection.worker;
+        if let Some(deadline) = state.deadline.take() {
+            worker.clock.recycle(deadline);
+        }
+        let mut record = state.record.borrow_mut();
+        if end == End::Aborted && record.reason().is_none() {
+            let by_client = timeline.is_clients_abort(worker.is_closing());
+            record.failed(if by_client { Reason::ClientGone } else { Reason::Stopped });
+        }
+        record.finish(worker, state.connection.peer);
+        state.connection.end(state);
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.end(End::Aborted);
+    }
+}
+
+impl Deref for ActiveRequest {
+    type Target = RequestState;
+
+    fn deref(&self) -> &RequestState {
+        &self.0
+    }
+}
+
+impl RequestState {
+    /// The connection it came on.
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// What is counted and logged of it.
+    pub(crate) fn record(&self) -> RefMut<'_, RequestRecord> {
+        self.record.borrow_mut()
+    }
+
+    /// Whether its whole body was handed on.
+    pub(crate) fn is_uploaded(&self) -> bool {
+        self.timeline.get().is_uploaded()
+    }
+
+    /// Takes in what happened to it.
+    pub(crate) fn on(&self, input: Input) {
+        let worker = &self.connection.worker;
+        let mut timeline = self.timeline.get();
+        let timer = timeline.apply(input, worker.clock.next_tick(), &worker.limits());
+        self.timeline.set(timeline);
+        if let Some(deadline) = &*self.deadline.borrow() {
+            deadline.set(timer);
+        }
+    }
+
+    /// What has expired, if anything has.
+    pub(crate) fn expired(&self) -> Option<Expiry> {
+        let is_expired = self.deadline.borrow().as_ref().is_some_and(|deadline| deadline.is_expired());
+        if is_expired { self.timeline.get().expiry() } else { None }
+    }
+
+    /// `poll`, or what has expired while that is pending. The task is woken for both.
+    pub(crate) fn poll_within<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Result<T, Expiry>> {
+        if let Some(deadline) = &*self.deadline.borrow() {
+            deadline.register(cx.waker());
+        }
+        match poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.expired().map_or(Poll::Pending, |expiry| Poll::Ready(Err(expiry))),
+        }
+    }
+
+    /// `future`, or what has expired before it was ready.
+    pub(crate) async fn within<F: Future>(&self, mut future: Pin<&mut F>) -> Result<F::Output, Expiry> {
+        poll_fn(|cx| self.poll_within(cx, |cx| future.as_mut().poll(cx))).await
+    }
+}

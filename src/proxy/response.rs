@@ -1,0 +1,175 @@
+//! The body of a response on its way to the client: passed on frame by frame, never collected. It
+//! ends the request it belongs to.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+
+use super::request::{ActiveRequest, End};
+use super::timeline::{Expiry, Input};
+use super::upstream::{Lease, UpstreamBody};
+use crate::cluster::{FailureKind, InFlight, Outcome};
+use crate::telemetry::Reason;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Body of a response, to the client.
+#[derive(Debug)]
+pub(crate) struct ResponseBody {
+    source: Source,
+    request: ActiveRequest,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Made here.
+    Local(Full<Bytes>),
+    /// From a replica.
+    Replica(ReplicaBody),
+}
+
+/// Body of a replica's response, with what is held until its end.
+#[derive(Debug)]
+pub(crate) struct ReplicaBody {
+    body: UpstreamBody,
+    /// `None` once the response is over.
+    exchange: Option<Exchange>,
+}
+
+/// What a request holds of its replica.
+#[derive(Debug)]
+struct Exchange {
+    in_flight: InFlight,
+    lease: Lease,
+}
+
+impl ReplicaBody {
+    pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease) -> Self {
+        Self { body, exchange: Some(Exchange { in_flight, lease }) }
+    }
+}
+
+impl ResponseBody {
+    /// A response of our own to a request with this method.
+    pub(crate) fn local(
+        response: Response<Full<Bytes>>,
+        method: &Method,
+        request: ActiveRequest,
+    ) -> Response<Self> {
+        // hyper does not ask for the body of such a response.
+        let bodiless = *method == Method::HEAD
+            || response.body().is_end_stream()
+            || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if bodiless {
+            request.end(End::Complete);
+        }
+        response.map(|body| Self { source: Source::Local(body), request })
+    }
+
+    /// A response from a replica.
+    pub(crate) fn replica(response: Response<ReplicaBody>, request: ActiveRequest) -> Response<Self> {
+        response.map(|body| {
+            let mut body = Self { source: Source::Replica(body), request };
+            if body.is_end_stream() {
+                body.complete();
+            }
+            body
+        })
+    }
+
+    /// The last byte was handed on.
+    fn complete(&mut self) {
+        if let Source::Replica(body) = &mut self.source
+            && let Some(Exchange { in_flight, lease }) = body.exchange.take()
+            // With an upload that goes on, bytes of this request would still come on the connection.
+            && self.request.is_uploaded()
+        {
+            let worker = &self.request.connection().worker;
+            worker.idle.put(in_flight.endpoint().id, lease, worker.clock.now());
+        }
+        self.request.end(End::Complete);
+    }
+
+    /// The response breaks off in its middle. `blame` is for what its replica did.
+    fn break_off(&mut self, reason: Reason, blame: Option<FailureKind>) {
+        let Source::Replica(body) = &mut self.source else { return };
+        // The connection to the replica ends with its lease.
+        if let (Some(exchange), Some(kind)) = (body.exchange.take(), blame) {
+            let endpoint = exchange.in_flight.endpoint();
+            endpoint.failed();
+            self.request.connection().worker.outcomes.report(Outcome { endpoint: endpoint.id, kind });
+        }
+        self.request.record().failed(reason);
+        self.request.end(End::Aborted);
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let Self { source, request } = this;
+        let polled = match source {
+            Source::Local(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}).map(Ok),
+            Source::Replica(replica) => {
+                request.poll_within(cx, |cx| Pin::new(&mut replica.body).poll_frame(cx))
+            }
+        };
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(Some(Ok(frame)))) => {
+                if let Some(data) = frame.data_ref() {
+                    request.record().sends(data.len());
+                }
+                request.on(Input::ResponseFrame);
+                // A body in chunks knows of no end before it has come.
+                if frame.is_trailers() || this.is_end_stream() {
+                    this.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Ok(None)) => {
+                this.complete();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Ok(Some(Err(error)))) => {
+                this.break_off(Reason::AnswerCut, Some(FailureKind::Closed));
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(Err(Expiry::ResponseBody)) => {
+                this.break_off(Reason::AnswerCut, Some(FailureKind::Timeout));
+                Poll::Ready(Some(Err("the replica's response stopped in its middle".into())))
+            }
+            Poll::Ready(Err(Expiry::RequestBody)) => {
+                this.break_off(Reason::ClientTimeout, None);
+                Poll::Ready(Some(Err("the request body stopped in its middle".into())))
+            }
+            // The connection ends for it.
+            Poll::Ready(Err(_)) => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Local(full) => full.is_end_stream(),
+            Source::Replica(replica) => replica.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Local(full) => full.size_hint(),
+            Source::Replica(replica) => replica.body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The data plane over in-memory streams on both sides: a client and a replica that a test plays
+//! byte by byte, and a clock in its hands.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, LocalSet};
+
+use super::clock::TICK;
+use super::transport::{Connect, Connecting, Transport};
+use super::worker::Worker;
+use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, connection};
+use crate::cluster::{
+    Endpoint, FailureKind, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes,
+};
+use crate::listen::Guarded;
+use crate::ring::{Node, Params, Ring};
+
+use crate::telemetry::{Reason, Totals, Traffic};
+
+/// Long enough for any machine; nothing waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Connects to the test, which plays the replica.
+struct ToTest(mpsc::UnboundedSender<DuplexStream>);
+
+impl Connect for ToTest {
+    fn connect(&self, _: &Endpoint) -> Connecting {
+        let (ours, theirs) = duplex(64 * 1024);
+        self.0.send(theirs).expect("the test goes on");
+        Box::pin(async move { Ok(Box::new(TokioIo::new(ours)) as Box<dyn Transport>) })
+    }
+}
+
+/// Echoes the body of `/local`.
+struct Echo;
+
+impl LocalRoutes for Echo {
+    fn claims(&self, _: &Method, path: &str) -> bool {
+        path == "/local"
+    }
+
+    fn serve(
+        &self,
+        request: Request<RequestBody>,
+        _: Origin,
+    ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>> {
+        Box::pin(async move {
+            let body = request.into_body().collect().await.expect("a whole body").to_bytes();
+            Response::new(Full::new(body))
+        })
+    }
+}
+
+/// A worker with one replica, both in the hands of a test.
+struct Lab {
+    worker: Rc<Worker>,
+    endpoint: Arc<Endpoint>,
+    traffic: Traffic,
+    outcomes: OutcomeReader,
+    dialled: mpsc::UnboundedReceiver<DuplexStream>,
+    start: Instant,
+    now: Cell<Duration>,
+    _publisher: Publisher,
+}
+
+/// The test's end of a stream.
+struct Peer(DuplexStream);
+
+impl Lab {
+    fn new() -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let endpoint = Arc::new(Endpoint::new(1, "S1".to_owned(), 1, address, Arc::<Load>::default()));
+        let ring = Ring::build(&Params::default(), &[Node { number: 1, weight: 100 }]).expect("it fits");
+        let routing = Routing::default();
+        let (publisher, readers) =
+            cluster(Snapshot::new(0, Arc::new(ring), vec![Arc::clone(&endpoint)], routing));
+        let (outcomes, outcome_reader) = outcomes(16);
+        let (dial, dialled) = mpsc::unbounded_channel();
+        let traffic = Traffic::default();
+        let shared = Shared {
+            readers,
+            outcomes,
+            local: Some(Arc::new(Echo)),
+            traffic: traffic.clone(),
+            access: None,
+            config: watch::channel(ProxyConfig::default()).1,
+            stop: watch::channel(false).1,
+        };
+        let start = Instant::now();
+        Self {
+            worker: Rc::new(Worker::new(shared, Box::new(ToTest(dial)), start)),
+            endpoint,
+            traffic,
+            outcomes: outcome_reader,
+            dialled,
+            start,
+            now: Cell::default(),
+            _publisher: publisher,
+        }
+    }
+
+    /// A client's connection, of which `buffer` bytes may be on their way, and what serves it.
+    fn client(&self, buffer: usize) -> (Peer, JoinHandle<()>) {
+        let (ours, theirs) = duplex(buffer);
+        let peer = SocketAddr::from(([10, 0, 0, 7], 4711));
+        let (stream, seen) = Guarded::new(ours, true);
+        let worker = Rc::clone(&self.worker);
+        let serving = tokio::task::spawn_local(connection::serve(worker, TokioIo::new(stream), peer, seen));
+        (Peer(theirs), serving)
+    }
+
+    /// The replica's end of the next connection to it.
+    async fn replica(&mut self) -> Peer {
+        let dialled = tokio::time::timeout(PATIENCE, self.dialled.recv()).await;
+        Peer(dialled.expect("a connection in time").expect("a worker"))
+    }
+
+    /// Lets tasks run until they wait.
+    async fn settle(&self) {
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets time pass, in ticks.
+    async fn pass(&self, time: Duration) {
+        self.settle().await;
+        let until = self.now.get() + time;
+        while self.now.get() < until {
+            self.now.set(self.now.get() + TICK);
+            self.worker.clock.tick(self.start + self.now.get());
+            self.settle().await;
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        self.traffic.totals()
+    }
+
+    fn failed(&self, reason: Reason) -> u64 {
+        self.totals().reasons[reason as usize]
+    }
+}
+
+impl Peer {
+    async fn send(&mut self, text: &str) {
+        let sent = tokio::time::timeout(PATIENCE, self.0.write_all(text.as_bytes())).await;
+        sent.expect("room in time").expect("somebody who reads");
+    }
+
+    /// Reads until what came ends with `end`.
+    async fn read_to(&mut self, end: &str) -> String {
+        let mut read = Vec::new();
+        let reading = async {
+            while !read.ends_with(end.as_bytes()) {
+                let byte = self.0.read_u8().await;
+                let byte =
+                    byte.unwrap_or_else(|_| panic!("the end after {:?}", String::from_utf8_lossy(&read)));
+                read.push(byte);
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("in time");
+        String::from_utf8(read).expect("text")
+    }
+
+    /// Reads to the end of the stream.
+    async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        let reading = self.0.read_to_end(&mut rest);
+        tokio::time::timeout(PATIENCE, reading).await.expect("in time").expect("the end");
+        String::from_utf8(rest).expect("text")
+    }
+}
+
+/// Runs a test on a thread that runs local tasks.
+async fn local<F: Future>(test: F) -> F::Output {
+    LocalSet::new().run_until(test).await
+}
+
+const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\nX-Request-Id: 7\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// A request with a body of four bytes, of which `sent` come with it.
+fn post(sent: &str) -> String {
+    format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n{sent}")
+}
+
+#[tokio::test]
+async fn two_requests_share_both_connections() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        let asked = replica.read_to("\r\n\r\n").await;
+        assert!(asked.starts_with("GET /x HTTP/1.1\r\n") && asked.contains("x-forwarded-for: 10.0.0.7\r\n"));
+        assert_eq!(lab.endpoint.in_flight(), 1);
+        replica.send(OK).await;
+        assert!(client.read_to("ok").await.starts_with("HTTP/1.1 200 OK\r\n"));
+        lab.settle().await;
+        assert_eq!((lab.endpoint.in_flight(), lab.totals().total.count()), (0, 1));
+        client.send(GET).await;
+        assert_eq!(replica.read_to("\r\n\r\n").await, asked);
+        replica.send(OK).await;
+        client.read_to("ok").await;
+        assert!(lab.dialled.try_recv().is_err(), "no second connection");
+        assert_eq!(lab.totals().answers[1], 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_passes_as_it_comes() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send(&post("ab")).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\nab").await;
+        client.send("cd").await;
+        replica.read_to("cd").await;
+        replica.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n").await;
+        client.read_to("one\r\n").await;
+        assert_eq!(lab.endpoint.in_flight(), 1, "the response has not ended");
+        replica.send("0\r\n\r\n").await;
+        client.read_to("0\r\n\r\n").await;
+        lab.settle().await;
+        assert_eq!(lab.endpoint.in_flight(), 0);
+        client.send(GET).await;
+        replica.read_to("\r\n\r\n").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_with_half_an_upload_on_it_is_not_used_again() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send(&post("ab")).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("ab").await;
+        replica.send(OK).await;
+        client.read_to("ok").await;
+        assert_eq!(replica.rest().await, "", "its end, and not the rest of the body");
+        assert_eq!(lab.endpoint.in_flight(), 0);
+        assert_eq!(lab.totals().total.count(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_respond_in_time() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        let limit = ProxyConfig::default().response_timeout;
+        lab.pass(limit).await;
+        assert_eq!(lab.endpoint.in_flight(), 1, "not a tick too early");
+        lab.pass(TICK * 2).await;
+        assert!(client.read_to("}").await.contains("x-ringherd-error: answer-timeout\r\n"));
+        assert_eq!(replica.rest().await, "");
+        assert_eq!(lab.outcomes.next().await.kind, FailureKind::Timeout);
+        assert_eq!((lab.endpoint.in_flight(), lab.failed(Reason::AnswerTimeout)), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_sending_is_to_blame() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = lab.client(4096);
+        client.send(&post("ab")).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("ab").await;
+        lab.pass(ProxyConfig::default().body_timeout + TICK * 2).await;
+        assert!(client.rest().await.contains("x-ringherd-error: client-timeout\r\n"));
+        serving.await.expect("the connection has ended");
+        assert_eq!((lab.failed(Reason::ClientTimeout), lab.endpoint.failures()), (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_its_connection() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = lab.client(128);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        let body = "x".repeat(16 * 1024);
+        replica.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", 2 * body.len())).await;
+        lab.pass(ProxyConfig::default().body_timeout).await;
+        assert!(!serving.is_finished());
+        lab.pass(TICK * 2).await;
+        serving.await.expect("the connection has ended");
+        assert_eq!((lab.failed(Reason::ClientGone), lab.endpoint.failures()), (1, 0));
+        assert_eq!(lab.endpoint.in_flight(), 0);
+        drop(client);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_response_that_stops_in_its_middle_is_cut() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        replica.send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+        client.read_to("half").await;
+        lab.pass(ProxyConfig::default().body_timeout + TICK * 2).await;
+        assert_eq!(client.rest().await, "");
+        serving.await.expect("the connection has ended");
+        assert_eq!((lab.failed(Reason::AnswerCut), lab.endpoint.failures()), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_its_request_once() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        drop(client);
+        replica.send(OK).await;
+        serving.await.expect("the connection has ended");
+        lab.settle().await;
+        assert_eq!(lab.endpoint.in_flight(), 0);
+        assert_eq!((lab.totals().total.count(), lab.failed(Reason::Stopped)), (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stale_connection_costs_no_request() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        replica.send(OK).await;
+        client.read_to("ok").await;
+        drop(replica);
+        client.send(&post("abcd")).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("abcd").await;
+        replica.send(OK).await;
+        client.read_to("ok").await;
+        assert_eq!(lab.totals().retries, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_a_request_that_may_run_twice_is_sent_twice() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        let first = replica.read_to("\r\n\r\n").await;
+        drop(replica);
+        let mut replica = lab.replica().await;
+        assert_eq!(replica.read_to("\r\n\r\n").await, first, "the same head, field for field");
+        replica.send(OK).await;
+        client.read_to("ok").await;
+        assert_eq!(lab.totals().retries, 1);
+
+        let (mut client, _serving) = lab.client(4096);
+        client.send(&post("abcd")).await;
+        replica.read_to("abcd").await;
+        drop(replica);
+        assert!(client.read_to("}").await.starts_with("HTTP/1.1 502 "));
+        assert_eq!(lab.totals().retries, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn local_routes_get_the_body() {
+    local(async {
+        let lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send("POST /local HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").await;
+        lab.pass(ProxyConfig::default().response_timeout * 2).await;
+        client.send("cd").await;
+        client.read_to("abcd").await;
+        client.send("HEAD /local HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.read_to("\r\n\r\n").await;
+        lab.settle().await;
+        assert_eq!((lab.totals().total.count(), lab.failed(Reason::ClientGone)), (2, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_request_finish_and_an_idle_client_linger() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut busy, serving_busy) = lab.client(4096);
+        let (mut idle, serving_idle) = lab.client(4096);
+        busy.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        lab.settle().await;
+        lab.worker.begin_close();
+        lab.settle().await;
+        assert!(!serving_idle.is_finished(), "a request may be on its way");
+        replica.send(OK).await;
+        assert!(busy.rest().await.contains("connection: close\r\n"));
+        serving_busy.await.expect("the connection has ended");
+        lab.pass(TICK * 8).await;
+        assert_eq!(idle.rest().await, "");
+        serving_idle.await.expect("the connection has ended");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_cut_off() {
+    local(async {
+        let lab = Lab::new();
+        let (mut client, serving) = lab.client(4096);
+        client.send("GET /x HTTP/1.1\r\n").await;
+        let limit = ProxyConfig::default().header_timeout;
+        for _ in 0..2 {
+            lab.pass(limit / 2 - TICK).await;
+            client.send("A: b\r\n").await;
+        }
+        lab.pass(TICK * 4).await;
+        serving.await.expect("the connection has ended");
+        assert_eq!(lab.totals().total.count(), 0, "it never was a request");
+    })
+    .await;
+}

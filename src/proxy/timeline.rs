@@ -1,0 +1,507 @@
+//! The timelines of a request and of a connection: which deadline holds, and what its expiry means.
+//!
+//! Pure: inputs come with the time, a [`Timer`] and a verdict go out. No sockets, no clock, no
+//! tasks. Nothing else in the data plane sets a deadline or decides whose fault an expiry is.
+//!
+//! ```text
+//!              ┌───────────── another attempt ─────────────┐
+//!              ▼                                           │
+//!  Routing ─► Connecting ─► AwaitingHead ─► Responding ─► Ended
+//!     │            ▲              │              ▲          ▲
+//!     │            └ AwaitingRetry┘              │          │
+//!     └─► Local ────────────────────────────────────────────┘
+//! ```
+//!
+//! What happens on the client's side means:
+//! - a *blocked write* (the client does not read): the replica is no longer waited for. The client
+//!   has the time of a pause in a body; then its connection ends.
+//! - a *reset*: the request is aborted by its client, at any stage.
+//! - a *half-close*: nothing ends. The client has sent all it wants to send and may still read.
+
+use std::time::Duration;
+
+use super::ProxyConfig;
+use super::clock::Millis;
+
+/// How long an idle connection is kept when the balancer stops: a request may be on its way, and
+/// closing at once would lose it.
+const LINGER: Millis = 250;
+
+/// What becomes of the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// It stays as it is.
+    Keep,
+    /// There is none.
+    Off,
+    /// It is at this time.
+    At(Millis),
+}
+
+/// The time limits of the data plane, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// For the head of a request.
+    pub(crate) header: Millis,
+    /// Between two requests.
+    pub(crate) keep_alive: Millis,
+    /// For connecting to a replica.
+    pub(crate) connect: Millis,
+    /// From the end of a request to the head of its response.
+    pub(crate) response: Millis,
+    /// For a pause within a body.
+    pub(crate) body: Millis,
+}
+
+impl From<&ProxyConfig> for Limits {
+    fn from(config: &ProxyConfig) -> Self {
+        let millis = |limit: Duration| limit.as_millis().try_into().unwrap_or(Millis::MAX);
+        Self {
+            header: millis(config.header_timeout),
+            keep_alive: millis(config.keep_alive),
+            connect: millis(config.connect_timeout),
+            response: millis(config.response_timeout),
+            body: millis(config.body_timeout),
+        }
+    }
+}
+
+fn after(now: Millis, limit: Millis) -> Timer {
+    Timer::At(now.saturating_add(limit))
+}
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its head is complete; nothing is waited for.
+    Routing,
+    /// It is answered by the balancer itself.
+    Local,
+    /// A connection to a replica is being made.
+    Connecting,
+    /// It was handed to a connection; the head of the response is to come.
+    AwaitingHead,
+    /// It is to be sent again, once the retry budget has room for it.
+    AwaitingRetry,
+    /// The response is on its way.
+    Responding,
+    /// It is over.
+    Ended,
+}
+
+/// Who a request body on its way waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upload {
+    /// The client is to send more.
+    Client,
+    /// The replica is to take what there is.
+    Replica,
+    /// Nobody: all is sent, or there never was a body.
+    Done,
+}
+
+/// What is known of the client's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    Open,
+    HalfClosed,
+    /// Its connection was reset.
+    Gone,
+}
+
+/// Something that happened to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// The balancer answers it itself.
+    Local,
+    /// A connection to a replica is begun.
+    Connect,
+    /// It is handed to a connection.
+    Sent,
+    /// An attempt failed, and the retry budget is spent.
+    AwaitRetry,
+    /// The replica has taken all that has come of the body.
+    UploadStarved,
+    /// A part of the body was handed on.
+    UploadFrame,
+    /// The last part was.
+    UploadEnd,
+    /// The head of the response is there.
+    ResponseHead,
+    /// A part of its body was handed on.
+    ResponseFrame,
+    /// The client does not read, or reads again.
+    ClientBlocked(bool),
+    /// The client sends no more.
+    ClientHalfClosed,
+    /// The client's connection was reset.
+    ClientReset,
+    /// It is over.
+    End,
+}
+
+/// What an expired deadline means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// The replica did not accept the connection.
+    Connect,
+    /// The replica did not take the request, or did not begin its response.
+    ResponseHead,
+    /// The replica's response stopped in its middle.
+    ResponseBody,
+    /// The client did not send the rest of its body.
+    RequestBody,
+    /// The client did not read its response: its connection is to end.
+    ClientBlocked,
+    /// The retry budget stayed spent.
+    Retry,
+}
+
+/// The timeline of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestTimeline {
+    stage: Stage,
+    upload: Upload,
+    client: Client,
+    client_blocked: bool,
+}
+
+impl RequestTimeline {
+    /// A request whose head is complete, with a body to come or without one.
+    pub(crate) fn new(has_body: bool) -> Self {
+        Self {
+            stage: Stage::Routing,
+            upload: if has_body { Upload::Replica } else { Upload::Done },
+            client: Client::Open,
+            client_blocked: false,
+        }
+    }
+
+    /// Takes in what happened at `now`.
+    pub(crate) fn apply(&mut self, input: Input, now: Millis, limits: &Limits) -> Timer {
+        if self.stage == Stage::Ended {
+            return Timer::Keep;
+        }
+        match input {
+            Input::Local => self.stage = Stage::Local,
+            Input::Connect => self.stage = Stage::Connecting,
+            Input::Sent => self.stage = Stage::AwaitingHead,
+            Input::AwaitRetry => self.stage = Stage::AwaitingRetry,
+            // The pause began with the last part: it goes on.
+            Input::UploadStarved => {
+                if self.upload != Upload::Done {
+                    self.upload = Upload::Client;
+                }
+                return Timer::Keep;
+            }
+            // A body ends once.
+            Input::UploadFrame | Input::UploadEnd if self.upload == Upload::Done => return Timer::Keep,
+            Input::UploadFrame => self.upload = Upload::Replica,
+            Input::UploadEnd => self.upload = Upload::Done,
+            Input::ResponseHead => self.stage = Stage::Responding,
+            Input::ResponseFrame => {}
+            Input::ClientBlocked(blocked) => self.client_blocked = blocked,
+            Input::ClientHalfClosed => {
+                self.client = Client::HalfClosed;
+                return Timer::Keep;
+            }
+            Input::ClientReset => {
+                self.client = Client::Gone;
+                return Timer::Keep;
+            }
+            Input::End => self.stage = Stage::Ended,
+        }
+        self.limit(limits).map_or(Timer::Off, |limit| after(now, limit))
+    }
+
+    /// How long what is waited for may take, if that is limited.
+    fn limit(&self, limits: &Limits) -> Option<Millis> {
+        match self.stage {
+            Stage::Ended => None,
+            _ if self.client_blocked => Some(limits.body),
+            Stage::Routing | Stage::Local => None,
+            Stage::Connecting => Some(limits.connect),
+            Stage::AwaitingHead if self.upload != Upload::Done => Some(limits.body),
+            Stage::AwaitingHead | Stage::AwaitingRetry => Some(limits.response),
+            Stage::Responding => Some(limits.body),
+        }
+    }
+
+    /// What the expiry of the deadline means; `None` where there is no deadline.
+    pub(crate) fn expiry(&self) -> Option<Expiry> {
+        match self.stage {
+            Stage::Ended => None,
+            _ if self.client_blocked => Some(Expiry::ClientBlocked),
+            Stage::Routing | Stage::Local => None,
+            Stage::Connecting => Some(Expiry::Connect),
+            Stage::AwaitingRetry => Some(Expiry::Retry),
+            Stage::AwaitingHead | Stage::Responding if self.upload == Upload::Client => {
+                Some(Expiry::RequestBody)
+            }
+            Stage::AwaitingHead => Some(Expiry::ResponseHead),
+            Stage::Responding => Some(Expiry::ResponseBody),
+        }
+    }
+
+    /// Whether it is over.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.stage == Stage::Ended
+    }
+
+    /// Whether the whole request body was handed on.
+    pub(crate) fn is_uploaded(&self) -> bool {
+        self.upload == Upload::Done
+    }
+
+    /// Whether a request that is not completed ends because its client left, and not because the
+    /// balancer stops.
+    pub(crate) fn is_clients_abort(&self, stopping: bool) -> bool {
+        !stopping || self.client == Client::Gone
+    }
+}
+
+/// Something that happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnectionInput {
+    /// It was accepted.
+    Accepted,
+    /// Bytes came.
+    BytesRead,
+    /// The head of a request is complete.
+    RequestBegan,
+    /// A request is over.
+    RequestEnded,
+    /// The client does not read, or reads again.
+    WriteBlocked(bool),
+    /// The balancer stops.
+    Drain,
+}
+
+/// The timeline of a connection from a client while no request is under way on it. An expired
+/// deadline means that the connection is to be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionTimeline {
+    /// Requests under way; each has a timeline of its own.
+    requests: u32,
+    /// Whether the head of a request has begun to come.
+    in_head: bool,
+    draining: bool,
+}
+
+impl ConnectionTimeline {
+    pub(crate) fn new() -> Self {
+        Self { requests: 0, in_head: false, draining: false }
+    }
+
+    /// Takes in what happened at `now`.
+    pub(crate) fn apply(&mut self, input: ConnectionInput, now: Millis, limits: &Limits) -> Timer {
+        match input {
+            // Not the time of keep-alive: nobody connects to say nothing.
+            ConnectionInput::Accepted => after(now, limits.header),
+            // Set once: bytes that trickle in do not extend it. What comes during a request is its
+            // body, or the beginning of the next one, whose time begins when this one is over.
+            ConnectionInput::BytesRead if self.requests > 0 || self.in_head => Timer::Keep,
+            ConnectionInput::BytesRead => {
+                self.in_head = true;
+                after(now, limits.header)
+            }
+            ConnectionInput::RequestBegan => {
+                self.requests += 1;
+                self.in_head = false;
+                Timer::Off
+            }
+            ConnectionInput::RequestEnded => {
+                self.requests = self.requests.saturating_sub(1);
+                if self.requests == 0 { self.idle(now, limits) } else { Timer::Keep }
+            }
+            ConnectionInput::WriteBlocked(_) if self.requests > 0 || self.in_head => Timer::Keep,
+            ConnectionInput::WriteBlocked(_) => self.idle(now, limits),
+            ConnectionInput::Drain if self.draining => Timer::Keep,
+            ConnectionInput::Drain => {
+                self.draining = true;
+                if self.is_idle() { self.idle(now, limits) } else { Timer::Keep }
+            }
+        }
+    }
+
+    fn idle(&self, now: Millis, limits: &Limits) -> Timer {
+        after(now, if self.draining { LINGER } else { limits.keep_alive })
+    }
+
+    /// Whether no request is under way, and none has begun to come.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.requests == 0 && !self.in_head
+    }
+
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.requests > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits =
+        Limits { header: 10_000, keep_alive: 60_000, connect: 1_000, response: 30_000, body: 20_000 };
+
+    /// The timeline after `inputs`, and the last timer, all at time 0.
+    fn run(has_body: bool, inputs: &[Input]) -> (RequestTimeline, Timer) {
+        let mut timeline = RequestTimeline::new(has_body);
+        let mut deadline = Timer::Off;
+        for input in inputs {
+            match timeline.apply(*input, 0, &LIMITS) {
+                Timer::Keep => {}
+                timer => deadline = timer,
+            }
+        }
+        (timeline, deadline)
+    }
+
+    #[test]
+    fn each_stage_has_its_deadline_and_its_verdict() {
+        use Input::*;
+        let none = (Timer::Off, None);
+        let some = |limit, expiry| (Timer::At(limit), Some(expiry));
+        let table: &[(bool, &[Input], (Timer, Option<Expiry>))] = &[
+            (false, &[], none),
+            (false, &[Local], none),
+            (false, &[Local, ClientBlocked(true)], some(LIMITS.body, Expiry::ClientBlocked)),
+            (false, &[Local, ClientBlocked(true), ClientBlocked(false)], none),
+            (false, &[Connect], some(LIMITS.connect, Expiry::Connect)),
+            (false, &[Connect, Sent], some(LIMITS.response, Expiry::ResponseHead)),
+            (false, &[Sent, AwaitRetry], some(LIMITS.response, Expiry::Retry)),
+            (false, &[Sent, ResponseHead], some(LIMITS.body, Expiry::ResponseBody)),
+            (false, &[Sent, ResponseHead, ResponseFrame], some(LIMITS.body, Expiry::ResponseBody)),
+            (false, &[Sent, ResponseHead, ClientBlocked(true)], some(LIMITS.body, Expiry::ClientBlocked)),
+            // An upload: the replica is to take it, the client to send more, then the response.
+            (true, &[Sent], some(LIMITS.body, Expiry::ResponseHead)),
+            (true, &[Sent, UploadStarved], some(LIMITS.body, Expiry::RequestBody)),
+            (true, &[Sent, UploadStarved, UploadFrame], some(LIMITS.body, Expiry::ResponseHead)),
+            (true, &[Sent, UploadFrame, UploadEnd], some(LIMITS.response, Expiry::ResponseHead)),
+            (true, &[Sent, UploadEnd, UploadStarved], some(LIMITS.response, Expiry::ResponseHead)),
+            // An early response, whose upload goes on.
+            (true, &[Sent, ResponseHead], some(LIMITS.body, Expiry::ResponseBody)),
+            (true, &[Sent, UploadStarved, ResponseHead], some(LIMITS.body, Expiry::RequestBody)),
+            (true, &[Sent, ResponseHead, UploadEnd], some(LIMITS.body, Expiry::ResponseBody)),
+            // What the client's end does changes no deadline.
+            (false, &[Sent, ClientHalfClosed], some(LIMITS.response, Expiry::ResponseHead)),
+            (false, &[Sent, ClientReset], some(LIMITS.response, Expiry::ResponseHead)),
+            (true, &[Sent, End], none),
+            (false, &[Sent, ResponseHead, End, ClientBlocked(true), UploadEnd], none),
+        ];
+        for (has_body, inputs, (deadline, expiry)) in table {
+            let (timeline, set) = run(*has_body, inputs);
+            assert_eq!((set, timeline.expiry()), (*deadline, *expiry), "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn a_starved_upload_does_not_extend_its_own_pause() {
+        let mut timeline = RequestTimeline::new(true);
+        assert_eq!(timeline.apply(Input::Sent, 0, &LIMITS), Timer::At(LIMITS.body));
+        assert_eq!(timeline.apply(Input::UploadStarved, 5, &LIMITS), Timer::Keep);
+        assert_eq!(timeline.apply(Input::UploadFrame, 9, &LIMITS), Timer::At(9 + LIMITS.body));
+    }
+
+    #[test]
+    fn who_ended_it() {
+        assert!(run(false, &[Input::Sent]).0.is_clients_abort(false));
+        assert!(!run(false, &[Input::Sent]).0.is_clients_abort(true));
+        assert!(run(false, &[Input::Sent, Input::ClientReset]).0.is_clients_abort(true));
+        assert!(!run(false, &[Input::ClientHalfClosed]).0.is_clients_abort(true));
+    }
+
+    fn inputs() -> impl Strategy<Value = Vec<(Input, u64)>> {
+        use Input::*;
+        let input = prop::sample::select(vec![
+            Local,
+            Connect,
+            Sent,
+            AwaitRetry,
+            UploadStarved,
+            UploadFrame,
+            UploadEnd,
+            ResponseHead,
+            ResponseFrame,
+            ClientBlocked(true),
+            ClientBlocked(false),
+            ClientHalfClosed,
+            ClientReset,
+            End,
+        ]);
+        prop::collection::vec((input, 0u64..500), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_has_a_deadline_exactly_where_its_expiry_means_something(has_body: bool, inputs in inputs()) {
+            let mut timeline = RequestTimeline::new(has_body);
+            let (mut now, mut deadline) = (0, None);
+            for (input, passed) in inputs {
+                now += passed;
+                let before = timeline;
+                match timeline.apply(input, now, &LIMITS) {
+                    Timer::Keep => {}
+                    Timer::Off => deadline = None,
+                    Timer::At(at) => {
+                        prop_assert!(at >= now + LIMITS.connect, "never in the past, never shorter than a limit");
+                        deadline = Some(at);
+                    }
+                }
+                prop_assert_eq!(deadline.is_some(), timeline.expiry().is_some(), "{:?}", timeline);
+                if before.is_ended() {
+                    prop_assert_eq!(timeline, before, "what comes after the end changes nothing");
+                }
+                prop_assert!(timeline.is_uploaded() || !before.is_uploaded(), "a body ends once");
+                // The client is to blame only where it is waited for.
+                if timeline.expiry() == Some(Expiry::RequestBody) {
+                    prop_assert_eq!(timeline.upload, Upload::Client);
+                }
+                if timeline.client_blocked && !timeline.is_ended() {
+                    prop_assert_eq!(timeline.expiry(), Some(Expiry::ClientBlocked));
+                }
+            }
+        }
+    }
+
+    fn connection(inputs: &[(ConnectionInput, u64)]) -> (ConnectionTimeline, Timer) {
+        let mut timeline = ConnectionTimeline::new();
+        let mut deadline = Timer::Off;
+        for (input, now) in inputs {
+            match timeline.apply(*input, *now, &LIMITS) {
+                Timer::Keep => {}
+                timer => deadline = timer,
+            }
+        }
+        (timeline, deadline)
+    }
+
+    #[test]
+    fn a_connection_has_a_deadline_while_no_request_is_under_way() {
+        use ConnectionInput::*;
+        let table: &[(&[(ConnectionInput, u64)], Timer)] = &[
+            (&[(Accepted, 0)], Timer::At(LIMITS.header)),
+            (&[(Accepted, 0), (BytesRead, 7), (BytesRead, 9)], Timer::At(7 + LIMITS.header)),
+            (&[(Accepted, 0), (BytesRead, 7), (RequestBegan, 8)], Timer::Off),
+            (&[(RequestBegan, 0), (BytesRead, 7), (WriteBlocked(true), 8)], Timer::Off),
+            (&[(RequestBegan, 0), (RequestEnded, 5)], Timer::At(5 + LIMITS.keep_alive)),
+            (&[(RequestBegan, 0), (RequestBegan, 0), (RequestEnded, 5)], Timer::Off),
+            (
+                &[(RequestBegan, 0), (RequestEnded, 5), (WriteBlocked(true), 6)],
+                Timer::At(6 + LIMITS.keep_alive),
+            ),
+            (&[(RequestBegan, 0), (RequestEnded, 5), (BytesRead, 6)], Timer::At(6 + LIMITS.header)),
+            // A stop: an idle connection lingers, once; a busy one does so behind its request.
+            (&[(Accepted, 0), (Drain, 3), (Drain, 9)], Timer::At(3 + LINGER)),
+            (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + LIMITS.header)),
+            (&[(RequestBegan, 0), (Drain, 3)], Timer::Off),
+            (&[(RequestBegan, 0), (Drain, 3), (RequestEnded, 5)], Timer::At(5 + LINGER)),
+        ];
+        for (inputs, deadline) in table {
+            assert_eq!(connection(inputs).1, *deadline, "{inputs:?}");
+        }
+    }
+}

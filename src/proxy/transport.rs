@@ -1,0 +1,181 @@
+//! Byte streams under hyper, on both sides. Everything above sees hyper's own traits for them, so
+//! that TLS or another I/O engine fits below; of sockets only [`TcpConnector`] knows.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+use crate::cluster::Endpoint;
+use crate::listen::ReadState;
+
+/// A byte stream that hyper can read and write.
+pub(crate) trait Transport: Read + Write + Unpin {}
+
+impl<T: Read + Write + Unpin> Transport for T {}
+
+/// A connection to be made, and what came of it.
+pub(crate) type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>>>>;
+
+/// Makes connections to replicas.
+pub(crate) trait Connect {
+    /// Begins one to this endpoint.
+    fn connect(&self, endpoint: &Endpoint) -> Connecting;
+}
+
+/// Plain TCP.
+#[derive(Debug)]
+pub(crate) struct TcpConnector;
+
+impl Connect for TcpConnector {
+    fn connect(&self, endpoint: &Endpoint) -> Connecting {
+        let address = endpoint.address;
+        Box::pin(async move {
+            let tcp = TcpStream::connect(address).await?;
+            // Heads and small bodies go out at once instead of waiting for an acknowledgement.
+            let _ = tcp.set_nodelay(true);
+            Ok(Box::new(TokioIo::new(tcp)) as Box<dyn Transport>)
+        })
+    }
+}
+
+/// Up to this many bytes are gathered into one buffer before they are sent: one `send` of a
+/// small message is cheaper than a `writev` of head and body, while large bodies are not copied.
+const GATHER: usize = 4096;
+
+thread_local! {
+    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(GATHER));
+}
+
+/// Sends small slices in one write, and large ones as they are.
+#[derive(Debug)]
+pub(crate) struct Gathering<T>(pub(crate) T);
+
+impl<T: Transport> Read for Gathering<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<T: Transport> Write for Gathering<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let inner = Pin::new(&mut self.0);
+        if let [only] = bufs {
+            return inner.poll_write(cx, only);
+        }
+        let total: usize = bufs.iter().map(|buf| buf.len()).sum();
+        if total > GATHER {
+            return inner.poll_write_vectored(cx, bufs);
+        }
+        GATHERED.with_borrow_mut(|gathered| {
+            gathered.clear();
+            for buf in bufs {
+                gathered.extend_from_slice(buf);
+            }
+            inner.poll_write(cx, gathered)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// The stream of a client: tells its [`Connection`] what happens on it.
+#[derive(Debug)]
+pub(crate) struct ClientStream<T> {
+    io: Gathering<T>,
+    connection: Rc<Connection>,
+    /// What the layer below has seen of the bytes.
+    seen: ReadState,
+    blocked: Cell<bool>,
+}
+
+impl<T: Transport> ClientStream<T> {
+    pub(crate) fn new(io: T, connection: Rc<Connection>, seen: ReadState) -> Self {
+        Self { io: Gathering(io), connection, seen, blocked: Cell::new(false) }
+    }
+
+    fn wrote<R>(&self, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        let blocked = outcome.is_pending();
+        if self.blocked.replace(blocked) != blocked {
+            self.connection.write_blocked(blocked);
+        }
+        if matches!(outcome, Poll::Ready(Err(_))) {
+            self.connection.reset();
+        }
+        outcome
+    }
+}
+
+impl<T: Transport> Read for ClientStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
+        match &outcome {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) if self.seen.is_at_end() => self.connection.half_closed(),
+            Poll::Ready(Ok(())) => self.connection.bytes_read(),
+            Poll::Ready(Err(_)) => self.connection.reset(),
+        }
+        outcome
+    }
+}
+
+impl<T: Transport> Write for ClientStream<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
