@@ -70,14 +70,13 @@ impl Clock {
         deadline
     }
 
-    /// Takes back a deadline that nobody waits for any more.
-    pub(crate) fn recycle(&self, deadline: Rc<Deadline>) {
-        deadline.at.set(NEVER);
-        deadline.expired.set(false);
+    /// Takes back a deadline that nobody waits for any more; its owner must not set it again.
+    pub(crate) fn recycle(&self, deadline: &Rc<Deadline>) {
+        deadline.set(Timer::Off);
         deadline.waker.take();
         let mut spare = self.spare.borrow_mut();
         if spare.len() < MAX_SPARE {
-            spare.push(deadline);
+            spare.push(Rc::clone(deadline));
         }
     }
 
@@ -217,7 +216,7 @@ mod tests {
         set(&clock, &first, 0);
         clock.tick(start + TICK);
         assert!(first.is_expired());
-        clock.recycle(first);
+        clock.recycle(&first);
         let second = clock.deadline();
         assert!(!second.is_expired());
         clock.wake_all();

@@ -28,18 +28,17 @@ const VIA_US: &str = "1.1 ringherd";
 /// Longest request id that is kept, in bytes; a longer one is replaced.
 const MAX_REQUEST_ID: usize = 200;
 
+/// Fields that concern only the connection a message came on, by length.
+const HOP_BY_HOP: [HeaderName; 7] =
+    [TE, UPGRADE, CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
+
 /// Which of the fields that concern us a head has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one field of a head, and independent")]
 struct Scan {
     hosts: u8,
     encodings: u8,
-    connection: bool,
-    keep_alive: bool,
-    proxy_connection: bool,
-    proxy_auth: bool,
-    te: bool,
-    upgrade: bool,
+    /// A bit for each of [`HOP_BY_HOP`].
+    hop_by_hop: u8,
     expect: bool,
     via: bool,
     forwarded_for: bool,
@@ -49,23 +48,25 @@ struct Scan {
 fn scan(headers: &HeaderMap) -> Scan {
     let mut found = Scan::default();
     for name in headers.iter().map(|(name, _)| name) {
+        let candidates = match name.as_str().len() {
+            2 => 0..1,
+            7 => 1..2,
+            10 => 2..4,
+            16 => 4..5,
+            18 => 5..6,
+            19 => 6..7,
+            _ => 0..0,
+        };
+        for candidate in candidates {
+            found.hop_by_hop |= u8::from(*name == HOP_BY_HOP[candidate]) << candidate;
+        }
         match name.as_str().len() {
-            2 => found.te |= name == TE,
             3 => found.via |= name == VIA,
             4 if name == HOST => found.hosts = found.hosts.saturating_add(1),
             6 => found.expect |= name == EXPECT,
-            7 => found.upgrade |= name == UPGRADE,
-            10 => {
-                found.connection |= name == CONNECTION;
-                found.keep_alive |= name == KEEP_ALIVE;
-            }
             15 => found.forwarded_for |= name == FORWARDED_FOR,
-            16 => {
-                found.proxy_connection |= name == PROXY_CONNECTION;
-                found.error |= name == REASON;
-            }
+            16 => found.error |= name == REASON,
             17 if name == TRANSFER_ENCODING => found.encodings = found.encodings.saturating_add(1),
-            18 | 19 => found.proxy_auth |= name == PROXY_AUTHENTICATE || name == PROXY_AUTHORIZATION,
             _ => {}
         }
     }
@@ -74,23 +75,15 @@ fn scan(headers: &HeaderMap) -> Scan {
 
 /// Removes what concerns only the connection a message came on.
 fn remove_hop_by_hop(headers: &mut HeaderMap, found: Scan) {
-    if found.connection {
-        remove_listed(headers);
-        headers.remove(CONNECTION);
+    if found.hop_by_hop == 0 {
+        return;
     }
-    for (present, name) in [
-        (found.keep_alive, KEEP_ALIVE),
-        (found.proxy_connection, PROXY_CONNECTION),
-        (found.te, TE),
-        (found.upgrade, UPGRADE),
-    ] {
-        if present {
+    // Those it lists first, while it is there.
+    remove_listed(headers);
+    for (index, name) in HOP_BY_HOP.iter().enumerate() {
+        if found.hop_by_hop >> index & 1 == 1 {
             headers.remove(name);
         }
-    }
-    if found.proxy_auth {
-        headers.remove(PROXY_AUTHENTICATE);
-        headers.remove(PROXY_AUTHORIZATION);
     }
 }
 
@@ -300,6 +293,17 @@ mod tests {
                 "x-forwarded-proto: http"
             ]
         );
+    }
+
+    #[test]
+    fn each_hop_by_hop_field_is_found_alone() {
+        for name in HOP_BY_HOP {
+            let mut headers = HeaderMap::new();
+            headers.insert(name.clone(), HeaderValue::from_static("x"));
+            let found = scan(&headers);
+            remove_hop_by_hop(&mut headers, found);
+            assert!(headers.is_empty(), "{name}");
+        }
     }
 
     #[test]

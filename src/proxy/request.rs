@@ -26,8 +26,8 @@ pub(crate) struct ActiveRequest(Rc<RequestState>);
 #[derive(Debug)]
 pub(crate) struct RequestState {
     connection: Rc<Connection>,
-    /// `None` once the request is over.
-    deadline: RefCell<Option<Rc<Deadline>>>,
+    /// Belongs to another request once this one is over.
+    deadline: Rc<Deadline>,
     timeline: Cell<RequestTimeline>,
     record: RefCell<RequestRecord>,
 }
@@ -47,7 +47,7 @@ impl ActiveRequest {
         let worker = &connection.worker;
         let state = Rc::new(RequestState {
             connection: Rc::clone(connection),
-            deadline: RefCell::new(Some(worker.clock.deadline())),
+            deadline: worker.clock.deadline(),
             timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
             record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
         });
@@ -70,9 +70,7 @@ impl ActiveRequest {
         }
         state.on(Input::End);
         let worker = &state.connection.worker;
-        if let Some(deadline) = state.deadline.take() {
-            worker.clock.recycle(deadline);
-        }
+        worker.clock.recycle(&state.deadline);
         let mut record = state.record.borrow_mut();
         if end == End::Aborted && record.reason().is_none() {
             let by_client = timeline.is_clients_abort(worker.is_closing());
@@ -119,15 +117,12 @@ impl RequestState {
         let mut timeline = self.timeline.get();
         let timer = timeline.apply(input, worker.clock.next_tick(), &worker.limits());
         self.timeline.set(timeline);
-        if let Some(deadline) = &*self.deadline.borrow() {
-            deadline.set(timer);
-        }
+        self.deadline.set(timer);
     }
 
     /// What has expired, if anything has.
     pub(crate) fn expired(&self) -> Option<Expiry> {
-        let is_expired = self.deadline.borrow().as_ref().is_some_and(|deadline| deadline.is_expired());
-        if is_expired { self.timeline.get().expiry() } else { None }
+        if self.deadline.is_expired() { self.timeline.get().expiry() } else { None }
     }
 
     /// `poll`, or what has expired while that is pending. The task is woken for both.
@@ -136,12 +131,13 @@ impl RequestState {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, Expiry>> {
-        if let Some(deadline) = &*self.deadline.borrow() {
-            deadline.register(cx.waker());
-        }
         match poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => self.expired().map_or(Poll::Pending, |expiry| Poll::Ready(Err(expiry))),
+            Poll::Pending if self.timeline.get().is_ended() => Poll::Pending,
+            Poll::Pending => {
+                self.deadline.register(cx.waker());
+                self.expired().map_or(Poll::Pending, |expiry| Poll::Ready(Err(expiry)))
+            }
         }
     }
 

@@ -131,10 +131,11 @@ impl Body for ResponseBody {
                 if let Some(data) = frame.data_ref() {
                     request.record().sends(data.len());
                 }
-                request.on(Input::ResponseFrame);
                 // A body in chunks knows of no end before it has come.
                 if frame.is_trailers() || this.is_end_stream() {
                     this.complete();
+                } else {
+                    this.request.on(Input::ResponseFrame);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
