@@ -16,6 +16,8 @@
 
 // In reading order: the mathematics, the seam, the two planes with what they stand on, and how a
 // user reaches them.
+pub mod names;
+
 pub mod ring;
 
 pub mod cluster;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// The modules, and which others of ours each may name. What is not listed is forbidden; `serve`
 /// and `cli` stand on top and nobody names them.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    // What every module may name.
+    ("names", &[]),
     ("ring", &[]),
     ("telemetry", &[]),
     ("listen", &[]),
@@ -14,14 +16,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cluster", &["ring"]),
     ("proxy", &["ring", "cluster", "listen", "telemetry"]),
     // Of the replica only the words in which it reports to whoever started it.
-    ("runtime", &["replica", "telemetry", "http_client"]),
-    ("control", &["ring", "cluster", "runtime", "listen", "telemetry", "http_client"]),
-    ("admin", &["ring", "cluster", "control", "listen", "runtime", "telemetry"]),
-    ("client", &["http_client"]),
+    ("runtime", &["names", "replica", "telemetry", "http_client"]),
+    ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry", "http_client"]),
+    ("admin", &["names", "ring", "cluster", "control", "listen", "runtime", "telemetry"]),
+    ("client", &["names", "http_client"]),
     ("replica", &["listen"]),
-    ("config", &["ring", "cluster", "proxy", "runtime", "control", "admin", "telemetry"]),
-    ("experiment", &["ring", "client"]),
-    ("cli", &["ring", "config", "replica", "client", "http_client", "experiment"]),
+    ("config", &["names", "ring", "cluster", "proxy", "runtime", "control", "admin", "telemetry"]),
+    ("experiment", &["names", "ring", "client"]),
+    ("cli", &["names", "ring", "config", "replica", "client", "http_client", "experiment"]),
     ("serve", &["ring", "cluster", "proxy", "listen", "runtime", "control", "admin", "config", "telemetry"]),
 ];
 

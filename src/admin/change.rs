@@ -8,6 +8,7 @@ use super::error::{Reason, Refusal};
 use super::request::{self, BodyError};
 use super::route::Write;
 use crate::control::{Add, Control, ControlError, Remove, RingChange, View};
+use crate::names::FoldedName;
 
 /// A change that was asked for in a way that can be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +84,7 @@ pub(super) fn answer(write: &Write, view: &View) -> Result<Answer, Refusal> {
         Write::Weight(name) => view
             .replicas
             .iter()
-            .find(|replica| replica.name.eq_ignore_ascii_case(name))
+            .find(|replica| FoldedName::of(&replica.name) == FoldedName::of(name))
             .map(answer::replica)
             // It can have died between the change and the view.
             .ok_or_else(|| Refusal::new(Reason::NotFound, format!("there is no replica named '{name}'"))),

@@ -10,6 +10,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
+use crate::names::HostPort;
 
 /// Time to resolve a host name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -88,14 +89,15 @@ impl Known {
 /// The address of an endpoint, and the endpoint as it was given.
 async fn locate(endpoint: Option<&str>) -> Result<(SocketAddr, String), String> {
     let endpoint = endpoint.ok_or("it has no endpoint; give its host:port")?;
+    let endpoint: HostPort = endpoint.parse().map_err(|_| format!("'{endpoint}' is not host:port"))?;
     let failed = |error: &dyn std::fmt::Display| {
-        format!("cannot resolve '{endpoint}': {error}; check that it is host:port and that the name exists")
+        format!("cannot resolve '{endpoint}': {error}; check that the name exists")
     };
-    let found = timeout(LOOKUP_TIMEOUT, lookup_host(endpoint)).await;
+    let found = timeout(LOOKUP_TIMEOUT, lookup_host(endpoint.to_string())).await;
     let found: io::Result<_> = found.map_err(|_| failed(&"no answer in time"))?;
     let addresses: Vec<_> = found.map_err(|error| failed(&error))?.collect();
     let address = preferred(&addresses).ok_or_else(|| failed(&"the name has no address"))?;
-    Ok((address, endpoint.to_owned()))
+    Ok((address, endpoint.to_string()))
 }
 
 /// The first IPv4 address, else the first.

@@ -80,6 +80,9 @@ fn replicas_are_added_by_address_and_never_healed() {
     let balancer = Balancer::start(&["--upstream", &first.address.to_string()]);
     let without = request(balancer.public, "POST", "/add", Some(r#"{"n":1}"#));
     assert_eq!(without.status, 400, "{without:?}");
+    // As --upstream takes it, and no other way.
+    let bad = request(balancer.public, "POST", "/add", Some(r#"{"n":1,"endpoints":["-a:80"]}"#));
+    assert_eq!((bad.status, bad.header("x-ringherd-error")), (400, Some("bad-request")), "{bad:?}");
     let add = format!(r#"{{"n":1,"hostnames":["Two"],"endpoints":["{}"]}}"#, second.address);
     let added = request(balancer.public, "POST", "/add", Some(&add));
     assert_eq!(added.status, 200, "{added:?}");

@@ -114,6 +114,13 @@ async fn ring_and_weights_can_be_changed() {
     assert_eq!(got.json()["name"], "Server 1");
     assert_eq!(bench.commands(), [Change::Weight("Server 1".to_owned(), 0)]);
 
+    // The spelling of a host name is that of the same replica.
+    for path in ["/replicas/server-1", "/replicas/SERVER_1"] {
+        let got = bench.send(Call::new("PUT", path).json(r#"{"weight":7}"#)).await;
+        assert_eq!((got.status, &got.json()["name"]), (StatusCode::OK, &json!("Server 1")), "{path}");
+    }
+    assert_eq!(bench.commands().len(), 2);
+
     let got = bench.send(Call::new("POST", "/replicas/Server%201/kill").json("{}")).await;
     assert_eq!(got.status, StatusCode::OK);
     assert_eq!(got.json()["message"], "'Server 1' is being killed");

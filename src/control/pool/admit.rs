@@ -1,10 +1,10 @@
 //! What is let in: names, endpoints and limits, checked before anything changes.
 
 use std::collections::HashSet;
-use std::net::Ipv6Addr;
 
 use super::{Pool, name};
 use crate::control::{Add, ControlError};
+use crate::names::HostPort;
 use crate::ring::{BuildError, Params};
 use crate::runtime::Owner;
 
@@ -67,7 +67,7 @@ impl Pool {
             .map(str::to_ascii_lowercase)
             .collect();
         for endpoint in endpoints {
-            if !is_host_and_port(endpoint) {
+            if endpoint.parse::<HostPort>().is_err() {
                 return Err(ControlError::BadEndpoint(endpoint.clone()));
             }
             if !seen.insert(endpoint.to_ascii_lowercase()) {
@@ -106,48 +106,4 @@ pub(super) fn check_capacity(params: &Params, total: usize) -> Result<(), Contro
         virtual_nodes: params.virtual_nodes(),
     };
     Err(ControlError::Ring(full.to_string()))
-}
-
-/// `host:port`, with an IPv6 address in brackets.
-fn is_host_and_port(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let host_is_good = bare.map_or_else(|| is_host_name(host), |bare| bare.parse::<Ipv6Addr>().is_ok());
-    // `parse` alone would take "+80".
-    host_is_good
-        && port.bytes().all(|byte| byte.is_ascii_digit())
-        && port.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// The characters and the length of a host name or an IPv4 address.
-fn is_host_name(text: &str) -> bool {
-    let made_well = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (1..=253).contains(&text.len()) && text.chars().all(made_well)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_host_and_port;
-
-    #[test]
-    fn endpoints() {
-        for good in ["127.0.0.1:80", "web-1:8080", "[::1]:80", "a.b.example:65535", "db_1:1"] {
-            assert!(is_host_and_port(good), "{good}");
-        }
-        for bad in [
-            "",
-            ":80",
-            "host",
-            "host:",
-            "host:0",
-            "host:65536",
-            "host:+80",
-            "::1:80",
-            "[::1:80",
-            "a b:1",
-            "http://a:1",
-        ] {
-            assert!(!is_host_and_port(bad), "{bad}");
-        }
-    }
 }

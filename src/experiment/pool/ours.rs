@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::ReplicaReport;
+use crate::names::FoldedName;
 
 /// What is ours.
 #[derive(Debug, Default)]
@@ -58,14 +59,7 @@ impl Ours {
 
 /// The first of `wanted` that no replica has.
 pub(super) fn free(replicas: &[ReplicaReport], mut wanted: impl Iterator<Item = String>) -> Option<String> {
-    wanted.find(|name| !replicas.iter().any(|replica| fold(&replica.name) == fold(name)))
-}
-
-/// What two names have in common that a balancer takes for the same: letters without their case,
-/// and whatever separates words as one '-'.
-fn fold(name: &str) -> String {
-    let words = name.split([' ', '_', '-']).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+    wanted.find(|name| !replicas.iter().any(|replica| FoldedName::of(&replica.name) == FoldedName::of(name)))
 }
 
 #[cfg(test)]

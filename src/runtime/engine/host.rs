@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::names::HostPort;
+
 /// Where an engine takes API requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -27,12 +29,7 @@ impl FromStr for Host {
         }
         let address = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://"));
         let address = address.map(|address| address.strip_suffix('/').unwrap_or(address)).ok_or(HostError)?;
-        let (host, port) = address.rsplit_once(':').ok_or(HostError)?;
-        let made_well = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-        let host_is_good = !host.is_empty() && host.chars().all(made_well);
-        let port_is_good =
-            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
-        if host_is_good && port_is_good { Ok(Self::Tcp(address.to_owned())) } else { Err(HostError) }
+        address.parse().map(|address: HostPort| Self::Tcp(address.to_string())).map_err(|_| HostError)
     }
 }
 

@@ -1,0 +1,146 @@
+//! `host:port`, as in `--upstream`, `endpoints` of `/add`, `--docker-host` and URLs.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+/// Longest host name, in characters (RFC 1035, 2.3.4, without the dot of the root).
+const MAX_HOST: usize = 253;
+
+/// Longest label of a host name, in characters.
+const MAX_LABEL: usize = 63;
+
+/// A host and a port to connect to: a host name or an IPv4 address, or an IPv6 address in
+/// brackets; and a port from 1 to 65535. Equal in any case of the letters.
+#[derive(Clone, Debug)]
+pub struct HostPort {
+    /// As it was written; an IPv6 address with its brackets.
+    host: String,
+    port: u16,
+}
+
+/// A text that is not a [`HostPort`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be HOST:PORT")]
+pub struct HostPortError;
+
+impl HostPort {
+    /// `host`, an IPv6 address in brackets, with `port`.
+    ///
+    /// # Errors
+    /// The host is neither a name nor an address, or the port is 0.
+    pub fn new(host: &str, port: u16) -> Result<Self, HostPortError> {
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let is_host =
+            bracketed.map_or_else(|| is_host_name(host), |address| address.parse::<Ipv6Addr>().is_ok());
+        if is_host && port > 0 { Ok(Self { host: host.to_owned(), port }) } else { Err(HostPortError) }
+    }
+
+    /// The host as it was written; an IPv6 address with its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, never 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The spelling that all equal ones share: in lower case.
+    pub fn folded(&self) -> String {
+        self.to_string().to_ascii_lowercase()
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<Self, HostPortError> {
+        let (host, port) = text.rsplit_once(':').ok_or(HostPortError)?;
+        // `u16::from_str` takes a sign, which a port has not.
+        let digits = port.bytes().all(|b| b.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| digits).ok_or(HostPortError)?;
+        Self::new(host, port)
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl PartialEq for HostPort {
+    fn eq(&self, other: &Self) -> bool {
+        self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+    }
+}
+
+impl Eq for HostPort {}
+
+/// Whether `text` is made as a host name or an IPv4 address is: labels of 1 to 63 letters, digits,
+/// inner `-`, and `_` (which names of containers have), 253 characters in all.
+pub fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=MAX_LABEL).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= MAX_HOST && text.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        for text in ["10.0.0.7:8080", "web-1.internal:80", "[::1]:8080", "web_1:1", "a.b.example:65535"] {
+            assert_eq!(text.parse::<HostPort>().map(|found| found.to_string()).as_deref(), Ok(text));
+        }
+        let long = format!("{}:80", "a".repeat(64));
+        for text in [
+            "",
+            "web",
+            "web:",
+            ":80",
+            "web:0",
+            "web:65536",
+            "web:+1",
+            "::1:80",
+            "[::1]",
+            "[::1:80",
+            "[web]:80",
+            "a b:80",
+            "http://web:80",
+            "a..b:80",
+            "-a:80",
+            "a-.b:80",
+            "web:80/",
+            "web:\u{663}",
+            &long,
+        ] {
+            assert_eq!(text.parse::<HostPort>(), Err(HostPortError), "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_are_the_same_in_any_case() {
+        let parse = |text: &str| text.parse::<HostPort>().unwrap();
+        assert_eq!(parse("Web:80"), parse("wEB:080"));
+        assert_eq!(parse("Web:80").folded(), "web:80");
+        assert_ne!(parse("web:80"), parse("web:81"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_reads_back(text in "\\PC{0,12}(:[0-9]{0,6})?") {
+            if let Ok(found) = text.parse::<HostPort>() {
+                prop_assert_eq!(found.to_string().parse(), Ok(found));
+            }
+        }
+    }
+}
