@@ -51,22 +51,39 @@ impl Drop for TempFile {
 fn check_prints_what_holds_and_takes_it_back() {
     let (code, printed, errors) = run(&["check", "--replicas", "5", "--key", "path"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
-    assert!(printed.contains("replicas = 5  # --replicas\n"), "{printed}");
+    assert!(printed.contains("count = 5  # --replicas\n"), "{printed}");
 
     let file = TempFile::new("effective.toml", &printed);
     let (code, again, errors) = run(&["check", "--config", file.path()]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     let values = |text: &str| -> Vec<String> {
-        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let lines = text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
         lines.map(|line| line.rsplit_once("  # ").expect("a source").0.to_owned()).collect()
     };
     assert_eq!(values(&printed), values(&again));
-    assert!(again.contains(&format!("replicas = 5  # {}:", file.path())), "{again}");
+    assert!(again.contains(&format!("count = 5  # {}:", file.path())), "{again}");
+}
+
+#[test]
+fn the_example_is_a_configuration() {
+    let (code, example, errors) = run(&["check", "--example"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let file = TempFile::new("example.toml", &example);
+    let (code, from_example, errors) = run(&["check", "--config", file.path()]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let (_, by_default, _) = run(&["check"]);
+    let without_file = |text: &str| text.replace(&format!("# config = {}  # --config\n", file.path()), "");
+    assert_eq!(without_file(&from_example), by_default.replace("# config = none  # default\n", ""));
+
+    let (code, schema, _) = run(&["check", "--schema"]);
+    assert_eq!(code, Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&schema).expect("JSON");
+    assert_eq!(schema["properties"]["health"]["properties"]["interval"]["default"], "500ms");
 }
 
 #[test]
 fn a_bad_configuration_exits_with_78_and_says_all_that_is_wrong() {
-    let file = TempFile::new("bad.toml", "workres = 1\n");
+    let file = TempFile::new("bad.toml", "[server]\nworkres = 1\n");
     let flags = ["--config", file.path(), "--replicas", "many"];
     for subcommand in [&["check"][..], &["serve"], &[]] {
         let words: Vec<_> = subcommand.iter().chain(&flags).copied().collect();
@@ -76,7 +93,10 @@ fn a_bad_configuration_exits_with_78_and_says_all_that_is_wrong() {
         let lines: Vec<_> = errors.lines().collect();
         assert_eq!(lines[0], "ringherd: the configuration has 3 problems:");
         assert_eq!(lines.len(), 4, "{errors}");
-        assert!(lines[1].starts_with(&format!("  {}:1: workres: unknown key", file.path())), "{errors}");
+        assert!(
+            lines[1].starts_with(&format!("  {}:2: server.workres: unknown key", file.path())),
+            "{errors}"
+        );
         assert!(errors.contains("\n  --replicas \"many\": must be a whole number"), "{errors}");
         assert!(errors.contains("\n  RINGHERD_GRACE=\"5\": has no unit"), "{errors}");
     }
@@ -112,7 +132,7 @@ fn help_and_version_go_to_standard_output() {
     let (code, long, errors) = run(&["--help"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));
     assert!(short.len() < long.len());
-    for text in ["Exit codes:", "Examples:", "Signals:", "RINGHERD_ADMIN_TOKEN", "Time-outs and limits:"] {
+    for text in ["Exit codes:", "Examples:", "Signals:", "RINGHERD_ADMIN_TOKEN", "Time-outs:", "Limits:"] {
         assert!(long.contains(text), "{text}");
     }
     for exit in ["  64  ", "  69  ", "  70  ", "  74  ", "  78  "] {

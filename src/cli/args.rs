@@ -3,58 +3,73 @@
 //! clap only takes the words apart: every value is a raw string to it, so that values are judged
 //! in one place and all problems are reported together.
 
+use std::fmt::Write;
+
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{DefaultValue, Flags, Setting, table};
+use crate::config::{self, Config, Entry, Flags};
 
-/// `command` with a flag for each setting, under the headings of the table.
+/// `command` with a flag for each setting, under the headings of the sections.
 pub(super) fn add(command: Command) -> Command {
-    table::GROUPS.iter().fold(command, |command, group| {
-        let flags = group.settings.iter().map(|setting| flag(setting).help_heading(group.heading));
+    config::sections().iter().fold(command, |command, section| {
+        let flags = section.entries().iter().map(|entry| flag(entry).help_heading(section.heading));
         command.args(flags)
     })
+}
+
+/// What `ringherd check` may print instead.
+pub(super) fn of_check() -> [Arg; 2] {
+    let instead =
+        |name, help| Arg::new(name).long(name).action(ArgAction::SetTrue).exclusive(true).help(help);
+    [
+        instead("example", "Print an example of the file instead, with every setting and its default"),
+        instead("schema", "Print a JSON schema of the file instead, for editors"),
+    ]
 }
 
 /// The flags that were given.
 pub(super) fn flags(matches: &ArgMatches) -> Flags {
     let mut flags = Flags::new();
-    for setting in table::settings() {
-        let values = matches.get_raw(setting.key).into_iter().flatten();
-        values.for_each(|value| flags.push(setting.key, value));
+    for name in config::entries().map(|entry| entry.setting.flag) {
+        let values = matches.get_raw(name).into_iter().flatten();
+        values.for_each(|value| flags.push(name, value));
     }
     flags
 }
 
-fn flag(setting: &'static Setting) -> Arg {
-    Arg::new(setting.key)
-        .long(setting.key)
+fn flag(entry: &'static Entry<Config>) -> Arg {
+    let setting = &entry.setting;
+    Arg::new(setting.flag)
+        .long(setting.flag)
         .value_name(setting.value_name)
         .value_parser(OsStringValueParser::new())
         .allow_negative_numbers(true)
         .action(if setting.repeatable() { ArgAction::Append } else { ArgAction::Set })
-        .help(short_help(setting))
-        .long_help(long_help(setting))
+        .help(short_help(entry))
+        .long_help(long_help(entry))
 }
 
 /// The first sentence, up to a colon, and the default.
-fn short_help(setting: &Setting) -> String {
-    let end = [". ", ": "].iter().filter_map(|end| setting.help.find(end)).min();
-    let first = &setting.help[..end.unwrap_or(setting.help.len())];
-    format!("{} [default: {}]", first.trim_end_matches('.'), setting.default.text())
+fn short_help(entry: &Entry<Config>) -> String {
+    let help = entry.setting.help;
+    let end = [". ", ": "].iter().filter_map(|end| help.find(end)).min();
+    let first = &help[..end.unwrap_or(help.len())];
+    format!("{} [default: {}]", first.trim_end_matches('.'), entry.default_text())
 }
 
-fn long_help(setting: &Setting) -> String {
-    let default = match setting.default {
-        DefaultValue::Value(value) => value.to_owned(),
-        DefaultValue::Words(words) => format!("({words})"),
-    };
+fn long_help(entry: &Entry<Config>) -> String {
+    let setting = &entry.setting;
     let mut text = format!(
-        "{}\n\nDefault: {default}\nValues: {}\nEnvironment: {}",
-        setting.help,
-        setting.kind,
+        "{}\n\nDefault: {}\nValues: {}\nEnvironment: {}",
+        setting.full_help(),
+        entry.default_for_help(),
+        setting.values(),
         setting.env()
     );
+    if !setting.path.is_empty() {
+        let _ = write!(text, "\nFile: {} in [{}]", setting.key(), setting.section());
+    }
     if setting.on_reload {
         text.push_str("\nA change in the file takes effect on SIGHUP.");
     }

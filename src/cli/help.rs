@@ -10,9 +10,9 @@ Without arguments it takes requests on 127.0.0.1:5000, forwards them to three re
 and is administered on 127.0.0.1:5001. Replicas are listed, added and removed at run time with \
 GET /rep, POST /add and DELETE /rm.
 
-Each setting below can be given as a flag, as an environment variable, or as a line of the file \
-named by --config, in this order of precedence. `ringherd check` with the same flags shows what holds \
-and where it comes from. A configuration with problems is refused as a whole, and all of them are \
+Each setting below can be given as a flag, as an environment variable, or in the file named by \
+--config, in this order of precedence. `ringherd check` with the same flags shows what holds and where \
+it comes from; `ringherd check --example` prints a file with every setting and its default. A configuration with problems is refused as a whole, and all of them are \
 reported.";
 
 pub(super) const SERVE: &str = "\
@@ -23,7 +23,8 @@ SIGHUP re-reads the file named by --config.";
 pub(super) const CHECK: &str = "\
 Prints the effective configuration as TOML, with the source of each value, and exits with 0; or \
 prints all problems to standard error and exits with 78. What is printed can be given back with \
---config. Nothing is started, and no secret is printed.";
+--config. Nothing is started, and no secret is printed. With --example it prints a file with every \
+setting, explained and commented out; with --schema a JSON schema of the file.";
 
 pub(super) const AFTER: &str = "\
 Exit codes:
@@ -54,6 +55,9 @@ Examples:
 
   In front of servers that others run:
     ringherd --upstream 10.0.0.7:8080 --upstream 10.0.0.8:8080 --health-path /healthz
+
+  A file to begin with:
+    ringherd check --example > ringherd.toml
 
   From a file, after a look at what it amounts to:
     ringherd check --config ringherd.toml && ringherd --config ringherd.toml";

@@ -24,7 +24,7 @@ use clap::{ArgMatches, Command};
 
 pub use exit::{Exit, Failure, finish, print};
 
-use crate::config::Flags;
+use crate::config::{self, Flags};
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -50,7 +50,10 @@ pub enum Invocation {
 /// The whole command line.
 pub fn command() -> Command {
     let serve = Command::new("serve").about("Run the balancer (the default)").long_about(help::SERVE);
-    let check = Command::new("check").about("Print the effective configuration").long_about(help::CHECK);
+    let check = Command::new("check")
+        .about("Print the effective configuration")
+        .long_about(help::CHECK)
+        .args(args::of_check());
     args::add(Command::new("ringherd"))
         .version(clap::crate_version!())
         .about(help::SHORT)
@@ -96,6 +99,10 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("top", matches)) => run(top::run, matches),
         Some(("completions", matches)) => run(completions::run, matches),
         Some(("man", matches)) => run(man::run, matches),
+        Some(("check", matches)) if matches.get_flag("example") => Invocation::Print(config::example_file()),
+        Some(("check", matches)) if matches.get_flag("schema") => {
+            Invocation::Print(format!("{:#}\n", config::schema()))
+        }
         Some(("check", matches)) => Invocation::Check(args::flags(matches)),
         Some(("ring", matches)) => Invocation::Ring(matches.clone()),
         Some(("replica", matches)) => Invocation::Replica(matches.clone()),
@@ -150,6 +157,14 @@ mod tests {
     }
 
     #[test]
+    fn check_prints_an_example_or_a_schema_instead() {
+        let Ok(Invocation::Print(example)) = parsed(&["check", "--example"]) else { panic!() };
+        assert!(example.contains("\n[health]\n"), "{example}");
+        let Ok(Invocation::Print(schema)) = parsed(&["check", "--schema"]) else { panic!() };
+        assert!(schema.starts_with('{') && schema.ends_with("}\n"), "{schema}");
+    }
+
+    #[test]
     fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         for words in [
             &["--nope"][..],
@@ -158,6 +173,8 @@ mod tests {
             &["--replicas", "1", "--replicas", "2"],
             &["--replicas", "1", "check"],
             &["check", "extra"],
+            &["check", "--example", "--schema"],
+            &["check", "--example", "--replicas", "1"],
         ] {
             let failure = parsed(words).expect_err("no sense");
             assert_eq!(failure.exit(), Exit::Usage, "{words:?}");
@@ -170,15 +187,16 @@ mod tests {
         // Lines are wrapped: compare words.
         let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let help = flat(&help);
-        for setting in crate::config::table::settings() {
+        for entry in config::entries() {
+            let setting = &entry.setting;
             for text in [
-                &format!("--{} <{}>", setting.key, setting.value_name),
-                setting.help,
-                setting.default.text(),
-                &setting.kind.to_string(),
+                &format!("--{} <{}>", setting.flag, setting.value_name),
+                &setting.full_help(),
+                &entry.default_text(),
+                &setting.values(),
                 &format!("Environment: {}", setting.env()),
             ] {
-                assert!(help.contains(&flat(text)), "{}: {text}", setting.key);
+                assert!(help.contains(&flat(text)), "{}: {text}", setting.flag);
             }
         }
     }

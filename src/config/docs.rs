@@ -1,37 +1,38 @@
-//! The table of settings for the documentation.
+//! The settings for the documentation.
 
 use std::fmt::Write;
 
-use super::setting::{DefaultValue, Setting};
-use super::table;
+use super::model::{DefaultValue, Section, Setting, Shown};
 
-/// All settings as a Markdown table, with a heading before each group.
-pub fn markdown_table() -> String {
+/// All settings as Markdown tables, with a heading before each section.
+pub(super) fn markdown<T: Default>(model: &'static [Section<T>]) -> String {
     let mut text = String::new();
-    for group in &table::GROUPS {
-        let _ = write!(text, "### {}\n\n", group.heading);
-        text.push_str("| Setting | Default | Values | Re-read on SIGHUP | Meaning |\n");
-        text.push_str("|---|---|---|---|---|\n");
-        group.settings.iter().for_each(|setting| row(&mut text, setting));
+    for section in model {
+        let header =
+            if section.is_array() { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
+        let _ = write!(text, "### {}: `{header}`\n\n", section.heading);
+        text.push_str("| Key | Flag | Default | Values | Reload | Meaning |\n");
+        text.push_str("|---|---|---|---|---|---|\n");
+        for (setting, default) in section.with_defaults() {
+            row(&mut text, setting, &default);
+        }
         text.push('\n');
     }
     text
 }
 
-fn row(text: &mut String, setting: &Setting) {
-    let default = match setting.default {
-        DefaultValue::Value(value) => format!("`{value}`"),
-        DefaultValue::Words(words) => words.to_owned(),
+fn row(text: &mut String, setting: &Setting, default: &Shown) {
+    let default = match (setting.default, default) {
+        (DefaultValue::Words(words), _) => words.to_owned(),
+        (DefaultValue::Required, _) => "must be given".to_owned(),
+        (DefaultValue::OfTree, Shown::Nothing) => "none".to_owned(),
+        (DefaultValue::OfTree, shown) => format!("`{shown}`"),
     };
+    let key = if setting.path.is_empty() { "–".to_owned() } else { format!("`{}`", setting.key()) };
+    let flag = if setting.flag.is_empty() { "–".to_owned() } else { format!("`--{}`", setting.flag) };
     let reload = if setting.on_reload { "yes" } else { "no" };
-    let _ = writeln!(
-        text,
-        "| `{}` | {} | {} | {reload} | {} |",
-        setting.key,
-        cell(&default),
-        cell(&setting.kind.to_string()),
-        cell(setting.help)
-    );
+    let (default, values, help) = (cell(&default), cell(&setting.values()), cell(&setting.full_help()));
+    let _ = writeln!(text, "| {key} | {flag} | {default} | {values} | {reload} | {help} |");
 }
 
 /// A bar would end the cell, and an angle bracket would begin a tag.

@@ -1,203 +1,232 @@
 //! The configuration file: from TOML to the texts that flags would have given, with their lines.
 //!
-//! Knows which keys there are and whether they take lists, not what their values mean.
+//! Knows of a model which sections and keys there are and whether they take lists, not what
+//! values mean. The parser of the `toml` crate gives the position of each key and goes on after an
+//! error; only the count of lines is ours.
 
-use toml::de::{DeTable, DeValue};
+use std::collections::BTreeMap;
 
-use super::problem::{Problem, Source};
-use super::raw::{self, Given};
-use super::setting::{Kind, Setting};
-use super::{suggest, table};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
-/// Reads `text`, the content of the file named `path`, into `found`. What cannot be read is
-/// added to `problems`, and the rest is read all the same.
-pub(super) fn read(path: &str, text: &str, problems: &mut Vec<Problem>) -> Vec<(&'static Setting, Given)> {
+use super::model::{List, Name, Problem, Refusal, Section, Setting, Source, TableItem, Texts, split_list};
+use super::suggest;
+
+/// What a file gives.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    /// Settings of sections.
+    pub(super) texts: Vec<(&'static Setting, Texts)>,
+    /// Tables of arrays, by the name of the section.
+    pub(super) tables: BTreeMap<&'static str, Vec<TableItem>>,
+}
+
+/// Reads `text`, the content of the file named `path`. What cannot be read is added to `problems`,
+/// and the rest is read all the same.
+pub(super) fn read<T>(
+    model: &'static [Section<T>],
+    path: &str,
+    text: &str,
+    problems: &mut Vec<Problem>,
+) -> Content {
+    let mut reader = Reader { model, path, text, content: Content::default(), problems: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
-    problems.extend(errors.iter().map(|error| syntax(path, text, error)));
-    if !errors.is_empty() {
+    if errors.is_empty() {
+        reader.document(document.get_ref());
+    } else {
         // What was recovered may lack what the user wrote: complaints about it would mislead.
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    for (key, value) in document.get_ref() {
-        let source = Source::File { path: path.to_owned(), line: line_at(text, key.span().start) };
-        match entry(key.get_ref(), value.get_ref()) {
-            Ok((setting, values)) => found.push((setting, Given { values, source })),
-            Err((what, hint)) => {
-                let key = key.get_ref().to_string();
-                problems.push(Problem { key, source, value: None, what, hint });
-            }
+        for error in &errors {
+            reader.syntax(error);
         }
     }
     // The parser sorts by key; a reader of the file expects the order of the file.
-    problems.sort_by_key(|problem| match problem.source {
+    reader.problems.sort_by_key(|problem| match problem.source {
         Source::File { line, .. } => line,
         _ => 0,
     });
-    found
+    problems.append(&mut reader.problems);
+    reader.content
 }
 
-/// What is wrong, and what to do.
-type Refused = (String, Option<String>);
+/// A key of TOML and where it is.
+type Key<'i> = Spanned<DeString<'i>>;
 
-fn entry(key: &str, value: &DeValue<'_>) -> Result<(&'static Setting, Vec<String>), Refused> {
-    if let DeValue::Table(_) = value {
-        let hint = "write all keys at the top level of the file, without [sections] and dots";
-        return Err(("is a table; there are none".to_owned(), Some(hint.to_owned())));
-    }
-    let setting = table::find(key).ok_or_else(|| unknown(key))?;
-    if setting.key == "config" {
-        return Err(("cannot be set in the file itself".to_owned(), None));
-    }
-    Ok((setting, texts(setting, value)?))
+struct Reader<'a, T: 'static> {
+    model: &'static [Section<T>],
+    path: &'a str,
+    text: &'a str,
+    content: Content,
+    problems: Vec<Problem>,
 }
 
-fn unknown(key: &str) -> Refused {
-    let hint = match key {
-        "admin-token" => Some("write the token to a file and name it with admin-token-file".to_owned()),
-        _ => suggest::nearest(key, table::settings().map(|setting| setting.key))
-            .map(|near| format!("did you mean {near}?")),
-    };
-    ("unknown key".to_owned(), hint)
+impl<T> Reader<'_, T> {
+    /// The top of the file: sections, and nothing else.
+    fn document(&mut self, document: &DeTable<'_>) {
+        for (key, value) in document {
+            let name = key.get_ref().as_ref();
+            let section = self.model.iter().find(|section| section.name == name);
+            match (section, value.get_ref()) {
+                (Some(section), DeValue::Table(table)) if !section.is_array() => {
+                    let texts = self.table(section, table);
+                    self.content.texts.extend(texts);
+                }
+                (Some(section), DeValue::Array(tables)) if section.is_array() => {
+                    let items = self.array(section, key, tables);
+                    self.content.tables.insert(section.name, items);
+                }
+                (Some(section), value) => {
+                    let form = if section.is_array() { "an array of tables" } else { "a section" };
+                    let header = if section.is_array() { format!("[[{name}]]") } else { format!("[{name}]") };
+                    let scalar = !matches!(value, DeValue::Table(_) | DeValue::Array(_));
+                    let flag = self.by_flag(name).filter(|_| scalar).map(place);
+                    let hint = flag.unwrap_or_else(|| format!("write {header} above its keys"));
+                    self.refuse(key, name, Refusal::must_be(form).hint(hint));
+                }
+                (None, value) => {
+                    let refusal = self.unknown_section(name, matches!(value, DeValue::Table(_)));
+                    self.refuse(key, name, refusal);
+                }
+            }
+        }
+    }
+
+    fn array(
+        &mut self,
+        section: &Section<T>,
+        key: &Key<'_>,
+        tables: &[Spanned<DeValue<'_>>],
+    ) -> Vec<TableItem> {
+        let mut items = Vec::with_capacity(tables.len());
+        for table in tables {
+            if let DeValue::Table(content) = table.get_ref() {
+                let given = self.table(section, content);
+                items.push(TableItem { source: self.source(table.span().start), given });
+            } else {
+                let refusal = Refusal::must_be("an array of tables");
+                self.refuse(
+                    key,
+                    section.name,
+                    refusal.hint(format!("write [[{}]] above each", section.name)),
+                );
+            }
+        }
+        items
+    }
+
+    /// The settings of one table.
+    fn table(&mut self, section: &Section<T>, table: &DeTable<'_>) -> Vec<(&'static Setting, Texts)> {
+        let mut found = Vec::new();
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let setting = section.settings_of_file().into_iter().find(|setting| setting.key() == name);
+            let texts = match setting {
+                Some(setting) => texts(setting, value.get_ref()).map(|texts| (setting, texts)),
+                None => Err(self.unknown_key(section, name)),
+            };
+            match texts {
+                Ok((setting, values)) => {
+                    found.push((setting, Texts { values, source: self.source(key.span().start) }));
+                }
+                Err(refusal) => self.refuse(key, &format!("{}.{name}", section.name), refusal),
+            }
+        }
+        found
+    }
+
+    fn unknown_section(&self, name: &str, is_table: bool) -> Refusal {
+        let what = if is_table { "unknown section" } else { "unknown key" };
+        let names = self.model.iter().map(|section| section.name);
+        let near = || suggest::nearest(name, names).map(|near| format!("did you mean [{near}]?"));
+        let hint = if is_table {
+            near().or_else(|| self.elsewhere(name))
+        } else {
+            self.elsewhere(name).or_else(|| self.near_flag(name)).or_else(near)
+        };
+        hint.into_iter().fold(Refusal::new(what), Refusal::hint)
+    }
+
+    fn unknown_key(&self, section: &Section<T>, name: &str) -> Refusal {
+        let keys = section.settings_of_file().into_iter().map(Setting::key);
+        let near = || suggest::nearest(name, keys).map(|near| format!("did you mean {near}?"));
+        let hint = self.elsewhere(name).or_else(near).or_else(|| self.near_flag(name));
+        hint.into_iter().fold(Refusal::new("unknown key"), Refusal::hint)
+    }
+
+    /// Where a key is that is in another section, or that is the name of a flag.
+    fn elsewhere(&self, name: &str) -> Option<String> {
+        match name {
+            "config" => return Some("it cannot be set in the file itself".to_owned()),
+            "admin-token" | "token" => {
+                return Some("write the token to a file and name it with token-file in [admin]".to_owned());
+            }
+            _ => {}
+        }
+        let mut settings = self.model.iter().flat_map(Section::settings_of_file);
+        self.by_flag(name).or_else(|| settings.find(|setting| setting.key() == name)).map(place)
+    }
+
+    /// The setting with this flag.
+    fn by_flag(&self, name: &str) -> Option<&'static Setting> {
+        let mut settings = self.model.iter().flat_map(Section::settings_of_file);
+        settings.find(|setting| setting.flag == name)
+    }
+
+    /// Where the setting is whose flag has a name like this.
+    fn near_flag(&self, name: &str) -> Option<String> {
+        let mut settings = self.model.iter().flat_map(Section::settings_of_file);
+        let flag = suggest::nearest(name, settings.clone().map(|setting| setting.flag))?;
+        settings.find(|setting| setting.flag == flag).map(place)
+    }
+
+    fn refuse(&mut self, key: &Key<'_>, path: &str, refusal: Refusal) {
+        let source = self.source(key.span().start);
+        self.problems.push(Problem::new(Name::unknown(path), source, None, refusal));
+    }
+
+    /// A syntax error, without the line itself: it might hold a secret.
+    fn syntax(&mut self, error: &toml::de::Error) {
+        let source = self.source(error.span().map_or(0, |span| span.start));
+        let refusal = Refusal::new(error.message().replace('\n', ", "));
+        self.problems.push(Problem::new(Name::unknown("not valid TOML"), source, None, refusal));
+    }
+
+    fn source(&self, offset: usize) -> Source {
+        let newlines = self.text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n');
+        Source::File { path: self.path.to_owned(), line: 1 + newlines.count() }
+    }
+}
+
+/// How a setting is written.
+fn place(setting: &Setting) -> String {
+    format!("write {} in [{}]", setting.key(), setting.section())
 }
 
 /// The texts of a value, of a type that fits the setting.
-fn texts(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<String>, Refused> {
+fn texts(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<String>, Refusal> {
     match value {
-        DeValue::Array(_) if !setting.repeatable() => Err(("is a list; it takes one value".to_owned(), None)),
+        DeValue::Array(_) if !setting.repeatable() => Err(Refusal::new("is a list; it takes one value")),
         DeValue::Array(items) if items.is_empty() => {
-            Err(("is an empty list".to_owned(), Some("leave the key out".to_owned())))
+            Err(Refusal::new("is an empty list").hint("leave the key out"))
         }
         DeValue::Array(items) => items.iter().map(|item| text(setting, item.get_ref())).collect(),
-        value if setting.separated_by_commas() => Ok(raw::split_list(&text(setting, value)?).collect()),
+        value if setting.list == List::Commas => Ok(split_list(&text(setting, value)?).collect()),
         value => Ok(vec![text(setting, value)?]),
     }
 }
 
-fn text(setting: &Setting, value: &DeValue<'_>) -> Result<String, Refused> {
-    let number = matches!(
-        setting.kind,
-        Kind::Integer { .. }
-            | Kind::Duration { .. }
-            | Kind::Factor { .. }
-            | Kind::Port
-            | Kind::Size { .. }
-            | Kind::Number { .. }
-    );
-    let on_off = matches!(setting.kind, Kind::Choice(words) if words.contains(&"on"));
+fn text(setting: &Setting, value: &DeValue<'_>) -> Result<String, Refusal> {
+    let kind = &setting.kind;
     match value {
         DeValue::String(text) => Ok(text.to_string()),
-        DeValue::Integer(integer) if number => Ok(i128::from_str_radix(integer.as_str(), integer.radix())
-            // Too long for any bound: the text serves to say so.
-            .map_or_else(|_| integer.to_string(), |integer| integer.to_string())),
-        DeValue::Float(float) if number => {
+        DeValue::Integer(integer) if kind.takes_numbers() => {
+            Ok(i128::from_str_radix(integer.as_str(), integer.radix())
+                // Too long for any bound: the text serves to say so.
+                .map_or_else(|_| integer.to_string(), |integer| integer.to_string()))
+        }
+        DeValue::Float(float) if kind.takes_numbers() => {
             Ok(float.as_str().parse().map_or_else(|_| float.to_string(), |float: f64| float.to_string()))
         }
-        DeValue::Boolean(value) if on_off => Ok(if *value { "on" } else { "off" }.to_owned()),
-        _ => Err((format!("must be {}, as a string", setting.kind), Some("put it in quotes".to_owned()))),
-    }
-}
-
-/// A syntax error, without the line itself: it might hold a secret.
-fn syntax(path: &str, text: &str, error: &toml::de::Error) -> Problem {
-    let line = error.span().map_or(1, |span| line_at(text, span.start));
-    let what = error.message().replace('\n', ", ");
-    Problem {
-        key: "not valid TOML".to_owned(),
-        source: Source::File { path: path.to_owned(), line },
-        value: None,
-        what,
-        hint: None,
-    }
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn values(text: &str) -> Vec<(&'static str, Vec<String>, usize)> {
-        let mut problems = Vec::new();
-        let found = read("f", text, &mut problems);
-        assert!(problems.is_empty(), "{problems:?}");
-        let line = |source| if let Source::File { line, .. } = source { line } else { 0 };
-        found.into_iter().map(|(setting, given)| (setting.key, given.values, line(given.source))).collect()
-    }
-
-    fn problems(text: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        read("f", text, &mut problems);
-        problems.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn native_types_become_the_texts_of_flags() {
-        for (text, value) in [
-            ("replicas = 5", "5"),
-            ("replicas = 1_000", "1000"),
-            ("replicas = 0xff", "255"),
-            ("replicas = -1", "-1"),
-            ("replicas = '5'", "5"),
-            ("bounded-load = 1.5", "1.5"),
-            ("bounded-load = 2", "2"),
-            ("bounded-load = 1e1", "10"),
-            ("public-admin = true", "on"),
-            ("public-admin = false", "off"),
-            ("listen = \"[::1]:80\"", "[::1]:80"),
-            ("upstream = 'a:1'", "a:1"),
-            ("replica-port = 8080", "8080"),
-            ("replica-cpus = 0.5", "0.5"),
-            ("replica-env = 'A=b,c d'", "A=b,c d"),
-        ] {
-            assert_eq!(values(text)[0].1, [value], "{text}");
-        }
-    }
-
-    #[test]
-    fn lists_and_lines_are_kept() {
-        let found = values("# comment\nupstream = [\n 'a:1',\n 'b:2',\n]\nreplicas = 1\n");
-        assert_eq!(found[0], ("replicas", vec!["1".to_owned()], 6));
-        assert_eq!(found[1], ("upstream", vec!["a:1".to_owned(), "b:2".to_owned()], 2));
-    }
-
-    #[test]
-    fn all_that_cannot_be_read_is_said_in_the_order_of_the_file() {
-        let text = "workres = 1\nlisten = 5000\n[health]\ninterval = 1\n[config]\n";
-        let found = problems(text);
-        assert_eq!(found.len(), 4, "{found:?}");
-        assert!(found[0].starts_with("f:1: workres: unknown key; did you mean workers?"), "{found:?}");
-        assert!(found[1].starts_with("f:2: listen: must be IP:PORT, as a string"), "{found:?}");
-        assert!(found[2].starts_with("f:3: health: is a table"), "{found:?}");
-        assert!(found[3].starts_with("f:5: config: is a table"), "{found:?}");
-    }
-
-    #[test]
-    fn refusals() {
-        for (text, what) in [
-            ("config = 'x'", "cannot be set in the file itself"),
-            ("upstream = []", "empty list"),
-            ("listen = ['127.0.0.1:1']", "takes one value"),
-            ("replicas = true", "must be a whole number"),
-            ("health-path = true", "must be a path"),
-            ("upstream = [['a:1']]", "must be HOST:PORT"),
-            ("grace = 2020-01-01", "must be a duration"),
-            ("health.interval = 1", "is a table"),
-            ("replicas = 1\nreplicas = 2", "f:2: not valid TOML: duplicate key"),
-        ] {
-            let found = problems(text);
-            assert!(found.len() == 1 && found[0].contains(what), "{text}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn a_secret_in_the_wrong_place_is_not_repeated() {
-        for text in ["admin-token = 'hunter22'", "admin-token = hunter22", "hunter22 hunter22 = "] {
-            let found = problems(text).join("\n");
-            assert!(!found.is_empty() && !found.contains("hunter22"), "{found}");
-        }
-        assert!(problems("admin-token = 'x'")[0].contains("admin-token-file"));
+        DeValue::Boolean(value) if kind.takes_booleans() => Ok(if *value { "on" } else { "off" }.to_owned()),
+        _ => Err(Refusal::must_be(format!("{kind}, as a string")).hint("put it in quotes")),
     }
 }

@@ -5,69 +5,82 @@
 
 use std::fmt;
 
-use super::problem::{Source, one_line};
-use super::raw::{Raw, TOKEN_VARIABLE};
-use super::setting::{Setting, Shown};
-use super::{Config, table};
+use super::given::{Given, TOKEN_VARIABLE};
+use super::model::{Content, Entry, Name, Section, Shown, Source, one_line};
+use super::settings::MODEL;
+use super::tree::Config;
 
 /// A checked configuration that can say where each value came from. Displays as TOML.
 pub struct Loaded {
     /// What holds.
     pub config: Config,
-    raw: Raw,
+    given: Given,
 }
 
 impl Loaded {
-    pub(super) fn new(config: Config, raw: Raw) -> Self {
-        Self { config, raw }
-    }
-
-    fn line(&self, setting: &Setting) -> String {
-        let source = self.source(setting);
-        match (setting.show)(&self.config) {
-            Shown::Nothing => self.line_of_nothing(setting, &source),
-            Shown::AsGiven => match self.raw.get(setting.key) {
-                Some(given) => {
-                    let value = toml::Value::String(given.values.join(","));
-                    format!("{} = {}  # {source} (set)", setting.key, value)
-                }
-                None => format!("# {} = (set)  # {TOKEN_VARIABLE}", setting.key),
-            },
-            shown => format!("{} = {}  # {source}", setting.key, value(shown)),
-        }
-    }
-
-    /// A comment, since there is nothing that a file could hold.
-    fn line_of_nothing(&self, setting: &Setting, source: &str) -> String {
-        let given = self.raw.get(setting.key).map(|given| given.values.join(","));
-        let text = given.as_deref().unwrap_or(setting.default.text());
-        format!("# {} = {}  # {source}", setting.key, one_line(text))
-    }
-
-    fn source(&self, setting: &Setting) -> String {
-        self.raw.get(setting.key).map_or(&Source::Default, |given| &given.source).of(setting.key)
+    pub(super) fn new(config: Config, given: Given) -> Self {
+        Self { config, given }
     }
 }
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, group) in table::GROUPS.iter().enumerate() {
-            let space = if i == 0 { "" } else { "\n" };
-            writeln!(f, "{space}# {}", group.heading)?;
-            for setting in group.settings {
-                writeln!(f, "{}", self.line(setting))?;
-            }
-        }
-        Ok(())
+        let in_variable = self.given.token.is_some();
+        print(f, &MODEL, &self.config, &self.given, |entry| match entry.setting.flag {
+            "admin-token-file" if in_variable => Some(format!("token-file = (set)  # {TOKEN_VARIABLE}")),
+            _ => None,
+        })
     }
 }
 
-fn value(shown: Shown) -> toml::Value {
-    match shown {
-        Shown::Integer(number) => toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)),
-        Shown::Number(number) => toml::Value::Float(number),
-        Shown::Text(text) => toml::Value::String(text),
-        Shown::List(texts) => toml::Value::Array(texts.into_iter().map(toml::Value::String).collect()),
-        Shown::Nothing | Shown::AsGiven => toml::Value::String(String::new()),
+/// Prints `tree`, whose values `given` made. What `secret` says of a setting stands in a comment,
+/// in place of its value.
+pub(super) fn print<T: Default>(
+    f: &mut dyn fmt::Write,
+    model: &'static [Section<T>],
+    tree: &T,
+    given: &Given,
+    secret: impl Fn(&Entry<T>) -> Option<String>,
+) -> fmt::Result {
+    for (i, section) in model.iter().enumerate() {
+        let space = if i == 0 { "" } else { "\n" };
+        match section.content {
+            Content::Settings(entries) => {
+                writeln!(f, "{space}[{}]", section.name)?;
+                for entry in entries {
+                    match secret(entry) {
+                        Some(comment) => writeln!(f, "# {comment}")?,
+                        None => writeln!(f, "{}", line(entry, tree, given))?,
+                    }
+                }
+            }
+            Content::Tables(array) => {
+                for table in array.shown(tree) {
+                    writeln!(f, "{space}[[{}]]", section.name)?;
+                    for (setting, shown) in table {
+                        if let Some(value) = shown.toml() {
+                            writeln!(f, "{} = {value}", setting.key())?;
+                        }
+                    }
+                }
+            }
+        }
     }
+    Ok(())
+}
+
+/// A comment where there is nothing that a file could hold.
+fn line<T: Default>(entry: &Entry<T>, tree: &T, given: &Given) -> String {
+    let setting = &entry.setting;
+    let source = match given.get(setting.flag) {
+        Some(texts) => texts.source.of(&Name::of(setting)),
+        None => Source::Default.of(&Name::of(setting)),
+    };
+    let shown = if entry.has_effect(tree) { entry.shown(tree) } else { Shown::Nothing };
+    if let Some(value) = shown.toml() {
+        return format!("{} = {value}  # {source}", setting.key());
+    }
+    let given = given.get(setting.flag).map(|texts| texts.values.join(","));
+    let key = if setting.path.is_empty() { setting.flag } else { setting.key() };
+    format!("# {key} = {}  # {source}", one_line(&given.unwrap_or_else(|| entry.default_text())))
 }

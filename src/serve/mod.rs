@@ -113,7 +113,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     // Before any replica is started: a signal must never find us without a handler.
     let mut signals = Signals::new()?;
     let (outcomes, outcome_reader) = cluster::outcomes(OUTCOME_QUEUE);
-    let (runtime, events, endpoints) = build_runtime(&config.runtime);
+    let (runtime, events, endpoints) = build_runtime(config.runtime());
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
     let (observer, traffic) = (Observer::default(), Traffic::default());
@@ -280,17 +280,16 @@ fn not_reloaded(why: &dyn std::fmt::Display) -> serde_json::Value {
     json!({"message": message, "needs_restart": []})
 }
 
-fn build_runtime(config: &RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {
+fn build_runtime(config: RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {
     let (events, reader) = unbounded_channel();
     match config {
-        RuntimeConfig::Process(config) => {
-            (Box::new(Process::new(config.clone(), events)), reader, Vec::new())
+        RuntimeConfig::Process(config) => (Box::new(Process::new(config, events)), reader, Vec::new()),
+        RuntimeConfig::Fixed(upstreams) => {
+            let endpoints = upstreams.iter().map(ToString::to_string).collect();
+            (Box::new(Fixed::new(events)), reader, endpoints)
         }
-        RuntimeConfig::Fixed(upstreams) => (Box::new(Fixed::new(events)), reader, upstreams.clone()),
-        RuntimeConfig::Docker(config) => {
-            (Box::new(docker::start(config.clone(), events)), reader, Vec::new())
-        }
-        RuntimeConfig::Swarm(config) => (Box::new(swarm::start(config.clone(), events)), reader, Vec::new()),
+        RuntimeConfig::Docker(config) => (Box::new(docker::start(config, events)), reader, Vec::new()),
+        RuntimeConfig::Swarm(config) => (Box::new(swarm::start(config, events)), reader, Vec::new()),
     }
 }
 

@@ -16,6 +16,7 @@ mod healthcheck;
 mod metrics;
 mod metrics_of_replicas;
 mod programs;
+mod reload;
 mod routing;
 mod session;
 mod shutdown;

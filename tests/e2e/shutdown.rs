@@ -139,25 +139,3 @@ fn a_taken_address_is_an_error_that_says_so() {
     assert!(said.contains(&format!("cannot listen on {}", balancer.public)), "{said}");
     assert!(!said.contains("backtrace") && !said.contains("panicked"), "{said}");
 }
-
-#[test]
-fn the_file_is_read_again_on_sighup_and_a_bad_one_changes_nothing() {
-    let dir = std::env::temp_dir().join(format!("ringherd-test-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a folder");
-    let file = dir.join("ringherd.toml");
-    std::fs::write(&file, "replicas = 1\nvirtual-nodes = 128\n").expect("a file");
-    let mut balancer = Balancer::start(&["--config", file.to_str().expect("text")]);
-    let virtual_nodes =
-        |balancer: &Balancer| request(balancer.admin, "GET", "/ring", None).json()["virtual_nodes"].clone();
-    assert_eq!(virtual_nodes(&balancer), 128);
-    std::fs::write(&file, "replicas = 1\nvirtual-nodes = 64\ngrace = \"3s\"\n").expect("a file");
-    balancer.signal(Signal::HUP);
-    let reloaded = balancer.wait_for_log("configuration reloaded");
-    assert_eq!(reloaded["needs_restart"], "grace", "what has changed and cannot be applied, no more");
-    assert_eq!(virtual_nodes(&balancer), 64);
-    std::fs::write(&file, "replicas = 1\nvirtual-nodes = 0\nnonsense = 1\n").expect("a file");
-    balancer.signal(Signal::HUP);
-    balancer.wait_for_log("configuration not reloaded: nothing changed");
-    assert_eq!(virtual_nodes(&balancer), 64);
-    std::fs::remove_dir_all(&dir).expect("our own folder");
-}

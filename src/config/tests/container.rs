@@ -1,10 +1,9 @@
 //! Replicas in containers: what is taken, as what, and with which runtime.
 
-use super::{Given, SAMPLES, env, file, flags, good, needs};
-use crate::config::container::{KEYS, engine, image, label, network, pool, variable};
-use crate::config::setting::Kind;
-use crate::config::value::Refusal;
-use crate::config::{Config, RuntimeConfig};
+use super::{Given, env, file, flags, good, needs, samples};
+use crate::config::model::{Kind, Refusal, Value};
+use crate::config::types::{POOL, image, network, variable};
+use crate::config::{Config, RuntimeConfig, entries};
 use crate::runtime::docker::DockerConfig;
 use crate::runtime::engine::{Host, Spec};
 use crate::runtime::swarm::SwarmConfig;
@@ -17,20 +16,30 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
     format!("{}; {}", refusal.what, refusal.hint.unwrap_or_default())
 }
 
-fn spec(config: &Config) -> &Spec {
-    config.runtime.container().expect("a runtime of containers")
+fn spec(config: &Config) -> Spec {
+    match config.runtime() {
+        RuntimeConfig::Docker(docker) => docker.spec,
+        RuntimeConfig::Swarm(swarm) => swarm.spec,
+        runtime => panic!("{runtime:?} has no containers"),
+    }
+}
+
+/// Flags of what only replicas in containers have.
+fn of_containers() -> Vec<(&'static str, String)> {
+    let strict = |flag: &str| needs(flag).iter().any(|(_, runtime)| *runtime == "docker");
+    samples().into_iter().filter(|(flag, _)| strict(flag) && *flag != "on-exit").collect()
 }
 
 #[test]
 fn docker_and_swarm_have_defaults() {
     let config = good(flags(&[DOCKER, ("listen", "0.0.0.0:80")])).config;
     let expected = DockerConfig { spec: Spec::default(), instance: "0.0.0.0:80".to_owned(), discover: None };
-    assert_eq!(config.runtime, RuntimeConfig::Docker(expected));
+    assert_eq!(config.runtime(), RuntimeConfig::Docker(expected));
     assert_eq!((config.control.replicas, config.control.keep_on_stop), (3, false));
     assert_eq!(config.control.start_timeout.as_secs(), 10);
 
     let config = good(flags(&[SWARM])).config;
-    assert_eq!(config.runtime, RuntimeConfig::Swarm(SwarmConfig { spec: Spec::default() }));
+    assert_eq!(config.runtime(), RuntimeConfig::Swarm(SwarmConfig { spec: Spec::default() }));
     assert_eq!((config.control.replicas, config.control.keep_on_stop), (3, true));
     assert_eq!(config.control.start_timeout.as_secs(), 60);
     let config = good(flags(&[SWARM, ("on-exit", "remove"), ("start-timeout", "10s")])).config;
@@ -40,55 +49,66 @@ fn docker_and_swarm_have_defaults() {
 
 #[test]
 fn everything_reaches_the_specification() {
-    let given: Vec<_> = SAMPLES.iter().filter(|(key, _)| !needs(key).is_empty()).copied().collect();
-    let more = [DOCKER, ("replica-command", "serve"), ("stop-timeout", "7s")];
+    let given = of_containers();
+    let given: Vec<_> = given.iter().map(|(flag, value)| (*flag, value.as_str())).collect();
+    let more = [DOCKER, ("replica-command", "serve"), ("stop-timeout", "7s"), ("on-exit", "keep")];
     let config = good(flags(&[&given[..], &more].concat())).config;
     assert_eq!(
-        *spec(&config),
+        spec(&config),
         Spec {
             host: Host::Tcp("proxy:2375".to_owned()),
-            pool: "blue-2".to_owned(),
-            image: Some("registry.example.org:5000/web/app:1.2".to_owned()),
-            network: Some("my_net.1".to_owned()),
+            pool: "blue".to_owned(),
+            image: Some("registry.example.org/web:2".to_owned()),
+            network: Some("backend".to_owned()),
             port: 8080,
-            memory: Some(64 << 20),
-            nano_cpus: Some(500_000_000),
-            env: vec!["LOG=a,b=c".to_owned()],
+            memory: Some(512 << 20),
+            nano_cpus: Some(1_500_000_000),
+            env: vec!["LOG_LEVEL=debug".to_owned()],
             command: vec!["serve".to_owned()],
             stop_timeout: std::time::Duration::from_secs(7),
         }
     );
-    let RuntimeConfig::Docker(docker) = &config.runtime else { panic!("not docker") };
+    let RuntimeConfig::Docker(docker) = config.runtime() else { panic!("not docker") };
     assert_eq!(docker.discover, Some(("com.docker.compose.service".to_owned(), "app".to_owned())));
     assert!(config.control.keep_on_stop);
 }
 
 #[test]
 fn what_a_runtime_has_no_use_for_is_refused() {
-    let none = "has no effect: --runtime";
-    for (key, value) in SAMPLES.iter().filter(|(key, _)| !needs(key).is_empty()) {
+    for (flag, value) in of_containers() {
         for runtime in ["process", "fixed"] {
-            let problems = flags(&[("runtime", runtime), (key, value)]).problems();
-            let start = format!("--{key} {value:?}: has no effect: ");
+            let problems = flags(&[("runtime", runtime), (flag, &value)]).problems();
+            let start = format!("--{flag} {value:?}: has no effect: --runtime {runtime} has no use for it");
             assert!(problems.len() == 1 && problems[0].starts_with(&start), "{runtime}: {problems:?}");
         }
+        // A runtime that is refused is the only thing to complain about.
+        assert_eq!(flags(&[("runtime", "dokcer"), (flag, &value)]).problems().len(), 1, "{flag}");
     }
-    for (given, what) in [
-        ([SWARM, ("discover", "a=b")], format!("{none} swarm finds no replicas of others")),
-        ([SWARM, ("upstream", "a:1")], format!("{none} swarm starts its own replicas")),
-        ([DOCKER, ("upstream", "a:1")], format!("{none} docker starts its own replicas")),
+    for (given, hint) in [
+        ([SWARM, ("discover", "a=b")], "use --runtime docker"),
+        ([SWARM, ("upstream", "a:1")], "use --runtime fixed"),
+        ([DOCKER, ("upstream", "a:1")], "use --runtime fixed"),
+        ([("runtime", "fixed"), ("replica-command", "a {port}")], "use --runtime process, docker or swarm"),
+        ([("runtime", "fixed"), ("on-exit", "remove")], "use --runtime process, docker or swarm"),
+        ([("runtime", "process"), ("on-exit", "keep")], "use --runtime docker or swarm"),
     ] {
         let problems = flags(&given).problems();
-        assert!(problems.len() == 1 && problems[0].contains(&what), "{given:?}: {problems:?}");
+        let told = |problem: &String| problem.contains("has no effect") && problem.ends_with(hint);
+        assert!(problems.len() == 1 && told(&problems[0]), "{given:?}: {problems:?}");
     }
     // What process does anyway may be said.
     good(flags(&[("runtime", "process"), ("on-exit", "remove")]));
-    // A runtime that is refused is the only thing to complain about.
-    for key in KEYS {
-        let (_, value) = SAMPLES.iter().find(|(sample, _)| *sample == key).expect("has a sample");
-        assert_eq!(flags(&[("runtime", "dokcer"), (key, value)]).problems().len(), 1, "{key}");
-    }
     assert_eq!(flags(&[("runtime", "dokcer"), ("replica-command", "x")]).problems().len(), 1);
+}
+
+#[test]
+fn what_only_some_runtimes_have_is_said_of_each() {
+    let needing: Vec<_> = entries().filter(|entry| entry.needs.is_some()).collect();
+    assert!(needing.len() > 10);
+    for entry in needing {
+        assert!(entry.setting.full_help().ends_with('.'), "{}", entry.setting.path);
+        assert!(entry.setting.full_help().contains(" Only with --runtime "), "{}", entry.setting.path);
+    }
 }
 
 #[test]
@@ -99,7 +119,7 @@ fn the_variable_of_docker_is_the_last_resort() {
     assert_eq!(host(docker), "tcp://other:2375");
     let text = good(docker).to_string();
     assert!(text.contains("docker-host = \"tcp://other:2375\"  # DOCKER_HOST\n"), "{text}");
-    assert_eq!(host(Given { file: Some("docker-host = 'unix:///a'"), ..docker }), "unix:///a");
+    assert_eq!(host(Given { file: Some("[containers]\ndocker-host = 'unix:///a'"), ..docker }), "unix:///a");
     let own = &[variable[0], ("RINGHERD_DOCKER_HOST", "unix:///b")];
     assert_eq!(host(Given { env: own, ..docker }), "unix:///b");
     assert_eq!(host(Given { env: &[("DOCKER_HOST", "")], ..docker }), "unix:///var/run/docker.sock");
@@ -131,7 +151,7 @@ fn variables_are_words_in_the_variable_and_items_elsewhere() {
     let words = "A=1,2 'B=two words'\n C=";
     let variable = good(Given { flags: &[DOCKER], ..env(&[("RINGHERD_REPLICA_ENV", words)]) }).config;
     assert_eq!(spec(&variable).env, expected);
-    let list = "runtime = 'docker'\nreplica-env = ['A=1,2', 'B=two words', 'C=']";
+    let list = "[replicas]\nruntime = 'docker'\n[containers]\nenv = ['A=1,2', 'B=two words', 'C=']";
     assert_eq!(good(file(list)).config, variable);
     let repeated = expected.map(|value| ("replica-env", value));
     assert_eq!(good(flags(&[&[DOCKER][..], &repeated].concat())).config, variable);
@@ -157,8 +177,9 @@ fn variables() {
 
 #[test]
 fn engines() {
+    let engine = |text| Host::read(&Kind::text("unix:///PATH or tcp://HOST:PORT", ""), text);
     for text in ["unix:///run/user/1000/docker.sock", "tcp://proxy:2375"] {
-        assert_eq!(engine(&Kind::Engine, text).unwrap().to_string(), text);
+        assert_eq!(engine(text).unwrap().to_string(), text);
     }
     for (text, what) in [
         ("ssh://me@host", "asks for ssh, which is not spoken here; forward the socket"),
@@ -169,7 +190,7 @@ fn engines() {
         ),
         ("proxy:2375", "must be unix:///PATH or tcp://HOST:PORT; as in"),
     ] {
-        assert!(refused(engine(&Kind::Engine, text)).starts_with(what), "{text}");
+        assert!(refused(engine(text)).starts_with(what), "{text}");
     }
 }
 
@@ -177,10 +198,10 @@ fn engines() {
 fn names() {
     let long = "a".repeat(32);
     for text in ["a", "default", "blue-2", "0", &long] {
-        assert_eq!(pool(&Kind::Pool, text).as_deref(), Ok(text));
+        assert_eq!(String::read(&POOL, text).as_deref(), Ok(text));
     }
     for text in ["-a", "a-", "A", "a_b", "a b", "ü", &"a".repeat(33)] {
-        assert!(pool(&Kind::Pool, text).is_err(), "{text}");
+        assert!(String::read(&POOL, text).is_err(), "{text}");
     }
     for text in ["my_net.1", "ringherd-default", "bridge"] {
         assert_eq!(network(text).as_deref(), Ok(text));
@@ -256,6 +277,7 @@ fn a_swarm_has_no_use_for_a_bridge() {
 
 #[test]
 fn labels() {
+    let label = |text| <(String, String)>::read(&Kind::text("KEY=VALUE", ""), text);
     assert_eq!(label("a.b=c=d"), Ok(("a.b".to_owned(), "c=d".to_owned())));
     for (text, what) in [
         ("a", "must be KEY=VALUE"),

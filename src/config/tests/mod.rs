@@ -1,17 +1,19 @@
 //! Tests of the configuration as a whole, with environment and files that exist only here.
 
+mod arrays;
 mod container;
+mod files;
+mod laws;
 mod precedence;
 mod refusals;
 mod roundtrip;
-mod table;
 mod value;
 
 use std::io;
 use std::path::Path;
 
-use super::container::KEYS;
-use super::{Flags, Inputs, Loaded, Problems, explain};
+use super::model::{Kind, Setting, Shown};
+use super::{Config, Flags, Inputs, Loaded, Problems, entries, explain, settings};
 
 const FILE: &str = "ringherd.toml";
 const TOKEN: &str = "correct-horse";
@@ -38,7 +40,7 @@ impl Given<'_> {
     fn read(self, path: &Path) -> io::Result<String> {
         match (path.to_str(), self.file) {
             (Some(FILE), Some(text)) => Ok(text.to_owned()),
-            (Some("token"), _) => Ok(format!("{TOKEN}\n")),
+            (Some("token" | "/etc/ringherd/token"), _) => Ok(format!("{TOKEN}\n")),
             (Some("empty"), _) => Ok(String::new()),
             (Some("short"), _) => Ok("secret7\n".to_owned()),
             (Some("spaced"), _) => Ok("secret token\n".to_owned()),
@@ -73,64 +75,43 @@ fn good(given: Given<'_>) -> Loaded {
 }
 
 /// The flags without which a setting has no effect.
-fn needs(key: &str) -> &'static [(&'static str, &'static str)] {
-    if KEYS.contains(&key) || ["discover", "on-exit"].contains(&key) { &[("runtime", "docker")] } else { &[] }
+fn needs(flag: &str) -> &'static [(&'static str, &'static str)] {
+    match settings::find(flag).expect("in the model").setting.needs {
+        // Its sample, keep, has no effect with --runtime process.
+        Some(_) if flag == "on-exit" => &[("runtime", "docker")],
+        Some(what) if what.contains("process") => &[],
+        Some(what) if what.contains("docker") => &[("runtime", "docker")],
+        Some(_) => &[("runtime", "fixed")],
+        None => &[],
+    }
 }
 
 /// The configuration with one setting given as a flag, and what it needs.
-fn with(key: &str, value: &str) -> Loaded {
-    good(flags(&[needs(key), &[(key, value)]].concat()))
+fn with(flag: &str, value: &str) -> Loaded {
+    good(flags(&[needs(flag), &[(flag, value)]].concat()))
 }
 
-/// For each setting a value that is not its default.
-const SAMPLES: &[(&str, &str)] = &[
-    ("listen", "0.0.0.0:8080"),
-    ("admin-listen", "[::1]:8081"),
-    ("public-admin", "off"),
-    ("replicas", "5"),
-    ("max-replicas", "100"),
-    ("runtime", "fixed"),
-    ("upstream", "10.0.0.7:8080"),
-    ("replica-command", "python3 -m http.server '{port}'"),
-    ("stop-timeout", "3s"),
-    ("on-exit", "keep"),
-    ("pool", "blue-2"),
-    ("image", "registry.example.org:5000/web/app:1.2"),
-    ("docker-host", "tcp://proxy:2375"),
-    ("network", "my_net.1"),
-    ("replica-port", "8080"),
-    ("replica-memory", "64MiB"),
-    ("replica-cpus", "0.5"),
-    ("replica-env", "LOG=a,b=c"),
-    ("discover", "com.docker.compose.service=app"),
-    ("admin-token-file", "token"),
-    ("admin-host", "ops.example.org"),
-    ("workers", "1000"),
-    ("grace", "0s"),
-    ("log-format", "json"),
-    ("family", "classic"),
-    ("probing", "linear"),
-    ("placement", "rendezvous"),
-    ("slots", "65536"),
-    ("virtual-nodes", "9"),
-    ("key", "header:x-user"),
-    ("bounded-load", "1.5"),
-    ("health-path", "/health?deep=1"),
-    ("health-interval", "1500ms"),
-    ("health-timeout", "2s"),
-    ("unhealthy-after", "3"),
-    ("start-timeout", "1m"),
-    ("replace-after", "1h"),
-    ("drain-timeout", "2s"),
-    ("connect-timeout", "2s"),
-    ("response-timeout", "2s"),
-    ("body-timeout", "2s"),
-    ("header-timeout", "2s"),
-    ("keep-alive", "2s"),
-    ("upstream-keep-alive", "2s"),
-    ("max-connections", "7"),
-    ("max-header-bytes", "2048"),
-    ("access-log", "requests.log"),
-    ("access-log-format", "common"),
-    ("trace-context", "start"),
-];
+/// A value of a setting that is not its default, made from what is declared of it.
+fn sample(setting: &Setting) -> String {
+    let entry = settings::find(setting.flag).expect("in the model");
+    match (setting.flag, setting.kind) {
+        // It must have places for all virtual nodes.
+        ("slots", _) => "65536".to_owned(),
+        // The default is that of the machine.
+        ("workers", _) => "1000".to_owned(),
+        (_, Kind::Choice(words)) => {
+            let default = entry.shown(&Config::default());
+            let other = words.iter().find(|word| Shown::text(word) != default);
+            (*other.expect("more than one word")).to_owned()
+        }
+        (_, Kind::Duration { .. }) => "7s".to_owned(),
+        (_, kind) => kind.example(),
+    }
+}
+
+/// A sample of each setting that a file can hold.
+fn samples() -> Vec<(&'static str, String)> {
+    let settings = entries().map(|entry| &entry.setting);
+    let settings = settings.filter(|setting| !setting.path.is_empty());
+    settings.map(|setting| (setting.flag, sample(setting))).collect()
+}

@@ -1,9 +1,18 @@
 //! Flags over environment over file over default, and where each value is said to come from.
 
-use super::{Given, SAMPLES, env, file, flags, good, needs, with};
-use crate::config::{RuntimeConfig, table};
+use super::{Given, env, file, flags, good, needs, samples, with};
+use crate::config::{RuntimeConfig, settings};
 
-const IN_FILE: &str = "# limits\nreplicas = 11\nmax-replicas = 12\nunhealthy-after = 13\nworkers = 14\n";
+const IN_FILE: &str = "\
+# counts
+[replicas]
+count = 11
+max = 12
+[health]
+unhealthy-after = 13
+[server]
+workers = 14
+";
 
 #[test]
 fn flags_win_over_environment_over_file_over_default() {
@@ -18,10 +27,10 @@ fn flags_win_over_environment_over_file_over_default() {
     assert_eq!(loaded.config.workers, 14);
     let text = loaded.to_string();
     for line in [
-        "replicas = 1  # --replicas",
-        "max-replicas = 2  # --max-replicas",
+        "count = 1  # --replicas",
+        "max = 2  # --max-replicas",
         "unhealthy-after = 23  # RINGHERD_UNHEALTHY_AFTER",
-        "workers = 14  # ringherd.toml:5",
+        "workers = 14  # ringherd.toml:8",
         "# config = ringherd.toml  # --config",
         "slots = 65539  # default",
     ] {
@@ -31,19 +40,22 @@ fn flags_win_over_environment_over_file_over_default() {
 
 #[test]
 fn each_setting_can_be_given_in_each_way() {
-    for (key, value) in SAMPLES {
-        let setting = table::find(key).expect("in the table");
-        let flag = with(key, value).config;
-        let variable = good(Given { flags: needs(key), ..env(&[(&setting.env(), value)]) }).config;
-        let line = good(Given { flags: needs(key), ..file(&format!("{key} = {value:?}")) }).config;
-        assert_eq!(flag, variable, "{key}");
-        assert_eq!(flag, line, "{key}");
+    for (flag, value) in samples() {
+        let setting = &settings::find(flag).expect("in the model").setting;
+        let by_flag = with(flag, &value).config;
+        let variable = [(setting.env(), value.clone())];
+        let variable: Vec<_> = variable.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let by_variable = good(Given { flags: needs(flag), ..env(&variable) }).config;
+        let line = format!("[{}]\n{} = {value:?}", setting.section(), setting.key());
+        let by_line = good(Given { flags: needs(flag), ..file(&line) }).config;
+        assert_eq!(by_flag, by_variable, "{flag}");
+        assert_eq!(by_flag, by_line, "{flag}");
     }
 }
 
 #[test]
 fn the_variable_of_the_file_names_it_unless_the_flag_does() {
-    let named = Given { env: &[("RINGHERD_CONFIG", "nowhere.toml")], ..file("workers = 3") };
+    let named = Given { env: &[("RINGHERD_CONFIG", "nowhere.toml")], ..file("[server]\nworkers = 3") };
     assert_eq!(good(named).config.workers, 3);
     let problems = env(&[("RINGHERD_CONFIG", "nowhere.toml")]).problems();
     assert_eq!(problems.len(), 1);
@@ -52,10 +64,12 @@ fn the_variable_of_the_file_names_it_unless_the_flag_does() {
 
 #[test]
 fn a_list_is_replaced_as_a_whole() {
-    let given =
-        Given { env: &[("RINGHERD_UPSTREAM", "a:1, b:2")], ..file("upstream = ['c:3', 'd:4', 'e:5']") };
+    let given = Given {
+        env: &[("RINGHERD_UPSTREAM", "a:1, b:2")],
+        ..file("[replicas]\nupstreams = ['c:3', 'd:4', 'e:5']")
+    };
     let config = good(given).config;
-    assert_eq!(config.runtime, RuntimeConfig::Fixed(vec!["a:1".to_owned(), "b:2".to_owned()]));
+    assert_eq!(config.runtime(), RuntimeConfig::Fixed(vec!["a:1".parse().unwrap(), "b:2".parse().unwrap()]));
     assert_eq!(config.control.replicas, 2);
     let repeated = good(flags(&[("upstream", "a:1"), ("upstream", "b:2")])).config;
     assert_eq!(config, repeated);
@@ -63,10 +77,10 @@ fn a_list_is_replaced_as_a_whole() {
 
 #[test]
 fn the_runtime_follows_from_upstreams() {
-    assert!(matches!(good(flags(&[])).config.runtime, RuntimeConfig::Process(_)));
-    assert!(matches!(good(flags(&[("upstream", "a:1")])).config.runtime, RuntimeConfig::Fixed(_)));
+    assert!(matches!(good(flags(&[])).config.runtime(), RuntimeConfig::Process(_)));
+    assert!(matches!(good(flags(&[("upstream", "a:1")])).config.runtime(), RuntimeConfig::Fixed(_)));
     // `/add` brings replicas to an empty fixed pool.
     let empty = good(flags(&[("runtime", "fixed")])).config;
-    assert_eq!(empty.runtime, RuntimeConfig::Fixed(Vec::new()));
+    assert_eq!(empty.runtime(), RuntimeConfig::Fixed(Vec::new()));
     assert_eq!(empty.control.replicas, 0);
 }

@@ -1,25 +1,28 @@
 //! What is refused: every problem at once, each with its place, and no secret in any of them.
 
 use super::{Given, TOKEN, env, file, flags, good};
-use crate::config::table;
+use crate::config::entries;
 
 #[test]
 fn all_problems_are_reported_together() {
     let given = Given {
         flags: &[("listen", ":80"), ("replicas", "-1"), ("key", "ip")],
         env: &[("RINGHERD_HEALTH_INTERVAL", "500"), ("RINGHERD_REPLCAS", "1"), ("RINGHERD_ADMIN_TOKEN", "")],
-        file: Some("bounded-load = 0.5\nworkres = 1\nhealth-path = 'x'\n[limits]\n"),
+        file: Some(
+            "health-path = '/'\n[routing]\nbounded-load = 0.5\n[server]\nworkres = 1\n[health]\npath = 'x'\n[limitz]\n",
+        ),
     };
     let problems = given.problems();
     let starts = [
         "RINGHERD_REPLCAS: unknown variable; did you mean RINGHERD_REPLICAS?",
-        "ringherd.toml:2: workres: unknown key; did you mean workers?",
-        "ringherd.toml:4: limits: is a table",
+        "ringherd.toml:1: health-path: unknown key; write path in [health]",
+        "ringherd.toml:5: server.workres: unknown key; did you mean workers?",
+        "ringherd.toml:8: limitz: unknown section; did you mean [limits]?",
         "--listen \":80\": must be IP:PORT",
         "--replicas \"-1\": must be a whole number of replicas, 0 to 65535",
         "--key \"ip\": 'ip' is not a key: use request-id",
-        "ringherd.toml:1: bounded-load = \"0.5\": must be auto, off or a number, 1 to 1000",
-        "ringherd.toml:3: health-path = \"x\": must be a path",
+        "ringherd.toml:3: routing.bounded-load = \"0.5\": must be auto, off or a number, 1 to 1000",
+        "ringherd.toml:7: health.path = \"x\": must be a path",
         "RINGHERD_HEALTH_INTERVAL=\"500\": has no unit",
         "RINGHERD_ADMIN_TOKEN: the token is empty",
     ];
@@ -28,14 +31,14 @@ fn all_problems_are_reported_together() {
     }
     assert_eq!(problems.len(), starts.len(), "{problems:#?}");
     let Err(all) = given.load() else { panic!("loaded") };
-    assert!(all.to_string().starts_with("the configuration has 10 problems:\n  "), "{all}");
+    assert!(all.to_string().starts_with("the configuration has 11 problems:\n  "), "{all}");
 }
 
 #[test]
 fn an_empty_value_is_a_bad_value() {
-    for setting in table::settings() {
-        let problems = flags(&[(setting.key, "")]).problems();
-        let start = format!("--{} \"\": is empty", setting.key);
+    for flag in entries().map(|entry| entry.setting.flag) {
+        let problems = flags(&[(flag, "")]).problems();
+        let start = format!("--{flag} \"\": is empty");
         assert!(problems.len() == 1 && problems[0].starts_with(&start), "{problems:?}");
     }
 }
@@ -93,10 +96,10 @@ fn one_bad_setting_draws_no_complaint_about_another() {
 fn the_token_comes_from_one_place_and_is_never_shown() {
     let from_file = good(flags(&[("admin-token-file", "token")]));
     assert_eq!(from_file.config.admin.token.as_deref(), Some(TOKEN));
-    assert!(from_file.to_string().contains("admin-token-file = \"token\"  # --admin-token-file (set)\n"));
+    assert!(from_file.to_string().contains("token-file = \"token\"  # --admin-token-file\n"));
     let from_env = good(env(&[("RINGHERD_ADMIN_TOKEN", TOKEN)]));
     assert_eq!(from_env.config.admin.token.as_deref(), Some(TOKEN));
-    assert!(from_env.to_string().contains("# admin-token-file = (set)  # RINGHERD_ADMIN_TOKEN\n"));
+    assert!(from_env.to_string().contains("# token-file = (set)  # RINGHERD_ADMIN_TOKEN\n"));
     assert!(!format!("{from_file}{from_env}").contains(TOKEN));
 
     let both = Given {
@@ -147,7 +150,7 @@ fn what_is_not_unicode_is_refused() {
 
 #[test]
 fn a_file_that_is_not_toml_is_refused_once() {
-    let problems = file("replicas = = 3\nworkres = 1\n").problems();
+    let problems = file("[replicas]\ncount = = 3\nworkres = 1\n").problems();
     assert!(problems.iter().all(|problem| problem.contains("not valid TOML")), "{problems:?}");
     assert!(!problems.is_empty());
 }

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{SAMPLES, file, flags, good, needs, with};
-use crate::config::setting::{Kind, Setting};
-use crate::config::table;
+use super::{file, flags, good, needs, sample, samples, with};
+use crate::config::entries;
+use crate::config::model::{Kind, Setting};
 
 /// Any good value of a setting, where settings that must agree are kept to values that do.
 fn values(setting: &'static Setting) -> BoxedStrategy<String> {
@@ -13,7 +13,7 @@ fn values(setting: &'static Setting) -> BoxedStrategy<String> {
         (min..=max)
             .prop_map(|nanos| humantime::format_duration(std::time::Duration::from_nanos(nanos)).to_string())
     };
-    match (setting.key, setting.kind) {
+    match (setting.flag, setting.kind) {
         ("replicas", _) => (0..=20_u32).prop_map(|n| n.to_string()).boxed(),
         ("max-replicas", _) => (20..=65_535_u32).prop_map(|n| n.to_string()).boxed(),
         ("slots", _) => select(vec!["65536", "65539", "131072"]).prop_map(str::to_owned).boxed(),
@@ -32,18 +32,15 @@ fn values(setting: &'static Setting) -> BoxedStrategy<String> {
         (_, Kind::Port) => (1..=65_535_u16).prop_map(|n| n.to_string()).boxed(),
         (_, Kind::Size { min, max }) => (min..=max).prop_map(|n| format!("{n}b")).boxed(),
         (_, Kind::Number { min, max }) => (min..=max).prop_map(|x| x.to_string()).boxed(),
-        (_, Kind::Pool) => "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?".boxed(),
-        (_, Kind::Engine) => prop_oneof!["unix:///[a-z ./-]{0,20}", "tcp://[a-z]{1,9}:[1-9]"].boxed(),
-        (_, Kind::Variables) => "X[A-Z_]{0,5}=[^\u{0}]{0,9}".boxed(),
-        (_, Kind::Label) => "[a-z.]{1,9}=\\PC{1,9}".boxed(),
-        (_, Kind::Command) => {
+        ("pool", _) => "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?".boxed(),
+        ("docker-host", _) => prop_oneof!["unix:///[a-z ./-]{0,20}", "tcp://[a-z]{1,9}:[1-9]"].boxed(),
+        ("replica-env", _) => "X[A-Z_]{0,5}=[^\u{0}]{0,9}".boxed(),
+        ("discover", _) => "[a-z.]{1,9}=\\PC{1,9}".boxed(),
+        ("replica-command", _) => {
             "'[^'\u{0}]{0,9}' ?[a-z]{0,5}\\{port\\}".prop_map(|tail| format!("run {tail}")).boxed()
         }
-        (_, Kind::UrlPath) => "/[a-z'&=%?/-]{0,12}".boxed(),
-        _ => {
-            let (_, value) = SAMPLES.iter().find(|(key, _)| *key == setting.key).expect("has a sample");
-            Just((*value).to_owned()).boxed()
-        }
+        ("health-path", _) => "/[a-z'&=%?/-]{0,12}".boxed(),
+        _ => Just(sample(setting)).boxed(),
     }
 }
 
@@ -51,15 +48,16 @@ fn values(setting: &'static Setting) -> BoxedStrategy<String> {
 fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     select(vec!["process", "docker", "swarm"]).prop_flat_map(|runtime| {
         let useless = move |key: &str| match runtime {
-            "process" => !needs(key).is_empty(),
+            "process" => needs(key) == [("runtime", "docker")],
             "swarm" => key == "discover",
             _ => false,
         };
         let excluded = ["config", "runtime", "upstream"];
-        let settings = table::settings().filter(|setting| !excluded.contains(&setting.key));
+        let settings = entries().map(|entry| &entry.setting);
+        let settings = settings.filter(|setting| !excluded.contains(&setting.flag));
         let options: Vec<_> = settings
-            .filter(|setting| !useless(setting.key))
-            .map(|setting| proptest::option::of(values(setting).prop_map(move |value| (setting.key, value))))
+            .filter(|setting| !useless(setting.flag))
+            .map(|setting| proptest::option::of(values(setting).prop_map(move |value| (setting.flag, value))))
             .collect();
         options.prop_map(move |options| {
             std::iter::once(("runtime", runtime.to_owned())).chain(options.into_iter().flatten()).collect()
@@ -79,8 +77,8 @@ proptest! {
 
 #[test]
 fn each_sample_comes_back() {
-    for (key, value) in SAMPLES {
-        let printed = with(key, value);
+    for (key, value) in samples() {
+        let printed = with(key, &value);
         let read = good(file(&printed.to_string()));
         assert_eq!(printed.config, read.config, "{key}\n{printed}");
     }
@@ -90,7 +88,7 @@ fn each_sample_comes_back() {
 fn a_fixed_pool_comes_back() {
     let printed = good(flags(&[("upstream", "a:1,[::1]:2"), ("stop-timeout", "1s"), ("admin-host", "a,b")]));
     let text = printed.to_string();
-    assert!(text.contains("upstream = [\"a:1\", \"[::1]:2\"]  # --upstream\n"), "{text}");
+    assert!(text.contains("upstreams = [\"a:1\", \"[::1]:2\"]  # --upstream\n"), "{text}");
     assert!(text.contains("# stop-timeout = 1s  # --stop-timeout\n"), "{text}");
     assert_eq!(good(file(&text)).config, printed.config);
 }

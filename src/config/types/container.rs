@@ -1,28 +1,11 @@
-//! What replicas in containers are made of: the values only they have, each by itself.
+//! What replicas in containers are made of: names of pools, images and networks, engines,
+//! variables and labels.
 //!
 //! Names are checked as Docker does, so that a mistake is reported at the start and with its
 //! place, and not by the engine when the first replica is made.
 
-use std::time::Duration;
-
-use super::check::Checker;
-use super::problem::Source;
-use super::setting::Kind;
-use super::size;
-use super::value::{self, Refusal};
-use crate::runtime::engine::{Host, Spec, nano_cpus};
-
-/// Settings without use for replicas that are no containers, but for `discover`.
-pub(super) const KEYS: [&str; 8] = [
-    "pool",
-    "image",
-    "docker-host",
-    "network",
-    "replica-port",
-    "replica-memory",
-    "replica-cpus",
-    "replica-env",
-];
+use crate::config::model::{Kind, Refusal, Shown, Value};
+use crate::runtime::engine::Host;
 
 /// Prefix of the labels by which replicas are known.
 const OWN_LABELS: &str = "io.ringherd.";
@@ -30,78 +13,50 @@ const OWN_LABELS: &str = "io.ringherd.";
 /// Variables that each replica is given.
 const OWN_VARIABLES: [&str; 3] = ["PORT", "SERVER_ID", "SERVER_NUMBER"];
 
-/// How containers are made. Every value is judged; where replicas are no `containers`, only the
-/// engine of other tools is left alone.
-pub(super) fn spec(
-    checker: &mut Checker<'_>,
-    containers: bool,
-    command: Vec<String>,
-    stop_timeout: Duration,
-) -> Spec {
-    let env = checker.list("replica-env", variable);
-    twice(checker, &env);
-    Spec {
-        host: host(checker, containers),
-        pool: checker.get("pool", pool).unwrap_or_default(),
-        image: checker.get("image", |_, text| image(text)),
-        network: checker.get("network", |_, text| network(text)),
-        port: checker.get("replica-port", port).unwrap_or_default(),
-        memory: checker.get("replica-memory", size::parse),
-        nano_cpus: checker.get("replica-cpus", value::number).map(nano_cpus),
-        env,
-        command,
-        stop_timeout,
-    }
-}
-
-fn host(checker: &mut Checker<'_>, containers: bool) -> Host {
-    const KEY: &str = "docker-host";
-    let foreign = matches!(checker.source(KEY), Source::Foreign(_));
-    if foreign && !containers {
-        return Host::default();
-    }
-    let host = checker.get(KEY, engine);
-    if foreign && checker.raw.engine_tls && matches!(host, Some(Host::Tcp(_))) {
-        checker.refuse(KEY, without_tls("is to be used with TLS (DOCKER_TLS_VERIFY)"));
-    }
-    host.unwrap_or_default()
-}
+/// The name of a pool: part of names of containers, host names and labels.
+pub(in crate::config) const POOL: Kind =
+    Kind::checked("1 to 32 of a-z, 0-9 and '-', with none of the '-' at an end", "blue", pool);
 
 /// Where the engine is.
-pub(super) fn engine(kind: &Kind, text: &str) -> Result<Host, Refusal> {
-    if text.starts_with("https://") {
-        return Err(without_tls("asks for TLS"));
-    }
-    text.parse().map_err(|_| {
-        let refusal = Refusal::must_be(kind);
-        if text.starts_with("ssh://") {
-            let hint = "forward the socket, as in ssh -N -L /run/ringherd/docker.sock:/var/run/docker.sock HOST, \
-                        and use unix:///run/ringherd/docker.sock";
-            Refusal::new("asks for ssh, which is not spoken here").hint(hint)
-        } else if text.starts_with('/') {
-            refusal.hint(format!("write unix://{text}"))
-        } else {
-            refusal.hint("as in unix:///var/run/docker.sock or tcp://proxy:2375")
+impl Value for Host {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        if text.starts_with("https://") {
+            return Err(without_tls("asks for TLS"));
         }
-    })
+        text.parse().map_err(|_| {
+            let refusal = Refusal::must_be(kind);
+            if text.starts_with("ssh://") {
+                let hint = "forward the socket, as in ssh -N -L /run/ringherd/docker.sock:/var/run/docker.sock HOST, \
+                            and use unix:///run/ringherd/docker.sock";
+                Refusal::new("asks for ssh, which is not spoken here").hint(hint)
+            } else if text.starts_with('/') {
+                refusal.hint(format!("write unix://{text}"))
+            } else {
+                refusal.hint("as in unix:///var/run/docker.sock or tcp://proxy:2375")
+            }
+        })
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        Shown::text(self)
+    }
 }
 
-fn without_tls(what: &str) -> Refusal {
+pub(in crate::config) fn without_tls(what: &str) -> Refusal {
     Refusal::new(format!("{what}, which is not spoken here"))
         .hint("use the engine's socket, or a proxy that speaks TLS to the engine")
 }
 
-/// The name of a pool: part of names of containers, host names and labels.
-pub(super) fn pool(kind: &Kind, text: &str) -> Result<String, Refusal> {
+fn pool(text: &str) -> Result<String, Refusal> {
     let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let good =
         text.len() <= 32 && text.bytes().all(letters) && !text.starts_with('-') && !text.ends_with('-');
-    if good { Ok(text.to_owned()) } else { Err(Refusal::must_be(kind)) }
+    if good { Ok(text.to_owned()) } else { Err(Refusal::must_be(POOL)) }
 }
 
 /// The name of an image, with a tag or a digest or without: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`,
 /// or an id.
-pub(super) fn image(text: &str) -> Result<String, Refusal> {
+pub(in crate::config) fn image(text: &str) -> Result<String, Refusal> {
     let (name, digest) = text.split_once('@').map_or((text, None), |(name, digest)| (name, Some(digest)));
     // A ':' before the last '/' is that of a port.
     let slash = name.rfind('/').map_or(0, |at| at + 1);
@@ -114,7 +69,7 @@ pub(super) fn image(text: &str) -> Result<String, Refusal> {
     if good {
         return Ok(text.to_owned());
     }
-    let refusal = Refusal::must_be(&Kind::Image);
+    let refusal = Refusal::must_be("the name of an image");
     Err(if name.bytes().any(|b| b.is_ascii_uppercase()) {
         refusal.hint("names of images are in lower case")
     } else {
@@ -158,7 +113,7 @@ fn is_digest(text: &str) -> bool {
 }
 
 /// The name of a network on which each container has an address.
-pub(super) fn network(text: &str) -> Result<String, Refusal> {
+pub(in crate::config) fn network(text: &str) -> Result<String, Refusal> {
     if matches!(text, "default" | "host" | "none" | "ingress") {
         let what = "is built in, and containers have no addresses of their own there";
         return Err(Refusal::new(what).hint("make one with docker network create, or leave it out"));
@@ -170,19 +125,13 @@ pub(super) fn network(text: &str) -> Result<String, Refusal> {
 }
 
 /// Why the bridge of each engine does not do for a Swarm.
-pub(super) fn no_overlay() -> Refusal {
+pub(in crate::config) fn no_overlay() -> Refusal {
     Refusal::new("is not an overlay network, and tasks of a Swarm are reached through no other")
         .hint("make one with docker network create --driver overlay --attachable, or leave it out")
 }
 
-/// A port to listen on that is known beforehand.
-pub(super) fn port(kind: &Kind, text: &str) -> Result<u16, Refusal> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| Refusal::must_be(kind))
-}
-
 /// A variable of a replica's environment.
-pub(super) fn variable(text: &str) -> Result<String, Refusal> {
+pub(in crate::config) fn variable(text: &str) -> Result<String, Refusal> {
     let refusal = || Refusal::new("must be KEY=VALUE");
     let (key, _) = text
         .split_once('=')
@@ -196,26 +145,23 @@ pub(super) fn variable(text: &str) -> Result<String, Refusal> {
     Ok(text.to_owned())
 }
 
-fn twice(checker: &mut Checker<'_>, variables: &[String]) {
-    let key = |text: &str| text.split('=').next().map(str::to_owned);
-    for (i, variable) in variables.iter().enumerate() {
-        if variables[..i].iter().any(|earlier| key(earlier) == key(variable)) {
-            let refusal = Refusal::new("sets a variable that is given already");
-            checker.refuse_value("replica-env", Some(variable.clone()), refusal);
-        }
-    }
-}
-
 /// A label of containers of others.
-pub(super) fn label(text: &str) -> Result<(String, String), Refusal> {
-    let refusal = || Refusal::new("must be KEY=VALUE").hint("as in com.docker.compose.service=app");
-    let (key, value) = text.split_once('=').ok_or_else(refusal)?;
-    if key.is_empty() || value.is_empty() || text.chars().any(char::is_control) {
-        return Err(refusal());
+impl Value for (String, String) {
+    fn read(_: &Kind, text: &str) -> Result<Self, Refusal> {
+        let refusal = || Refusal::new("must be KEY=VALUE").hint("as in com.docker.compose.service=app");
+        let (key, value) = text.split_once('=').ok_or_else(refusal)?;
+        if key.is_empty() || value.is_empty() || text.chars().any(char::is_control) {
+            return Err(refusal());
+        }
+        if key.starts_with(OWN_LABELS) {
+            let what = format!("is a label of ringherd's own replicas ({OWN_LABELS}...)");
+            return Err(Refusal::new(what).hint("choose one of the containers to be found"));
+        }
+        Ok((key.to_owned(), value.to_owned()))
     }
-    if key.starts_with(OWN_LABELS) {
-        let what = format!("is a label of ringherd's own replicas ({OWN_LABELS}...)");
-        return Err(Refusal::new(what).hint("choose one of the containers to be found"));
+
+    fn show(&self, _: &Kind) -> Shown {
+        let (key, value) = self;
+        Shown::Text(format!("{key}={value}"))
     }
-    Ok((key.to_owned(), value.to_owned()))
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::refusal::Refusal;
+use super::setting::Setting;
+
 /// Most of a value that a message repeats, in characters.
 const SHOWN_VALUE: usize = 100;
 
@@ -25,12 +28,36 @@ pub enum Source {
     Default,
 }
 
+/// What a setting is called, wherever it is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// Its flag, without dashes.
+    pub flag: String,
+    /// Its environment variable.
+    pub variable: String,
+    /// Its section and key in the file.
+    pub path: String,
+}
+
+impl Name {
+    /// That of a setting.
+    pub(in crate::config) fn of(setting: &Setting) -> Self {
+        Self { flag: setting.flag.to_owned(), variable: setting.env(), path: setting.path.to_owned() }
+    }
+
+    /// One that no setting has, as it was given.
+    pub(in crate::config) fn unknown(name: &str) -> Self {
+        let name = one_line(name);
+        Self { flag: name.clone(), variable: name.clone(), path: name }
+    }
+}
+
 impl Source {
-    /// Names the place of setting `key`, as in `--listen`, `RINGHERD_LISTEN`, `ringherd.toml:3`.
-    pub fn of(&self, key: &str) -> String {
+    /// Names the place of the setting `name`, as in `--listen`, `RINGHERD_LISTEN`, `ringherd.toml:3`.
+    pub(in crate::config) fn of(&self, name: &Name) -> String {
         match self {
-            Self::Flag => format!("--{key}"),
-            Self::Environment => super::table::find(key).map_or_else(|| key.to_owned(), super::Setting::env),
+            Self::Flag => format!("--{}", name.flag),
+            Self::Environment => name.variable.clone(),
             Self::File { path, line } => format!("{}:{line}", one_line(path)),
             Self::Foreign(variable) => (*variable).to_owned(),
             Self::Default => "default".to_owned(),
@@ -41,8 +68,8 @@ impl Source {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Key of the setting, or the name that is none.
-    pub key: String,
+    /// The setting, or the name that is none.
+    pub name: Name,
     /// Where it came from.
     pub source: Source,
     /// What was given, unless it is secret or missing.
@@ -53,18 +80,30 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    pub(in crate::config) fn new(
+        name: Name,
+        source: Source,
+        value: Option<String>,
+        refusal: Refusal,
+    ) -> Self {
+        let Refusal { what, hint } = refusal;
+        Self { name, source, value, what, hint }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.source.of(&self.key);
+        let (place, name) = (self.source.of(&self.name), &self.name);
         let value = self.value.as_deref().map(quote);
         match (&self.source, value) {
             (Source::Flag, Some(value)) => write!(f, "{place} {value}")?,
             (Source::Environment | Source::Foreign(_), Some(value)) => write!(f, "{place}={value}")?,
-            (Source::File { .. }, Some(value)) => write!(f, "{place}: {} = {value}", self.key)?,
-            (Source::Default, Some(value)) => write!(f, "{} = {value} ({place})", self.key)?,
+            (Source::File { .. }, Some(value)) => write!(f, "{place}: {} = {value}", name.path)?,
+            (Source::Default, Some(value)) => write!(f, "{} = {value} ({place})", name.flag)?,
             (Source::Flag | Source::Environment | Source::Foreign(_), None) => f.write_str(&place)?,
-            (Source::File { .. }, None) => write!(f, "{place}: {}", one_line(&self.key))?,
-            (Source::Default, None) => f.write_str(&self.key)?,
+            (Source::File { .. }, None) => write!(f, "{place}: {}", name.path)?,
+            (Source::Default, None) => f.write_str(&name.flag)?,
         }
         write!(f, ": {}", self.what)?;
         match &self.hint {
@@ -80,7 +119,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// `Ok` when there are none.
-    pub(super) fn none_or(problems: Vec<Problem>) -> Result<(), Self> {
+    pub(in crate::config) fn none_or(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 
@@ -112,7 +151,7 @@ fn quote(value: &str) -> String {
 }
 
 /// The text as it is, unless it would leave its line.
-pub(super) fn one_line(text: &str) -> String {
+pub(in crate::config) fn one_line(text: &str) -> String {
     if text.contains(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
 }
 
@@ -121,14 +160,13 @@ mod tests {
     use super::*;
 
     fn problem(source: Source, value: Option<&str>) -> String {
-        Problem {
-            key: "health-path".to_owned(),
-            source,
-            value: value.map(str::to_owned),
-            what: "must be a path".to_owned(),
-            hint: Some("add a '/'".to_owned()),
-        }
-        .to_string()
+        let name = Name {
+            flag: "health-path".to_owned(),
+            variable: "RINGHERD_HEALTH_PATH".to_owned(),
+            path: "health.path".to_owned(),
+        };
+        let refusal = Refusal::new("must be a path").hint("add a '/'");
+        Problem::new(name, source, value.map(str::to_owned), refusal).to_string()
     }
 
     #[test]
@@ -137,8 +175,8 @@ mod tests {
         let end = "must be a path; add a '/'";
         assert_eq!(problem(Source::Flag, Some("x")), format!("--health-path \"x\": {end}"));
         assert_eq!(problem(Source::Environment, Some("")), format!("RINGHERD_HEALTH_PATH=\"\": {end}"));
-        assert_eq!(problem(file(), Some("a\nb")), format!("a.toml:3: health-path = \"a\\nb\": {end}"));
-        assert_eq!(problem(file(), None), format!("a.toml:3: health-path: {end}"));
+        assert_eq!(problem(file(), Some("a\nb")), format!("a.toml:3: health.path = \"a\\nb\": {end}"));
+        assert_eq!(problem(file(), None), format!("a.toml:3: health.path: {end}"));
         assert_eq!(problem(Source::Default, Some("x")), format!("health-path = \"x\" (default): {end}"));
     }
 

@@ -1,16 +1,15 @@
 //! Amounts of memory as people write them, `64MiB`, and back. Units are those of Docker: `K`, `KB`
 //! and `KiB` are all 1024 bytes. Knows no setting.
 
-use super::setting::Kind;
-use super::value::Refusal;
+use super::refusal::Refusal;
 
 /// Units from the largest to the smallest.
 const UNITS: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
-/// Bytes within the bounds of a [`Kind::Size`].
-pub(super) fn parse(kind: &Kind, text: &str) -> Result<u64, Refusal> {
-    let Kind::Size { min, max } = *kind else { return Err(Refusal::must_be(kind)) };
-    let refusal = || Refusal::must_be(kind);
+/// Bytes, `min` to `max`.
+pub(super) fn parse(text: &str, min: u64, max: u64) -> Result<u64, Refusal> {
+    let form = form(min, max);
+    let refusal = || Refusal::must_be(&form);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     if digits.is_empty() || unit.starts_with('.') {
@@ -18,7 +17,7 @@ pub(super) fn parse(kind: &Kind, text: &str) -> Result<u64, Refusal> {
     }
     if unit.is_empty() {
         let hint = format!("add one, as in {digits}MiB");
-        return Err(Refusal::new(format!("has no unit; must be {kind}")).hint(hint));
+        return Err(Refusal::new(format!("has no unit; must be {form}")).hint(hint));
     }
     let bytes = shift(unit).ok_or_else(|| refusal().hint("units are B, KiB, MiB, GiB and TiB"))?;
     let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << bytes));
@@ -36,6 +35,11 @@ fn shift(unit: &str) -> Option<u32> {
     UNITS.into_iter().find(|(name, _)| known(name)).map(|(_, shift)| shift)
 }
 
+/// What a size within bounds must be, to stand after "must be".
+pub(super) fn form(min: u64, max: u64) -> String {
+    format!("a size, {} to {}", show(min), show(max))
+}
+
 /// The text with the largest unit that needs no fraction.
 pub(super) fn show(bytes: u64) -> String {
     let fits = |shift: u32| bytes >= 1 << shift && bytes.trailing_zeros() >= shift;
@@ -49,7 +53,9 @@ mod tests {
 
     use super::*;
 
-    const KIND: Kind = Kind::Size { min: 6 << 20, max: 1 << 50 };
+    fn read(text: &str) -> Result<u64, Refusal> {
+        parse(text, 6 << 20, 1 << 50)
+    }
 
     #[test]
     fn sizes_are_written_as_for_docker() {
@@ -67,7 +73,7 @@ mod tests {
             ("1T", 1 << 20),
             ("1024TiB", 1 << 30),
         ] {
-            assert_eq!(parse(&KIND, text), Ok(mebibytes << 20), "{text}");
+            assert_eq!(read(text), Ok(mebibytes << 20), "{text}");
         }
     }
 
@@ -92,7 +98,7 @@ mod tests {
                 Some("write a whole number with a unit, such as 64MiB or 1GiB"),
             ),
         ] {
-            let refusal = parse(&KIND, text).expect_err(text);
+            let refusal = read(text).expect_err(text);
             assert_eq!((refusal.what.as_str(), refusal.hint.as_deref()), (what, hint), "{text}");
         }
     }
@@ -100,7 +106,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_shown_reads_back(size in prop_oneof![6_u64 << 20..=1 << 50, (6_u64..1 << 30).prop_map(|m| m << 20)]) {
-            prop_assert_eq!(parse(&KIND, &show(size)), Ok(size));
+            prop_assert_eq!(read(&show(size)), Ok(size));
         }
     }
 }

@@ -1,0 +1,311 @@
+//! From texts to the checked configuration: each setting by itself, then those that must agree.
+//!
+//! Nothing stops at the first problem. A setting that is refused keeps its default from then on,
+//! which nobody sees, because a configuration with problems is not handed out; checks of several
+//! settings together are made only where each of them is good.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::given::{ENGINE_VARIABLE, Given, TOKEN_VARIABLE};
+use super::inputs::ReadFile;
+use super::model::{Content, Entry, Name, Problem, Refusal, Source, entries};
+use super::settings::{self, MODEL};
+use super::tree::Config;
+use super::types::{OnExit, RuntimeKind, no_overlay, token, without_tls};
+use crate::ring::Params;
+use crate::runtime::engine::{Host, nano_cpus};
+
+/// The configuration that `given` makes; it counts only if `problems` is empty afterwards.
+pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut Vec<Problem>) -> Config {
+    let mut checker =
+        Checker { config: Config::default(), given, read_file, problems, refused: BTreeSet::new() };
+    entries(&MODEL).for_each(|entry| checker.assign(entry));
+    for section in &MODEL {
+        if let (Content::Tables(array), Some(items)) =
+            (&section.content, checker.given.tables.get(section.name))
+        {
+            array.load(&mut checker.config, items, checker.problems);
+        }
+    }
+    checker.runtime();
+    checker.engine();
+    checker.settings_without_effect();
+    checker.upstreams();
+    checker.containers();
+    checker.on_exit();
+    checker.replicas();
+    checker.ring();
+    checker.listeners();
+    checker.config.admin.token = checker.token();
+    checker.config
+}
+
+struct Checker<'a> {
+    /// As far as it is made.
+    config: Config,
+    given: &'a mut Given,
+    read_file: ReadFile<'a>,
+    problems: &'a mut Vec<Problem>,
+    /// Flags of the settings that were refused so far.
+    refused: BTreeSet<&'static str>,
+}
+
+impl Checker<'_> {
+    /// Reads what was given for one setting.
+    fn assign(&mut self, entry: &'static Entry<Config>) {
+        let Some(texts) = self.given.get(entry.setting.flag) else { return };
+        for (value, refusal) in entry.assign(&mut self.config, &texts.values.clone()) {
+            self.refuse_value(entry.setting.flag, Some(value), refusal);
+        }
+    }
+
+    /// Whether the setting was given to ringherd at all.
+    fn is_given(&self, flag: &str) -> bool {
+        !matches!(self.given.source(flag), Source::Default | Source::Foreign(_))
+    }
+
+    /// Whether none of the settings was refused so far.
+    fn good(&self, flags: &[&str]) -> bool {
+        flags.iter().all(|flag| !self.refused.contains(flag))
+    }
+
+    /// Refuses what the setting holds.
+    fn refuse(&mut self, flag: &str, refusal: Refusal) {
+        let given = self.given.get(flag).and_then(|texts| texts.values.first().cloned());
+        let value = given.or_else(|| Some(entry(flag).default_text()));
+        self.refuse_value(flag, value, refusal);
+    }
+
+    /// Refuses `value` of the setting.
+    fn refuse_value(&mut self, flag: &str, value: Option<String>, refusal: Refusal) {
+        let setting = &entry(flag).setting;
+        self.refused.insert(setting.flag);
+        self.problems.push(Problem::new(Name::of(setting), self.given.source(flag), value, refusal));
+    }
+
+    /// Where the setting's value comes from, for a message about another one.
+    fn place(&self, flag: &str) -> String {
+        self.given.source(flag).of(&Name::of(&entry(flag).setting))
+    }
+
+    /// Without `--runtime` it follows from whether there are upstreams; `fixed` without any is
+    /// allowed, because `/add` can bring them.
+    fn runtime(&mut self) {
+        if !self.is_given("runtime") && self.is_given("upstream") {
+            self.config.runtime = RuntimeKind::Fixed;
+        }
+        // A first task of a Swarm takes long where no registry responds, because Swarm asks for the
+        // image before it uses the one that is there.
+        if !self.is_given("start-timeout") && self.config.runtime == RuntimeKind::Swarm {
+            self.config.control.start_timeout = Duration::from_secs(60);
+        }
+    }
+
+    /// Where replicas are containers, the engine of other tools is ours too unless we are told of
+    /// another.
+    fn engine(&mut self) {
+        const FLAG: &str = "docker-host";
+        if matches!(self.config.runtime, RuntimeKind::Process | RuntimeKind::Fixed) {
+            return;
+        }
+        self.given.use_engine_of_others(FLAG);
+        if self.given.source(FLAG) == Source::Foreign(ENGINE_VARIABLE) {
+            self.assign(entry(FLAG));
+            let tls = self.given.engine_tls && matches!(self.config.containers.host, Host::Tcp(_));
+            if tls && self.good(&[FLAG]) {
+                self.refuse(FLAG, without_tls("is to be used with TLS (DOCKER_TLS_VERIFY)"));
+            }
+        }
+    }
+
+    /// What was given in vain is refused, since somebody expects it to have an effect; or it is
+    /// as if it was not given.
+    fn settings_without_effect(&mut self) {
+        if !self.good(&["runtime"]) {
+            return;
+        }
+        for entry in entries(&MODEL) {
+            let flag = entry.setting.flag;
+            let Some(needs) = entry.needs.as_ref() else { continue };
+            if !self.is_given(flag) || !self.good(&[flag]) || (needs.met)(&self.config) {
+                continue;
+            }
+            if needs.strict {
+                let runtime = self.config.runtime.name();
+                let what = format!("has no effect: --runtime {runtime} has no use for it");
+                self.refuse(flag, Refusal::new(what).hint(format!("use {}", needs.what)));
+            } else {
+                entry.assign(&mut self.config, &[entry.default_text()]);
+            }
+        }
+    }
+
+    fn upstreams(&mut self) {
+        let upstreams = self.config.upstreams.clone();
+        for (i, upstream) in upstreams.iter().enumerate() {
+            if upstreams[..i].contains(upstream) {
+                self.refuse_value("upstream", Some(upstream.to_string()), Refusal::new("is given twice"));
+            }
+        }
+    }
+
+    fn containers(&mut self) {
+        let process = self.config.runtime == RuntimeKind::Process && self.good(&["runtime"]);
+        if process && let Err(refusal) = self.config.command.check_for_process() {
+            self.refuse("replica-command", refusal);
+        }
+        let bridge = self.config.containers.network.as_deref() == Some("bridge");
+        if self.config.runtime == RuntimeKind::Swarm && bridge {
+            self.refuse("network", no_overlay());
+        }
+        let key = |text: &str| text.split('=').next().map(str::to_owned);
+        let variables = self.config.containers.env.clone();
+        for (i, variable) in variables.iter().enumerate() {
+            if variables[..i].iter().any(|earlier| key(earlier) == key(variable)) {
+                let refusal = Refusal::new("sets a variable that is given already");
+                self.refuse_value("replica-env", Some(variable.clone()), refusal);
+            }
+        }
+        self.config.containers.command = self.config.command.0.clone();
+        self.config.containers.nano_cpus = self.config.cpus.map(nano_cpus);
+    }
+
+    /// Whether replicas outlive the balancer. Those of a Swarm do unless told otherwise, because
+    /// other balancers may share them; child processes cannot.
+    fn on_exit(&mut self) {
+        const FLAG: &str = "on-exit";
+        let (runtime, on_exit) = (self.config.runtime, self.config.on_exit);
+        if runtime == RuntimeKind::Process && on_exit == OnExit::Keep && self.good(&["runtime", FLAG]) {
+            let what = "has no effect: with --runtime process replicas end with the balancer";
+            self.refuse(FLAG, Refusal::new(what).hint("use --runtime docker or swarm"));
+        }
+        if runtime == RuntimeKind::Swarm && !self.is_given(FLAG) {
+            self.config.on_exit = OnExit::Keep;
+        }
+        self.config.control.keep_on_stop = self.config.on_exit == OnExit::Keep;
+    }
+
+    /// How many replicas there are at first: as set, or as many as there are upstreams.
+    fn replicas(&mut self) {
+        let (set, max) = (self.config.control.replicas, self.config.control.max_replicas);
+        let (count, flag) = match self.config.runtime {
+            RuntimeKind::Fixed => (self.config.upstreams.len() as u32, "upstream"),
+            _ => (set, "replicas"),
+        };
+        let comparable = self.good(&["replicas", "upstream", "runtime"]);
+        if comparable && self.is_given("replicas") && set != count {
+            let what = format!("differs from the number of upstreams, {count}");
+            self.refuse("replicas", Refusal::new(what).hint("leave it out with --runtime fixed"));
+        } else if comparable && self.good(&["max-replicas"]) && count > max {
+            let limit = self.place("max-replicas");
+            let what = format!("makes {count} replicas, more than max-replicas = {max} ({limit})");
+            self.refuse(flag, Refusal::new(what).hint("raise max-replicas or start with fewer"));
+        }
+        self.config.control.replicas = count;
+    }
+
+    /// The ring, which must hold the virtual nodes of the replicas it starts with.
+    fn ring(&mut self) {
+        const PARTS: [&str; 5] = ["family", "probing", "placement", "slots", "virtual-nodes"];
+        if !self.good(&PARTS) {
+            return;
+        }
+        let ring = self.config.ring;
+        match Params::new(ring.family, ring.probing, ring.placement, ring.slots, ring.virtual_nodes) {
+            Ok(params) => self.config.control.ring = params,
+            Err(error) => return self.refuse_ring(Refusal::new(error.to_string())),
+        }
+        let (replicas, capacity) = (self.config.control.replicas, self.config.control.ring.capacity());
+        if self.good(&["replicas", "upstream", "max-replicas"]) && replicas > capacity {
+            let nodes = ring.virtual_nodes;
+            let what =
+                format!("{replicas} replicas of {nodes} virtual nodes do not fit: at most {capacity} do");
+            self.refuse_ring(Refusal::new(what).hint("raise slots, or lower virtual-nodes or replicas"));
+        }
+    }
+
+    /// Several settings are to blame: names the first of them that the user chose.
+    fn refuse_ring(&mut self, refusal: Refusal) {
+        const BLAMED: [&str; 6] = ["slots", "virtual-nodes", "replicas", "upstream", "placement", "probing"];
+        let chosen = BLAMED.into_iter().find(|flag| self.is_given(flag));
+        self.refuse(chosen.unwrap_or("slots"), refusal);
+    }
+
+    /// Two listeners cannot share a port, unless the system chooses it or their addresses differ.
+    fn listeners(&mut self) {
+        let (listen, admin) = (self.config.listen, self.config.admin_listen);
+        if self.good(&["listen", "admin-listen"]) && clash(listen, admin) {
+            let what = format!("clashes with listen = \"{listen}\" ({})", self.place("listen"));
+            self.refuse("admin-listen", Refusal::new(what).hint("choose another port"));
+        }
+    }
+
+    /// The bearer token, from its file or its variable. No message repeats it.
+    fn token(&mut self) -> Option<String> {
+        const FLAG: &str = "admin-token-file";
+        let path = self.config.admin_token_file.clone().filter(|_| self.good(&[FLAG]));
+        match (path, self.given.token.clone()) {
+            (None, None) => None,
+            (None, Some(text)) => token(&text).map_err(|refusal| self.refuse_token(refusal)).ok(),
+            (Some(_), Some(_)) => {
+                let what = format!("is set besides {TOKEN_VARIABLE}");
+                self.refuse(FLAG, Refusal::new(what).hint("give the token in one of them"));
+                None
+            }
+            (Some(path), None) => {
+                let content = (self.read_file)(path.as_ref())
+                    .map_err(|error| Refusal::new(format!("cannot be read: {error}")));
+                content
+                    .and_then(|content| token(without_newline(&content)))
+                    .map_err(|refusal| self.refuse(FLAG, refusal))
+                    .ok()
+            }
+        }
+    }
+
+    fn refuse_token(&mut self, refusal: Refusal) {
+        let name = Name::unknown(TOKEN_VARIABLE);
+        self.problems.push(Problem::new(name, Source::Environment, None, refusal));
+    }
+}
+
+fn entry(flag: &str) -> &'static Entry<Config> {
+    settings::find(flag).expect("only flags of the model are asked for")
+}
+
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let same_ip = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same_ip
+}
+
+/// Editors end a file with a newline that is not part of the token.
+fn without_newline(content: &str) -> &str {
+    let line = content.strip_suffix('\n').unwrap_or(content);
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_clash_on_one_port_only() {
+        let clash = |a: &str, b: &str| clash(a.parse().unwrap(), b.parse().unwrap());
+        assert!(clash("127.0.0.1:5000", "127.0.0.1:5000"));
+        assert!(clash("0.0.0.0:5000", "127.0.0.1:5000"));
+        assert!(clash("127.0.0.1:5000", "[::]:5000"));
+        assert!(!clash("127.0.0.1:5000", "127.0.0.1:5001"));
+        assert!(!clash("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(!clash("127.0.0.1:5000", "127.0.0.2:5000"));
+    }
+
+    #[test]
+    fn one_newline_is_not_part_of_a_token() {
+        assert_eq!(without_newline("abc"), "abc");
+        assert_eq!(without_newline("abc\n"), "abc");
+        assert_eq!(without_newline("abc\r\n"), "abc");
+        assert_eq!(without_newline("abc\n\n"), "abc\n");
+    }
+}

@@ -1,0 +1,84 @@
+//! Sections of the file: settings that can be given once, and arrays of tables.
+
+use super::array::TableArray;
+use super::entry::Entry;
+use super::setting::Setting;
+use super::value::Shown;
+
+/// Settings that belong together: a section of the file, under one heading of the help.
+#[derive(Debug)]
+pub struct Section<T: 'static> {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// Heading over its settings.
+    pub heading: &'static str,
+    /// What it holds.
+    pub(in crate::config) content: Content<T>,
+}
+
+/// What a section holds.
+#[derive(Debug)]
+pub(in crate::config) enum Content<T: 'static> {
+    /// Settings, each once: `[name]`.
+    Settings(&'static [Entry<T>]),
+    /// Any number of tables that are made alike: `[[name]]`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no setting that ships is in an array of tables yet"))]
+    Tables(&'static dyn TableArray<T>),
+}
+
+impl<T> Section<T> {
+    /// A section with each of `entries` once.
+    pub(in crate::config) const fn of(
+        name: &'static str,
+        heading: &'static str,
+        entries: &'static [Entry<T>],
+    ) -> Self {
+        Self { name, heading, content: Content::Settings(entries) }
+    }
+
+    /// The settings that can be given once; none in an array of tables.
+    pub fn entries(&self) -> &'static [Entry<T>] {
+        match self.content {
+            Content::Settings(entries) => entries,
+            Content::Tables(_) => &[],
+        }
+    }
+
+    /// All settings, those of a table of an array too.
+    pub(in crate::config) fn settings(&self) -> Vec<&'static Setting> {
+        match self.content {
+            Content::Settings(entries) => entries.iter().map(|entry| &entry.setting).collect(),
+            Content::Tables(array) => array.settings(),
+        }
+    }
+
+    /// The settings that a file can hold.
+    pub(in crate::config) fn settings_of_file(&self) -> Vec<&'static Setting> {
+        let mut settings = self.settings();
+        settings.retain(|setting| !setting.path.is_empty());
+        settings
+    }
+
+    /// Whether it is an array of tables.
+    pub(in crate::config) fn is_array(&self) -> bool {
+        matches!(self.content, Content::Tables(_))
+    }
+}
+
+impl<T: Default> Section<T> {
+    /// All settings, each with the value that holds when it is not given.
+    pub(in crate::config) fn with_defaults(&self) -> Vec<(&'static Setting, Shown)> {
+        match self.content {
+            Content::Settings(entries) => {
+                let default = T::default();
+                entries.iter().map(|entry| (&entry.setting, entry.shown(&default))).collect()
+            }
+            Content::Tables(array) => array.defaults(),
+        }
+    }
+}
+
+/// The settings of a model that can be given once.
+pub(in crate::config) fn entries<T>(model: &'static [Section<T>]) -> impl Iterator<Item = &'static Entry<T>> {
+    model.iter().flat_map(Section::entries)
+}

@@ -1,0 +1,118 @@
+//! Settings of the process: where it listens, who may administer it, what it tells.
+
+use std::time::Duration;
+
+use super::HOUR;
+use crate::config::model::{Entry, Kind, Place, at};
+use crate::config::tree::Config;
+use crate::config::types;
+use crate::config::types::{PublicAdmin, host};
+use crate::telemetry::access::Format;
+use crate::telemetry::logs::LogFormat;
+
+pub(super) const SERVER: &[Entry<Config>] = &[
+    Entry::new(
+        "",
+        "config",
+        "FILE",
+        Place::nowhere(),
+        types::FILE,
+        "File to read settings from, in TOML. Flags and environment variables win over it. Re-read on \
+         SIGHUP.",
+    )
+    .by_default("none"),
+    Entry::new(
+        "server.listen",
+        "listen",
+        "ADDRESS",
+        at!(Config: listen),
+        types::ADDRESS,
+        "Address that requests are taken on. Port 0 lets the system choose one.",
+    ),
+    Entry::new(
+        "server.workers",
+        "workers",
+        "N",
+        at!(Config: workers),
+        Kind::integer(1, 1024, "threads"),
+        "Threads that take and forward requests.",
+    )
+    .by_default("one per core"),
+    Entry::new(
+        "server.grace",
+        "grace",
+        "DURATION",
+        at!(Config: grace),
+        Kind::duration(Duration::ZERO, HOUR),
+        "Time requests in flight have to finish after SIGTERM or SIGINT.",
+    ),
+];
+
+pub(super) const ACCESS_LOG: &[Entry<Config>] = &[
+    Entry::new(
+        "access-log.to",
+        "access-log",
+        "WHERE",
+        at!(Config: access.destination),
+        Kind::text("off, stdout, or the path of a file", "/var/log/ringherd/access.log"),
+        "Where each request is logged, in one line. A file is opened anew on SIGUSR1, after it was \
+         renamed. Lines that cannot be written in time are dropped and counted.",
+    ),
+    Entry::new(
+        "access-log.format",
+        "access-log-format",
+        "FORMAT",
+        at!(Config: access.format),
+        Kind::choice::<Format>(),
+        "What such a line looks like: a JSON object, or the Common Log Format.",
+    ),
+];
+
+pub(super) const ADMIN: &[Entry<Config>] = &[
+    Entry::new(
+        "admin.listen",
+        "admin-listen",
+        "ADDRESS",
+        at!(Config: admin_listen),
+        types::ADDRESS,
+        "Address of the admin API. Must differ from --listen.",
+    ),
+    Entry::new(
+        "admin.public",
+        "public-admin",
+        "WHEN",
+        at!(Config: public_admin),
+        Kind::choice::<PublicAdmin>(),
+        "Whether /rep, /add and /rm are also served on --listen. With auto, only while that is a \
+         loopback address.",
+    ),
+    Entry::new(
+        "admin.token-file",
+        "admin-token-file",
+        "FILE",
+        at!(Config: admin_token_file),
+        types::FILE,
+        "File with the bearer token that every admin request must carry: at least 8 visible ASCII \
+         characters; one newline at the end is ignored. The token itself may be given in \
+         RINGHERD_ADMIN_TOKEN instead.",
+    )
+    .by_default("no token"),
+    Entry::new(
+        "admin.hosts",
+        "admin-host",
+        "HOST",
+        at!(Config: admin.hosts),
+        Kind::checked("a host name without port", "lb.example.org", host),
+        "Host name that admin requests may be sent to, besides addresses and localhost.",
+    ),
+];
+
+pub(super) const LOG: &[Entry<Config>] = &[Entry::new(
+    "log.format",
+    "log-format",
+    "FORMAT",
+    at!(Config: log_format),
+    Kind::choice::<LogFormat>(),
+    "How log lines look. With auto, text on a terminal and JSON otherwise. RUST_LOG chooses what is \
+     logged.",
+)];

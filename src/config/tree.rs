@@ -1,0 +1,142 @@
+//! The typed tree that settings have their places in: types and defaults of all values.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::types::{CommandLine, OnExit, PublicAdmin, RuntimeKind};
+use crate::admin::AdminConfig;
+use crate::control::ControlConfig;
+use crate::names::HostPort;
+use crate::proxy::ProxyConfig;
+use crate::ring::{Family, Params, Placement, Probing};
+use crate::runtime::docker::DockerConfig;
+use crate::runtime::engine;
+use crate::runtime::process::ProcessConfig;
+use crate::runtime::swarm::SwarmConfig;
+use crate::telemetry::access::AccessLogConfig;
+use crate::telemetry::logs::LogFormat;
+
+/// Everything `ringherd serve` needs, checked: the tree that the settings have their places in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Public address.
+    pub listen: SocketAddr,
+    /// Address of the admin API.
+    pub admin_listen: SocketAddr,
+    /// Whether `/rep`, `/add` and `/rm` are served on the public address.
+    pub public_admin: PublicAdmin,
+    /// Worker threads of the data plane (at least 1).
+    pub workers: usize,
+    /// How long requests in flight may take to finish at shutdown.
+    pub grace: Duration,
+    /// Log lines.
+    pub log_format: LogFormat,
+    /// The access log.
+    pub access: AccessLogConfig,
+    /// Part of the data plane.
+    pub proxy: ProxyConfig,
+    /// Part of the control plane.
+    pub control: ControlConfig,
+    /// Part of the admin service.
+    pub admin: AdminConfig,
+    /// How replicas come to exist.
+    pub runtime: RuntimeKind,
+    /// Replicas that others run; see [`Config::runtime`].
+    pub(super) upstreams: Vec<HostPort>,
+    /// What replicas run; also in `containers`.
+    pub(super) command: CommandLine,
+    /// What becomes of replicas at a stop; also in `control`.
+    pub(super) on_exit: OnExit,
+    /// How containers are made; `stop_timeout` holds for child processes too.
+    pub(super) containers: engine::Spec,
+    /// Cores of a replica; also in `containers`.
+    pub(super) cpus: Option<f64>,
+    /// Label of containers that others run.
+    pub(super) discover: Option<(String, String)>,
+    /// Parameters of the ring, each by itself; together they are in `control`.
+    pub(super) ring: RingSettings,
+    /// File of the token, which is in `admin`.
+    pub(super) admin_token_file: Option<String>,
+}
+
+/// Parameters of the ring, not yet checked together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RingSettings {
+    pub(super) family: Family,
+    pub(super) probing: Probing,
+    pub(super) placement: Placement,
+    pub(super) slots: u32,
+    pub(super) virtual_nodes: u32,
+}
+
+/// Which runtime, and what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimeConfig {
+    /// Child processes.
+    Process(ProcessConfig),
+    /// Replicas that others run.
+    Fixed(Vec<HostPort>),
+    /// Containers of one engine.
+    Docker(DockerConfig),
+    /// Services of a Swarm.
+    Swarm(SwarmConfig),
+}
+
+impl Config {
+    /// The runtime that is asked for, with its part of the configuration.
+    pub fn runtime(&self) -> RuntimeConfig {
+        let spec = || self.containers.clone();
+        match self.runtime {
+            RuntimeKind::Process => RuntimeConfig::Process(ProcessConfig {
+                command: self.command.0.clone(),
+                stop_timeout: self.containers.stop_timeout,
+            }),
+            RuntimeKind::Fixed => RuntimeConfig::Fixed(self.upstreams.clone()),
+            RuntimeKind::Docker => RuntimeConfig::Docker(DockerConfig {
+                spec: spec(),
+                instance: self.listen.to_string(),
+                discover: self.discover.clone(),
+            }),
+            RuntimeKind::Swarm => RuntimeConfig::Swarm(SwarmConfig { spec: spec() }),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5001)),
+            public_admin: PublicAdmin::Auto,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            grace: Duration::from_secs(10),
+            log_format: LogFormat::Auto,
+            access: AccessLogConfig::default(),
+            proxy: ProxyConfig::default(),
+            control: ControlConfig::default(),
+            admin: AdminConfig::default(),
+            runtime: RuntimeKind::Process,
+            upstreams: Vec::new(),
+            command: CommandLine::default(),
+            on_exit: OnExit::Remove,
+            containers: engine::Spec::default(),
+            cpus: None,
+            discover: None,
+            ring: RingSettings::default(),
+            admin_token_file: None,
+        }
+    }
+}
+
+impl Default for RingSettings {
+    fn default() -> Self {
+        let params = Params::default();
+        Self {
+            family: params.family(),
+            probing: params.probing(),
+            placement: params.placement(),
+            slots: params.slots(),
+            virtual_nodes: params.virtual_nodes(),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Types of the values of our settings: how each is read from text, within which form, and shown.
+//!
+//! Knows no setting by name.
+
+mod command;
+mod container;
+
+use std::net::SocketAddr;
+
+pub use command::CommandLine;
+pub(super) use container::{POOL, image, network, no_overlay, variable, without_tls};
+
+use super::model::{Kind, Refusal, Shown, Value, choices};
+use crate::cluster::KeySource;
+use crate::control::BoundedLoad;
+use crate::names::{HostPort, is_host_name};
+use crate::proxy::TraceContext;
+use crate::ring::{Family, Placement, Probing};
+use crate::telemetry::access::{Destination, Format};
+use crate::telemetry::logs::LogFormat;
+
+/// Whether the admin routes are on the public listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PublicAdmin {
+    /// Only while that is bound to loopback.
+    #[default]
+    Auto,
+    /// Yes, whoever can reach it.
+    On,
+    /// No.
+    Off,
+}
+
+/// How replicas come to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RuntimeKind {
+    /// Child processes.
+    #[default]
+    Process,
+    /// Replicas that others run.
+    Fixed,
+    /// Containers of one engine.
+    Docker,
+    /// Services of a Swarm.
+    Swarm,
+}
+
+/// What becomes of replicas when the balancer stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnExit {
+    /// They are stopped.
+    #[default]
+    Remove,
+    /// They are left to the next balancer.
+    Keep,
+}
+
+choices!(PublicAdmin { Auto = "auto", On = "on", Off = "off" });
+choices!(RuntimeKind { Process = "process", Fixed = "fixed", Docker = "docker", Swarm = "swarm" });
+choices!(OnExit { Remove = "remove", Keep = "keep" });
+choices!(Family { Classic = "classic", Modified = "modified" });
+choices!(Probing { Quadratic = "quadratic", Linear = "linear" });
+choices!(Placement { Ring = "ring", Rendezvous = "rendezvous" });
+choices!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
+choices!(Format { Json = "json", Common = "common" });
+choices!(TraceContext { Pass = "pass", Start = "start" });
+
+impl RuntimeKind {
+    /// The word for it, as in `--runtime`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Fixed => "fixed",
+            Self::Docker => "docker",
+            Self::Swarm => "swarm",
+        }
+    }
+}
+
+/// An IP address and a port to listen on.
+pub(super) const ADDRESS: Kind = Kind::text("IP:PORT", "0.0.0.0:8080");
+
+/// Where a replica of others is.
+pub(super) const HOST_PORT: Kind = Kind::text("HOST:PORT", "10.0.0.7:8080");
+
+/// Which part of a request is hashed.
+pub(super) const KEY: Kind =
+    Kind::text("request-id, path, uri, client-ip, header:NAME, cookie:NAME or query:NAME", "header:x-user");
+
+/// The path of a file.
+pub(super) const FILE: Kind = Kind::text("the path of a file", "/etc/ringherd/token");
+
+/// A command line.
+pub(super) const COMMAND: Kind = Kind::text(
+    "a command line, with {port} in it where it runs as a process",
+    "python3 -m http.server {port}",
+);
+
+/// The path of a URL.
+pub(super) const URL_PATH: Kind =
+    Kind::checked("a path that starts with '/', percent-encoded where a URL needs it", "/healthz", url_path);
+
+/// Names are not looked up: what is bound must not depend on DNS.
+impl Value for SocketAddr {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        let port = |port: &str| port.parse::<u16>().is_ok();
+        text.parse().map_err(|_| {
+            let refusal = Refusal::must_be(kind);
+            match text.rsplit_once(':') {
+                Some(("" | "*", p)) if port(p) => {
+                    refusal.hint(format!("for all addresses write 0.0.0.0:{p}"))
+                }
+                Some(("localhost", p)) if port(p) => refusal.hint(format!("write 127.0.0.1:{p}")),
+                None if port(text) => refusal.hint(format!("write 127.0.0.1:{text}")),
+                _ if text.parse::<std::net::IpAddr>().is_ok() => refusal.hint("add the port"),
+                _ => refusal.hint("as in 127.0.0.1:5000 or [::1]:5000"),
+            }
+        })
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        Shown::text(self)
+    }
+}
+
+impl Value for HostPort {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|_| Refusal::must_be(kind).hint("as in 10.0.0.7:8080 or [::1]:8080"))
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        Shown::text(self)
+    }
+}
+
+impl Value for KeySource {
+    fn read(_: &Kind, text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|error: <Self as std::str::FromStr>::Err| Refusal::new(error.to_string()))
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        Shown::text(self)
+    }
+}
+
+impl Value for BoundedLoad {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        let Kind::Factor { min, max } = *kind else { return Err(Refusal::must_be(kind)) };
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            _ => match text.parse() {
+                Ok(factor) if (min..=max).contains(&factor) => Ok(Self::Factor(factor)),
+                _ => Err(Refusal::must_be(kind)),
+            },
+        }
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        match self {
+            Self::Auto => Shown::text("auto"),
+            Self::Off => Shown::text("off"),
+            Self::Factor(factor) => Shown::Number(*factor),
+        }
+    }
+}
+
+/// Where lines are written to.
+impl Value for Destination {
+    const NOTHING: Option<&'static str> = Some("off");
+
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        match text {
+            "stdout" => Ok(Self::Stdout),
+            "on" | "true" | "stderr" | "-" => {
+                Err(Refusal::must_be(kind).hint(format!("for a file of that name write ./{text}")))
+            }
+            path => Ok(Self::File(path.into())),
+        }
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        match self {
+            Self::Stdout => Shown::text("stdout"),
+            Self::File(path) => Shown::text(path.display()),
+        }
+    }
+}
+
+/// A host name, in lower case: names are the same whatever their case.
+pub(super) fn host(text: &str) -> Result<String, Refusal> {
+    if is_host_name(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let refusal = Refusal::new("must be a host name, of letters, digits, '-' and '.'");
+    Err(if text.contains(':') { refusal.hint("leave out scheme and port") } else { refusal })
+}
+
+/// The path of a URL, query included.
+fn url_path(text: &str) -> Result<String, Refusal> {
+    let visible = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if text.starts_with('/') && visible && http::uri::PathAndQuery::try_from(text).is_ok() {
+        return Ok(text.to_owned());
+    }
+    let refusal = Refusal::must_be(URL_PATH);
+    Err(if text.starts_with('/') { refusal } else { refusal.hint("as in /heartbeat") })
+}
+
+/// Shortest and longest token, in characters: what can be guessed, and what fits into a head.
+const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 8..=1024;
+
+/// A bearer token. The refusal does not repeat it.
+pub(super) fn token(text: &str) -> Result<String, Refusal> {
+    let (min, max) = (TOKEN_LENGTH.start(), TOKEN_LENGTH.end());
+    if text.is_empty() {
+        Err(Refusal::new("the token is empty").hint(format!("it must have {min} to {max} characters")))
+    } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        Err(Refusal::new("the token must be of visible ASCII characters, without white space"))
+    } else if !TOKEN_LENGTH.contains(&text.len()) {
+        Err(Refusal::new(format!("the token has {} characters; it must have {min} to {max}", text.len())))
+    } else {
+        Ok(text.to_owned())
+    }
+}

@@ -1,0 +1,82 @@
+//! SIGHUP: what a change of the file reaches in a running balancer, and what is said of the rest.
+
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::common::client::raw;
+use crate::common::origin::Origin;
+use crate::common::{Balancer, request, wait_until};
+
+/// A folder for configuration files, removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ringherd-test-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    /// Writes a file; its path.
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("text").to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_file_is_read_again_and_a_bad_one_changes_nothing() {
+    let folder = Folder::new("again");
+    let write = |text: &str| folder.write("ringherd.toml", text);
+    let file = write("[replicas]\ncount = 1\n[ring]\nvirtual-nodes = 128\n");
+    let mut balancer = Balancer::start(&["--config", &file]);
+    let virtual_nodes =
+        |balancer: &Balancer| request(balancer.admin, "GET", "/ring", None).json()["virtual_nodes"].clone();
+    assert_eq!(virtual_nodes(&balancer), 128);
+    write("[replicas]\ncount = 1\n[ring]\nvirtual-nodes = 64\n[server]\ngrace = \"3s\"\n");
+    balancer.signal(Signal::HUP);
+    let reloaded = balancer.wait_for_log("configuration reloaded");
+    assert_eq!(reloaded["needs_restart"], "grace", "what has changed and cannot be applied, no more");
+    assert_eq!(virtual_nodes(&balancer), 64);
+    write("[replicas]\ncount = 1\n[ring]\nvirtual-nodes = 0\nnonsense = 1\n");
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("configuration not reloaded: nothing changed");
+    assert_eq!(virtual_nodes(&balancer), 64);
+}
+
+#[test]
+fn time_outs_and_limits_change_without_a_restart() {
+    let (folder, origin) = (Folder::new("limits"), Origin::start());
+    let upstream = format!("[replicas]\nupstreams = \"{}\"\n", origin.address);
+    let file = folder.write("ringherd.toml", &upstream);
+    let mut balancer = Balancer::start(&["--config", &file]);
+    let status = |path: &str| request(balancer.public, "GET", path, None).status;
+    let large = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {}\r\n\r\n", "x".repeat(3000));
+    assert_eq!(status("/slow"), 200, "300 ms are within 30 s");
+    assert_eq!(raw(balancer.public, &large).status, 200);
+
+    let limits = "[timeouts]\nresponse = \"50ms\"\n[limits]\nmax-header-bytes = 2048\n";
+    folder.write(
+        "ringherd.toml",
+        &format!("{upstream}{limits}[log]\nformat = \"text\"\n[server]\nworkers = 1\n"),
+    );
+    balancer.signal(Signal::HUP);
+    let reloaded = balancer.wait_for_log("configuration reloaded");
+    // The log's format was given as a flag, which wins.
+    assert_eq!(reloaded["needs_restart"], "workers");
+    // Workers take it over at their next tick.
+    let public = balancer.public;
+    wait_until("a time-out is in force", || {
+        (request(public, "GET", "/slow", None).status == 504).then_some(())
+    });
+    wait_until("a limit is in force", || (raw(public, &large).status == 431).then_some(()));
+    assert_eq!(request(public, "GET", "/", None).status, 200);
+}
