@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::CONNECTION;
 use http::request::Parts;
@@ -51,7 +52,7 @@ pub struct Context {
 /// The admin service. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    config: Arc<AdminConfig>,
+    config: Arc<ArcSwap<AdminConfig>>,
     control: Control,
     stopping: Arc<AtomicBool>,
     sources: Arc<Sources>,
@@ -63,7 +64,7 @@ impl Admin {
     /// A service that does through `control` what `config` allows.
     pub fn new(config: AdminConfig, control: Control) -> Self {
         Self {
-            config: Arc::new(config),
+            config: Arc::new(ArcSwap::from_pointee(config)),
             control,
             stopping: Arc::default(),
             sources: Arc::default(),
@@ -76,6 +77,11 @@ impl Admin {
     pub fn telling(mut self, sources: Sources) -> Self {
         self.sources = Arc::new(sources);
         self
+    }
+
+    /// From now on does what `config` allows. Requests that were let in go on.
+    pub fn reconfigure(&self, config: AdminConfig) {
+        self.config.store(Arc::new(config));
     }
 
     /// Ends the streams of events: one of the last steps of a stop.
@@ -153,7 +159,7 @@ impl Admin {
     /// Whether the request is for this balancer.
     fn admit_host<'a>(&self, head: &'a Parts) -> Result<host::Target<'a>, Refusal> {
         let target = host::target(head)?;
-        host::check(&target, &self.config.hosts)?;
+        host::check(&target, &self.config.load().hosts)?;
         Ok(target)
     }
 
@@ -161,7 +167,7 @@ impl Admin {
     fn admit(&self, head: &Parts) -> Result<(), Refusal> {
         let target = self.admit_host(head)?;
         origin::check(&head.headers, &target)?;
-        auth::check(&head.headers, self.config.token.as_deref())
+        auth::check(&head.headers, self.config.load().token.as_deref())
     }
 
     fn read(&self, read: Read, head: &Parts) -> Result<Answer, Refusal> {

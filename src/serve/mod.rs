@@ -2,6 +2,7 @@
 //! The only module that knows all the others; it decides nothing of its own.
 
 mod descriptors;
+mod reload;
 mod requests;
 mod signals;
 mod sockets;
@@ -9,7 +10,7 @@ mod workers;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,21 +19,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
-use serde_json::json;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
-use crate::config::{Config, Problems, PublicAdmin, RuntimeConfig};
+use crate::config::{Config, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, ReplicaView, State, View};
-use crate::proxy::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared};
+use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared};
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
-use crate::telemetry::{Journal, Traffic, logs};
-use descriptors::room_for_connections;
+use crate::telemetry::{Traffic, logs};
+pub use reload::Reload;
+use reload::{Reloader, within_descriptors};
 use signals::{Signal, Signals};
 use sockets::Sockets;
 use workers::Workers;
@@ -88,9 +89,6 @@ fn listen_hint(source: &io::Error) -> &'static str {
     }
 }
 
-/// Reads the configuration again.
-pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
-
 /// Runs the balancer until a signal ends it.
 ///
 /// # Errors
@@ -123,14 +121,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     let losses = handle.as_ref().map(AccessLogHandle::losses);
     let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), losses };
     let admin = Admin::new(config.admin.clone(), control.clone()).telling(sources);
-    let telling = admin.clone();
-    tokio::task::spawn_local(async move { telling.tell_statistics().await });
-    let (stop_admin, admin_stopped) = watch::channel(false);
-    let administering = tokio::task::spawn_local(admin::listener::serve(
-        tokio::net::TcpListener::from_std(sockets.admin)?,
-        admin.clone(),
-        admin_stopped,
-    ));
+    let (stop_admin, administering) = administer(&admin, sockets.admin)?;
     tracing::info!(address = %sockets.admin_address, "admin API is up");
 
     let started = tokio::select! {
@@ -154,35 +145,51 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         };
         let mut workers = Workers::spawn(proxy, config.grace, sockets.public, &shared)?;
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
+        let reloader = Reloader {
+            at_start: config.clone(),
+            read: reload,
+            control: control.clone(),
+            admin: admin.clone(),
+            traffic,
+            journal: observer.journal,
+        };
         outcome = tokio::select! {
-            outcome = run_until_stopped(&config, &reload, &control, &observer.journal, &traffic, &mut signals, &mut workers) => outcome,
+            outcome = run_until_stopped(&reloader, &mut signals, &mut workers) => outcome,
             ended = &mut supervising => Err(Error::Supervisor(why(&ended))),
         };
         admin.begin_stop();
         control.prepare_stop().await;
         stop.send_replace(true);
-        tokio::select! {
-            () = workers.finish() => {}
-            signal = signals.end() => signal.exit_at_once(),
-        }
+        unless_signalled(workers.finish(), &mut signals).await;
     } else {
         drop(access);
     }
     admin.begin_stop();
-    tokio::select! {
-        _ = control.stop() => {}
-        signal = signals.end() => signal.exit_at_once(),
-    }
-    tokio::select! {
-        () = requests::finish(handle, config.grace) => {}
-        signal = signals.end() => signal.exit_at_once(),
-    }
+    let _ = unless_signalled(control.stop(), &mut signals).await;
+    unless_signalled(requests::finish(handle, config.grace), &mut signals).await;
     admin.end_streams();
     stop_admin.send_replace(true);
     let _ = administering.await;
     supervising.abort();
     tracing::info!("stopped");
     outcome
+}
+
+/// Serves the admin API until the sender says stop, and has it tell statistics.
+fn administer(admin: &Admin, listener: TcpListener) -> io::Result<(watch::Sender<bool>, JoinHandle<()>)> {
+    let telling = admin.clone();
+    tokio::task::spawn_local(async move { telling.tell_statistics().await });
+    let (stop, stopped) = watch::channel(false);
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    Ok((stop, tokio::task::spawn_local(admin::listener::serve(listener, admin.clone(), stopped))))
+}
+
+/// Waits for a step of the stop; a second signal ends the process instead.
+async fn unless_signalled<T>(step: impl Future<Output = T>, signals: &mut Signals) -> T {
+    tokio::select! {
+        outcome = step => outcome,
+        signal = signals.end() => signal.exit_at_once(),
+    }
 }
 
 /// Why a task that runs for as long as the balancer has ended.
@@ -208,11 +215,7 @@ async fn wait_for_replicas(control: &Control) {
 
 /// Serves until a signal says stop, or a worker ends by itself.
 async fn run_until_stopped(
-    config: &Config,
-    reload: &Reload,
-    control: &Control,
-    journal: &Journal,
-    traffic: &Traffic,
+    reloader: &Reloader,
     signals: &mut Signals,
     workers: &mut Workers,
 ) -> Result<(), Error> {
@@ -222,62 +225,14 @@ async fn run_until_stopped(
             why = workers.ended() => return Err(Error::Worker(why)),
         };
         match signal {
-            Signal::Reload => {
-                if let Some(next) = reload_config(config, reload, control, journal).await {
-                    workers.reconfigure(within_descriptors(&next, traffic));
-                }
-            }
+            Signal::Reload => reloader.reload(workers).await,
             Signal::Interrupt | Signal::Terminate => {
-                tracing::info!(%signal, grace = ?config.grace, "stopping; a second signal stops at once");
+                let grace = reloader.at_start.grace;
+                tracing::info!(%signal, ?grace, "stopping; a second signal stops at once");
                 return Ok(());
             }
         }
     }
-}
-
-/// Reads the configuration again and applies what can change in a running balancer. An error
-/// leaves everything as it is; else the data plane has its part yet to take over.
-async fn reload_config(
-    running: &Config,
-    reload: &Reload,
-    control: &Control,
-    journal: &Journal,
-) -> Option<Config> {
-    let next = match reload() {
-        Ok(next) => next,
-        Err(problems) => {
-            tracing::error!(%problems, "configuration not reloaded: nothing changed");
-            journal.record("config", &not_reloaded(&problems));
-            return None;
-        }
-    };
-    let restart = running.changes_needing_restart(&next);
-    let needs_restart = restart.join(", ");
-    match control.reload(next.control.clone()).await {
-        Ok(view) => {
-            tracing::info!(version = view.version, needs_restart, "configuration reloaded");
-            let facts = json!({"message": "configuration reloaded", "needs_restart": restart});
-            journal.record("config", &facts);
-            Some(next)
-        }
-        Err(error) => {
-            tracing::error!(%error, "configuration not reloaded: nothing changed");
-            journal.record("config", &not_reloaded(&error));
-            None
-        }
-    }
-}
-
-/// The configuration of the data plane, with no more connections than descriptors allow.
-fn within_descriptors(config: &Config, traffic: &Traffic) -> ProxyConfig {
-    let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
-    traffic.limit_connections(room);
-    ProxyConfig { max_connections: room, ..config.proxy }
-}
-
-fn not_reloaded(why: &dyn std::fmt::Display) -> serde_json::Value {
-    let message = format!("configuration not reloaded, nothing changed: {why}");
-    json!({"message": message, "needs_restart": []})
 }
 
 fn build_runtime(config: RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {

@@ -80,3 +80,25 @@ fn time_outs_and_limits_change_without_a_restart() {
     wait_until("a limit is in force", || (raw(public, &large).status == 431).then_some(()));
     assert_eq!(request(public, "GET", "/", None).status, 200);
 }
+
+#[test]
+fn the_admin_token_changes_with_its_file() {
+    let folder = Folder::new("token");
+    let token = folder.write("token", "first-token\n");
+    let mut balancer = Balancer::start(&["--replicas", "0", "--admin-token-file", &token]);
+    let status = |balancer: &Balancer, token: &str| {
+        let head = format!("GET /rep HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", balancer.admin);
+        raw(balancer.admin, &format!("{head}Authorization: Bearer {token}\r\n\r\n")).status
+    };
+    assert_eq!((status(&balancer, "first-token"), status(&balancer, "second-token")), (200, 401));
+    folder.write("token", "second-token\n");
+    balancer.signal(Signal::HUP);
+    let reloaded = balancer.wait_for_log("configuration reloaded");
+    assert_eq!(reloaded["needs_restart"], "");
+    assert_eq!((status(&balancer, "first-token"), status(&balancer, "second-token")), (401, 200));
+    // One that is none changes nothing.
+    folder.write("token", "short\n");
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("configuration not reloaded: nothing changed");
+    assert_eq!(status(&balancer, "second-token"), 200);
+}

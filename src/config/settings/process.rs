@@ -96,7 +96,8 @@ pub(super) const ADMIN: &[Entry<Config>] = &[
          characters; one newline at the end is ignored. The token itself may be given in \
          RINGHERD_ADMIN_TOKEN instead.",
     )
-    .by_default("no token"),
+    .by_default("no token")
+    .on_reload(),
     Entry::new(
         "admin.hosts",
         "admin-host",
@@ -104,7 +105,8 @@ pub(super) const ADMIN: &[Entry<Config>] = &[
         at!(Config: admin.hosts),
         Kind::checked("a host name without port", "lb.example.org", host),
         "Host name that admin requests may be sent to, besides addresses and localhost.",
-    ),
+    )
+    .on_reload(),
 ];
 
 pub(super) const LOG: &[Entry<Config>] = &[Entry::new(
