@@ -161,6 +161,15 @@ fn each_file_says_what_it_is_for_and_is_not_long() {
     }
 }
 
+/// A module with submodules is `folder/mod.rs`, never `folder.rs` beside `folder/`.
+#[test]
+fn a_module_with_submodules_is_a_mod_rs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (path, _) in sources() {
+        assert!(!root.join(path.with_extension("")).is_dir(), "move {} to mod.rs in its folder", path.display());
+    }
+}
+
 #[test]
 fn exceptions_to_lints_have_reasons() {
     for (path, text) in sources() {

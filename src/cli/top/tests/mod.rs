@@ -90,14 +90,14 @@ fn screen(model: &Model, width: u16, height: u16) -> String {
 
 #[test]
 fn the_page_shows_ring_replicas_and_events() {
-    assert_eq!(screen(&model(), 100, 22), include_str!("tests/page.txt"));
+    assert_eq!(screen(&model(), 100, 22), include_str!("page.txt"));
 }
 
 #[test]
 fn dialogs_lie_over_it() {
     let mut model = model();
     model.take(Input::Key(Key::Letter('?')));
-    assert_eq!(screen(&model, 100, 22), include_str!("tests/help.txt"));
+    assert_eq!(screen(&model, 100, 22), include_str!("help.txt"));
     model.take(Input::Key(Key::Escape));
     model.take(Input::Key(Key::Letter('k')));
     assert!(screen(&model, 100, 22).contains("│ kill 'Server 1'? y: yes, any other key: no"));
