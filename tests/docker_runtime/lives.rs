@@ -27,16 +27,16 @@ async fn a_replica_starts_with_few_rights_answers_and_stops() {
     assert!(home(address).await.contains("\"Request routed to Server 1\""));
 
     let made = inspect(&pool.container("server-1")).await;
-    let labels = &made["DockerConfig"]["Labels"];
+    let labels = &made["Config"]["Labels"];
     assert_eq!(labels["io.ringherd.pool"], pool.name.as_str());
     assert_eq!(labels["io.ringherd.instance"], instance().as_str());
     assert_eq!(labels["io.ringherd.run"].as_str().unwrap().len(), 16);
     assert_eq!(labels["io.ringherd.number"], "1");
     assert_eq!(labels["io.ringherd.name"], "Server 1");
     assert_eq!(labels["io.ringherd.version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(made["DockerConfig"]["Hostname"], "server-1");
+    assert_eq!(made["Config"]["Hostname"], "server-1");
     let env: Vec<&str> =
-        made["DockerConfig"]["Env"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        made["Config"]["Env"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     for entry in ["SERVER_ID=Server 1", "SERVER_NUMBER=1", "PORT=5000", "COLOUR=blue"] {
         assert!(env.contains(&entry), "{env:?}");
     }

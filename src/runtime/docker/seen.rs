@@ -121,7 +121,7 @@ mod tests {
     fn inspected(state: &Value, networks: &Value) -> (Seen, ContainerState) {
         let inspected = json!({
             "Id": "c1", "Name": "/web", "State": state,
-            "DockerConfig": { "StopSignal": "SIGQUIT", "Labels": { "a": "b" } },
+            "Config": { "StopSignal": "SIGQUIT", "Labels": { "a": "b" } },
             "NetworkSettings": { "Networks": networks },
         });
         Seen::inspected(serde_json::from_value(inspected).unwrap()).unwrap()
