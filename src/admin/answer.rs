@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::reply::{Body, Events};
 use crate::control::{ReplicaView, View};
@@ -176,8 +176,8 @@ pub(super) fn text_of(kind: &'static str, text: impl Into<Bytes>) -> Answer {
     answer_of(kind, Body::from(text.into()))
 }
 
-/// The journal, as it is read by `reader`, until `end` turns true.
-pub(super) fn events(reader: Reader, end: watch::Receiver<bool>) -> Answer {
+/// The journal, as it is read by `reader`, until `end` is cancelled.
+pub(super) fn events(reader: Reader, end: CancellationToken) -> Answer {
     answer_of("text/event-stream", Body::from(Events::new(reader, end)))
 }
 

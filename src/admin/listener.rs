@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Admin, Context, Listener};
 use crate::listen::server::{self, Limits, Peer};
@@ -18,8 +18,8 @@ const LIMITS: Limits = Limits {
     stop: Duration::from_secs(1),
 };
 
-/// Serves the admin API until `stop` turns true. For a task of a thread that runs local tasks.
-pub async fn serve(listener: TcpListener, admin: Admin, stop: watch::Receiver<bool>) {
+/// Serves the admin API until `stop` is cancelled. For a task of a thread that runs local tasks.
+pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) {
     let service_for = |connection: Peer| {
         let admin = admin.clone();
         service_fn(move |request| {

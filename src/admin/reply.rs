@@ -12,7 +12,7 @@ use futures_util::{Stream, stream};
 use http::request::Parts;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{Reason, Refusal};
 use crate::telemetry::journal::{Entry, Reader};
@@ -87,14 +87,14 @@ impl http_body::Body for Body {
 pub(super) struct Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
 
 impl Events {
-    /// What `reader` reads, until it falls behind or `end` turns true.
-    pub(super) fn new(reader: Reader, end: watch::Receiver<bool>) -> Self {
+    /// What `reader` reads, until it falls behind or `end` is cancelled.
+    pub(super) fn new(reader: Reader, end: CancellationToken) -> Self {
         // Something at once, so that the client sees that it is connected.
         let hello = Bytes::from_static(b": the journal of ringherd\n\n");
-        let pieces = stream::unfold((reader, end, Some(hello)), |(mut reader, mut end, first)| async move {
+        let pieces = stream::unfold((reader, end, Some(hello)), |(mut reader, end, first)| async move {
             let piece = match first {
                 Some(first) => first,
-                None => next(&mut reader, &mut end).await?,
+                None => next(&mut reader, &end).await?,
             };
             Some((piece, (reader, end, None)))
         });
@@ -108,11 +108,10 @@ impl std::fmt::Debug for Events {
     }
 }
 
-async fn next(reader: &mut Reader, end: &mut watch::Receiver<bool>) -> Option<Bytes> {
+async fn next(reader: &mut Reader, end: &CancellationToken) -> Option<Bytes> {
     tokio::select! {
         entry = reader.next() => entry.map(|entry| event(&entry)),
-        // An error means that the service is gone, which is an end as well.
-        _ = end.wait_for(|end| *end) => None,
+        () = end.cancelled() => None,
         () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(b": keep-alive\n\n")),
     }
 }
@@ -154,9 +153,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_has_a_form_keeps_alive_and_ends() {
         let journal = Journal::default();
-        let end = watch::Sender::new(false);
+        let end = CancellationToken::new();
         let reader = journal.read(None).expect("room");
-        let mut body = Body::from(Events::new(reader, end.subscribe()));
+        let mut body = Body::from(Events::new(reader, end.clone()));
         assert_eq!(piece(&mut body).await.as_deref(), Some(": the journal of ringherd\n\n"));
         journal.record("test", &json!({"a": "two\nlines"}));
         let event = piece(&mut body).await.expect("an event");
@@ -166,15 +165,15 @@ mod tests {
         assert!(event.ends_with(",\"a\":\"two\\nlines\"}\n\n"), "{event}");
         // Time stands still until everybody waits.
         assert_eq!(piece(&mut body).await.as_deref(), Some(": keep-alive\n\n"));
-        end.send_replace(true);
+        end.cancel();
         assert_eq!(piece(&mut body).await, None);
     }
 
     #[tokio::test]
     async fn a_stream_that_is_not_read_in_time_ends() {
         let journal = Journal::default();
-        let end = watch::Sender::new(false);
-        let mut body = Body::from(Events::new(journal.read(None).expect("room"), end.subscribe()));
+        let end = CancellationToken::new();
+        let mut body = Body::from(Events::new(journal.read(None).expect("room"), end.clone()));
         (0..1000).for_each(|_| journal.record("test", &json!({})));
         piece(&mut body).await.expect("the first piece");
         assert_eq!(piece(&mut body).await, None);

@@ -14,7 +14,7 @@ use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
 use http_body::Body as HttpBody;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Answer};
 use super::audit::Attempt;
@@ -56,8 +56,8 @@ pub struct Admin {
     control: Control,
     stopping: Arc<AtomicBool>,
     sources: Arc<Sources>,
-    /// Turns true when streams are to end.
-    ended: watch::Sender<bool>,
+    /// Cancelled when streams are to end.
+    end_of_streams: CancellationToken,
 }
 
 impl Admin {
@@ -68,7 +68,7 @@ impl Admin {
             control,
             stopping: Arc::default(),
             sources: Arc::default(),
-            ended: watch::Sender::new(false),
+            end_of_streams: CancellationToken::new(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Admin {
 
     /// Ends the streams of events: one of the last steps of a stop.
     pub fn end_streams(&self) {
-        self.ended.send_replace(true);
+        self.end_of_streams.cancel();
     }
 
     /// Tells statistics once a second, for as long as it is polled.
@@ -195,7 +195,7 @@ impl Admin {
                 format!("{MAX_READERS} clients read events already, which is the limit"),
             )
         })?;
-        Ok(answer::events(reader, self.ended.subscribe()))
+        Ok(answer::events(reader, self.end_of_streams.clone()))
     }
 
     async fn write<B: HttpBody<Data = Bytes>>(

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use http::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// `http://HOST[:PORT][/PATH]`. The admin API of a balancer is at one without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,17 +96,12 @@ impl fmt::Display for Url {
     }
 }
 
-/// `text` as a segment of a path.
+/// What is encoded in a segment of a path: all but the unreserved characters (RFC 3986, section 2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Percent-encodes `text` as a segment of a path.
 pub(super) fn encode(text: &str) -> String {
-    use fmt::Write;
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
+    utf8_percent_encode(text, SEGMENT).to_string()
 }
 
 #[cfg(test)]

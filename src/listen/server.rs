@@ -15,7 +15,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::open::Open;
 use super::{Guarded, ReadState, accept_loop};
@@ -50,20 +50,18 @@ impl Peer {
     }
 }
 
-/// Serves until `stop` turns true. `service_for` makes the service of each connection. For a
+/// Serves until `stop` is cancelled. `service_for` makes the service of each connection. For a
 /// task of a thread that runs local tasks.
 pub async fn serve<S, B>(
     listener: TcpListener,
     limits: Limits,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     service_for: impl Fn(Peer) -> S,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + 'static,
     B: Body<Error: Into<BoxError>> + 'static,
 {
     let open = Rc::new(Open::default());
-    let mut stopping = stop.clone();
-    let stopped = async move { told(&mut stopping).await };
     let accept = |tcp: TcpStream, peer| {
         // Without it, who never reads a long answer would hold it for ever.
         let _ = SockRef::from(&tcp).set_tcp_user_timeout(Some(limits.stall));
@@ -78,20 +76,15 @@ pub async fn serve<S, B>(
             drop(counted);
         });
     };
-    accept_loop(listener, stopped, || open.fewer_than(limits.connections), accept).await;
+    accept_loop(listener, stop.cancelled(), || open.fewer_than(limits.connections), accept).await;
     let _ = tokio::time::timeout(limits.stop, open.fewer_than(1)).await;
-}
-
-/// Waits for the stop. An error means that whoever could tell is gone, which is a stop as well.
-async fn told(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn serve_connection<S, B>(
     stream: Guarded<TcpStream>,
     service: S,
     limits: Limits,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
     B: Body<Error: Into<BoxError>> + 'static,
@@ -107,7 +100,7 @@ async fn serve_connection<S, B>(
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,
-        () = told(&mut stop) => connection.as_mut().graceful_shutdown(),
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
@@ -156,8 +149,7 @@ mod tests {
             let second = Duration::from_secs(1);
             let limits = Limits { connections: 1, head: second, stall: second, stop: second };
             let (told, mut given_up) = mpsc::unbounded_channel();
-            let (_stop, stopped) = watch::channel(false);
-            tokio::task::spawn_local(serve(listener, limits, stopped, move |_| {
+            tokio::task::spawn_local(serve(listener, limits, CancellationToken::new(), move |_| {
                 let told = told.clone();
                 service_fn(move |_| {
                     let body = Endless(told.clone());

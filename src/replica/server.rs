@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::report::Report;
 use super::service::Replies;
@@ -75,7 +75,7 @@ pub async fn serve(config: ReplicaConfig) -> Result<(), ReplicaError> {
             Report::Failed(error.to_string()).send();
         }
     })?;
-    let (stop, stopping) = watch::channel(false);
+    let stop = CancellationToken::new();
     let replies = Replies::new(&config.name);
     let service_for = |_| {
         let replies = replies.clone();
@@ -83,16 +83,16 @@ pub async fn serve(config: ReplicaConfig) -> Result<(), ReplicaError> {
     };
     tokio::select! {
         () = stdin_closed(config.exit_with_stdin) => {}
-        () = server::serve(listener, LIMITS, stopping, service_for) => {}
-        () = stop_in_order(&mut signals, stop) => {}
+        () = server::serve(listener, LIMITS, stop.clone(), service_for) => {}
+        () = stop_in_order(&mut signals, &stop) => {}
     }
     Ok(())
 }
 
 /// After a signal lets the server end by itself; a second signal does not wait for that.
-async fn stop_in_order(signals: &mut StopSignals, stop: watch::Sender<bool>) {
+async fn stop_in_order(signals: &mut StopSignals, stop: &CancellationToken) {
     signals.recv().await;
-    stop.send_replace(true);
+    stop.cancel();
     signals.recv().await;
 }
 

@@ -23,6 +23,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
@@ -168,20 +169,21 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     let _ = unless_signalled(control.stop(), &mut signals).await;
     unless_signalled(requests::finish(handle, config.grace), &mut signals).await;
     admin.end_streams();
-    stop_admin.send_replace(true);
+    stop_admin.cancel();
     let _ = administering.await;
     supervising.abort();
     tracing::info!("stopped");
     outcome
 }
 
-/// Serves the admin API until the sender says stop, and has it tell statistics.
-fn administer(admin: &Admin, listener: TcpListener) -> io::Result<(watch::Sender<bool>, JoinHandle<()>)> {
+/// Serves the admin API until the token is cancelled, and sends its statistics.
+fn administer(admin: &Admin, listener: TcpListener) -> io::Result<(CancellationToken, JoinHandle<()>)> {
     let telling = admin.clone();
     tokio::task::spawn_local(async move { telling.tell_statistics().await });
-    let (stop, stopped) = watch::channel(false);
+    let stop = CancellationToken::new();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    Ok((stop, tokio::task::spawn_local(admin::listener::serve(listener, admin.clone(), stopped))))
+    let serving = admin::listener::serve(listener, admin.clone(), stop.clone());
+    Ok((stop, tokio::task::spawn_local(serving)))
 }
 
 /// Waits for a step of the stop; a second signal ends the process instead.
