@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lab::{IMAGE, Lab};
 use ringherd::runtime::engine::{Host, Spec};
 use ringherd::runtime::swarm::{self, SwarmConfig};
-use ringherd::runtime::{Launch, Remote, ReplicaId, Runtime, RuntimeEvent};
+use ringherd::runtime::{Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeHandle};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// Fails a test that would otherwise hang. A task takes about a second, a lost node a few.
@@ -19,7 +19,7 @@ static ONE_LAB: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// One balancer's runtime, and what it has told.
 struct Bench {
-    runtime: Remote,
+    runtime: RuntimeHandle,
     events: UnboundedReceiver<RuntimeEvent>,
     /// What was told while something else was waited for, but inventories.
     passed: Vec<RuntimeEvent>,

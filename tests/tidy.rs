@@ -166,7 +166,11 @@ fn each_file_says_what_it_is_for_and_is_not_long() {
 fn a_module_with_submodules_is_a_mod_rs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (path, _) in sources() {
-        assert!(!root.join(path.with_extension("")).is_dir(), "move {} to mod.rs in its folder", path.display());
+        assert!(
+            !root.join(path.with_extension("")).is_dir(),
+            "move {} to mod.rs in its folder",
+            path.display()
+        );
     }
 }
 

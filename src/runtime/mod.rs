@@ -1,26 +1,27 @@
-//! How a replica comes to exist: the seam between the supervisor and whatever runs replicas.
+//! How replicas are run: the interface between the supervisor and what starts and stops replicas.
 //!
-//! A [`Runtime`] never blocks and never decides: `start` and `stop` return at once, what became
-//! of them arrives as [`RuntimeEvent`]s on the channel the runtime was built with. It knows
-//! nothing of the ring, of health, or of numbers beyond handing them to the replica.
+//! A [`Runtime`] never blocks and never decides: `start` and `stop` return at once, and the outcome
+//! arrives as [`RuntimeEvent`]s on the channel that the runtime was built with. It knows nothing of
+//! the ring or of health; numbers are only passed on to replicas.
 
 pub mod docker;
 pub mod engine;
+mod exit;
 #[cfg(any(test, feature = "test-util"))]
 pub mod fake;
 pub mod fixed;
+mod handle;
 pub mod process;
-mod remote;
 pub mod swarm;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 pub use fixed::Fixed;
+pub use handle::RuntimeHandle;
 pub use process::Process;
-pub use remote::Remote;
 
-/// One incarnation of a replica; never used twice within a process of the balancer.
+/// Id of one incarnation of a replica; unique in the process of the balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplicaId(pub u64);
 
@@ -30,7 +31,7 @@ impl fmt::Display for ReplicaId {
     }
 }
 
-/// Who keeps a replica alive, which decides what may be done with it.
+/// Who keeps a replica alive, and so what the balancer may do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// This balancer: it starts the replica, replaces it when it dies, and stops it.
@@ -39,9 +40,10 @@ pub enum Owner {
     /// created and removed through the admin API of any of them; the orchestrator moves and
     /// restarts it.
     Orchestrator,
-    /// Others. It is added and removed through the admin API, but never started or stopped.
+    /// Somebody else. It is added and removed through the admin API, but never started or stopped.
     Others,
-    /// Others. It is on the ring for as long as it runs, and cannot be added or removed here.
+    /// Somebody else. It is on the ring while it runs, and cannot be added or removed through the
+    /// admin API.
     Discovered,
 }
 
@@ -51,7 +53,7 @@ impl Owner {
         self == Self::Balancer
     }
 
-    /// Whether replicas are made for an `/add`, and end when they are removed.
+    /// Whether `/add` starts replicas and `/rm` ends them.
     pub fn makes_replicas(self) -> bool {
         matches!(self, Self::Balancer | Self::Orchestrator)
     }
@@ -60,20 +62,20 @@ impl Owner {
 /// What a runtime needs to know to start one replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// Identity in all later events.
+    /// Id of the replica in all events.
     pub id: ReplicaId,
     /// Name shown to the user and given to the replica.
     pub name: String,
     /// Number on the ring.
     pub number: u32,
-    /// Where the replica exists already: the [`Found::key`] it was found by, or the `host:port`
-    /// of a replica of the `fixed` runtime. It is then taken over instead of being made.
+    /// The replica exists already: its [`Found::key`], or its `host:port` in the `fixed` runtime. It is
+    /// adopted and not started.
     pub existing: Option<String>,
 }
 
 impl Launch {
-    /// One word of a replica's command, with `{port}`, `{number}` and `{name}` replaced. The name
-    /// comes last, and so is never searched itself.
+    /// A word of a replica's command, with `{port}`, `{number}` and `{name}` replaced. The name is
+    /// replaced last, so that placeholders in it are kept.
     pub fn fill_in(&self, word: &str, port: u16) -> String {
         word.replace("{port}", &port.to_string())
             .replace("{number}", &self.number.to_string())
@@ -81,107 +83,106 @@ impl Launch {
     }
 }
 
-/// A replica that exists without this process having started it.
+/// A replica that exists already: this process has not started it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What the runtime knows it by; unique within an inventory, and the same in the next one.
-    /// With [`Owner::Orchestrator`] it is the name.
+    /// Key by which the runtime knows it; unique in an inventory, and the same in later ones. The name
+    /// with [`Owner::Orchestrator`].
     pub key: String,
-    /// Name shown to the user; need not be one that `/add` would take.
+    /// Name shown to the user; it need not be valid for `/add`.
     pub name: String,
-    /// Number on the ring, where one is kept with the replica; unique within an inventory.
+    /// Number on the ring, if one is stored with the replica; unique in an inventory.
     pub number: Option<u32>,
     /// Who keeps it alive.
     pub owner: Owner,
 }
 
-/// What happened to a replica, as its runtime saw it, or to the runtime itself.
+/// What happened to a replica, or to the runtime itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuntimeEvent {
-    /// It runs and listens at `address`; nothing is said about its health yet.
+    /// It runs and will listen at `address`; its health is not known yet.
     Started {
         /// Which replica.
         id: ReplicaId,
         /// Where it takes requests.
         address: SocketAddr,
-        /// What an operator knows it by, such as `pid 4711`.
+        /// How an operator finds it, such as `pid 4711`.
         instance: String,
     },
-    /// It could not be started. What may be left of it is the runtime's to remove.
+    /// It could not be started. The runtime removes what is left of it.
     StartFailed {
         /// Which replica.
         id: ReplicaId,
         /// What failed, on what, and what to do.
         reason: String,
     },
-    /// It takes no requests any more, asked for or not. After a stop it is gone.
+    /// It takes no requests any more, whether it was stopped or not. After a stop it is gone.
     Exited {
         /// Which replica.
         id: ReplicaId,
         /// Exit status or signal, in words.
         reason: String,
     },
-    /// Somebody else has told it to end: it may still answer, but not for long.
+    /// Somebody else has asked it to end: it may still take requests, but not for long.
     Ending {
         /// Which replica.
         id: ReplicaId,
-        /// What it was told, in words.
+        /// How it was asked, in words.
         reason: String,
     },
-    /// Something about it looks wrong; a heartbeat will tell.
+    /// It may not be healthy: a heartbeat has to check it.
     Suspect(ReplicaId),
-    /// The number it was launched with was taken by another balancer; it has this one. Comes
-    /// before `Started`.
+    /// Another balancer has taken the number it was launched with, so it has another one. Sent before
+    /// `Started`.
     Numbered {
         /// Which replica.
         id: ReplicaId,
         /// Its number on the ring from now on.
         number: u32,
     },
-    /// All replicas of this pool that exist. The first one ends the wait of a runtime that
-    /// [lists](Runtime::lists); later ones tell of those that others keep.
+    /// All replicas of the pool that exist. A runtime that [lists](Runtime::lists) sends the first one
+    /// before the pool starts replicas, and later ones when replicas of others have changed.
     Inventory(Vec<Found>),
-    /// Replicas can neither be started nor stopped, and nothing is known of those that run. Sent
-    /// once, until `Available`.
+    /// Replicas can neither be started nor stopped, and nothing is known about those that run. Not sent
+    /// again before `Available`.
     Unavailable {
-        /// What does not answer, and what to do.
+        /// What does not respond, and what to do.
         reason: String,
     },
-    /// They can again, and all that happened meanwhile has been told.
+    /// Replicas can be started and stopped again. All that happened meanwhile has been sent.
     Available,
 }
 
-/// Where runtimes report to.
+/// The channel that a runtime reports to.
 pub type RuntimeEvents = tokio::sync::mpsc::UnboundedSender<RuntimeEvent>;
 
-/// Starts and stops replicas. One call, at least one event: see [`RuntimeEvent`].
+/// Starts and stops replicas. Each call causes at least one [`RuntimeEvent`], unless noted.
 pub trait Runtime {
-    /// Name of the kind, as in `--runtime`.
+    /// Name of the runtime, as in `--runtime`.
     fn kind(&self) -> &'static str;
 
-    /// Who keeps the replicas that an `/add` brings.
+    /// Who keeps the replicas alive that `/add` adds.
     fn owner(&self) -> Owner;
 
-    /// Whether replicas may exist already, so that nothing is started before the first
+    /// Whether replicas may exist already, so that the pool starts none before the first
     /// [`RuntimeEvent::Inventory`].
     fn lists(&self) -> bool {
         false
     }
 
-    /// Starts a replica; answers with `Started` or `StartFailed`, later `Exited`.
+    /// Starts a replica. Sends `Started` or `StartFailed`, and `Exited` at its end.
     fn start(&self, launch: Launch);
 
-    /// A replica has left the ring here and finishes its requests; [`Runtime::stop`] follows.
-    /// Where others share it, they are told. Not answered.
+    /// A replica has left the ring and finishes its requests; [`Runtime::stop`] follows. Other
+    /// balancers that share the replica are told. Sends no event.
     fn retire(&self, _id: ReplicaId) {}
 
-    /// Stops a replica, gently first; answers with `Exited`, also if neither `Started` nor
-    /// `StartFailed` was sent before, and then with that alone. Unknown ids are ignored. A
-    /// replica that others keep is only forgotten.
+    /// Stops a replica, gracefully at first. Sends `Exited`; if neither `Started` nor `StartFailed` was
+    /// sent before, only that. Unknown ids are ignored. A replica of somebody else is only forgotten.
     fn stop(&self, id: ReplicaId);
 
-    /// Ends a replica at once, as a crash would: what it was doing is lost. Asked of replicas that
-    /// this balancer keeps, while they run; answered with `Exited`. Unknown ids are ignored.
+    /// Ends a replica at once, as a crash would: its requests are lost. For replicas that run and that
+    /// this balancer keeps alive. Sends `Exited`. Unknown ids are ignored.
     fn kill(&self, id: ReplicaId) {
         self.stop(id);
     }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use crate::cluster::{alone, docker, names};
 use crate::common::client::{Answer, try_request};
 use crate::common::{PATIENCE, request, wait_until};
 use crate::engine::{self, Pool, image};
-use crate::herd::{alone, docker, names};
 
 /// A project of its own. Dropping it takes it down.
 struct Project {

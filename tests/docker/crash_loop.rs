@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::cluster::{Cluster, alone, docker};
 use crate::common::load::Load;
 use crate::engine;
-use crate::herd::{Herd, alone, docker};
 
 /// How long it is watched.
 const WATCHED: Duration = Duration::from_secs(60);
@@ -16,21 +16,21 @@ fn a_crash_loop_costs_little_and_the_others_serve() {
     if !engine::available() {
         return;
     }
-    let mut herd = Herd::start(&[]);
-    herd.kill_balancer();
-    herd.start_balancer(&["--replica-command", "replica --listen nowhere"]);
+    let mut cluster = Cluster::start(&[]);
+    cluster.kill_balancer();
+    cluster.start_balancer(&["--replica-command", "replica --listen nowhere"]);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64().to_string();
-    docker(&["kill", "-s", "KILL", &herd.container("Server 2")]);
-    let (began, cpu_before) = (Instant::now(), cpu_time(&herd));
-    let load = Load::start(herd.balancer.public, 4, 20, "GET");
+    docker(&["kill", "-s", "KILL", &cluster.container("Server 2")]);
+    let (began, cpu_before) = (Instant::now(), cpu_time(&cluster));
+    let load = Load::start(cluster.balancer.public, 4, 20, "GET");
     while began.elapsed() < WATCHED {
         std::thread::sleep(Duration::from_millis(100));
     }
     let report = load.stop();
-    let cpu = (cpu_time(&herd) - cpu_before) / began.elapsed().as_secs_f64();
-    let ring = herd.balancer.ring();
+    let cpu = (cpu_time(&cluster) - cpu_before) / began.elapsed().as_secs_f64();
+    let ring = cluster.balancer.ring();
     let note = ring[1]["note"].as_str().unwrap_or("");
-    let filter = herd.pool.filter();
+    let filter = cluster.pool.filter();
     let events = docker(&[
         "events",
         "--since",
@@ -60,8 +60,8 @@ fn a_crash_loop_costs_little_and_the_others_serve() {
 }
 
 /// CPU time of the balancer in seconds, user and system.
-fn cpu_time(herd: &Herd) -> f64 {
-    let pid = herd.balancer.pid().as_raw_nonzero();
+fn cpu_time(cluster: &Cluster) -> f64 {
+    let pid = cluster.balancer.pid().as_raw_nonzero();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
     let fields: Vec<_> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
     // utime and stime, in clock ticks of 10 ms.

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::cluster::{Cluster, alone, docker};
 use crate::common::load::Load;
 use crate::common::{request, wait_until};
 use crate::engine;
-use crate::herd::{Herd, alone, docker};
 
 /// Requests a second while something happens.
 const RATE: u32 = 400;
@@ -19,17 +19,17 @@ fn no_get_fails_when_a_container_is_killed() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&[]);
-    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "GET");
-    herd.wait_for_requests(ENOUGH);
+    let cluster = Cluster::start(&[]);
+    let load = Load::start(cluster.balancer.public, CLIENTS, RATE, "GET");
+    cluster.wait_for_requests(ENOUGH);
     let (before, began) = (Instant::now(), SystemTime::now());
-    docker(&["kill", "-s", "KILL", &herd.container("Server 2")]);
-    herd.wait_for_change(1, "Server 2", "ready");
+    docker(&["kill", "-s", "KILL", &cluster.container("Server 2")]);
+    cluster.wait_for_change(1, "Server 2", "ready");
     let seen = SystemTime::now();
-    herd.wait_for_replacement(1, "Server 2");
+    cluster.wait_for_replacement(1, "Server 2");
     let healed = before.elapsed();
-    let out = seen.duration_since(death(&herd.pool.filter(), began)).expect("first the event");
-    herd.wait_for_requests(ENOUGH);
+    let out = seen.duration_since(death(&cluster.pool.filter(), began)).expect("first the event");
+    cluster.wait_for_requests(ENOUGH);
     let report = load.stop();
     let gap = report.longest_gap(before);
     println!(
@@ -50,18 +50,18 @@ fn nothing_fails_when_containers_are_added_and_removed() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&[]);
-    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "POST");
-    herd.wait_for_requests(ENOUGH);
+    let cluster = Cluster::start(&[]);
+    let load = Load::start(cluster.balancer.public, CLIENTS, RATE, "POST");
+    cluster.wait_for_requests(ENOUGH);
     let body = r#"{"n":2,"hostnames":["S4","S5"]}"#;
     for _ in 0..3 {
-        let added = herd.add(body);
+        let added = cluster.add(body);
         assert_eq!(added.status, 200, "{added:?}");
-        herd.wait_for_requests(ENOUGH);
-        let removed = request(herd.balancer.admin, "DELETE", "/rm", Some(body));
+        cluster.wait_for_requests(ENOUGH);
+        let removed = request(cluster.balancer.admin, "DELETE", "/rm", Some(body));
         assert_eq!(removed.status, 200, "{removed:?}");
     }
-    wait_until("the removed ones are gone", || (herd.containers().len() == 3).then_some(()));
+    wait_until("the removed ones are gone", || (cluster.containers().len() == 3).then_some(()));
     let report = load.stop();
     let seen = |name: &str| report.bodies.keys().any(|body| body.contains(name));
     println!("/add and /rm under {RATE} POST/s: {} good, {} failed", report.good.len(), report.failed.len());
@@ -97,14 +97,14 @@ fn a_container_that_others_stop_finishes_its_requests() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&[]);
-    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "POST");
-    herd.wait_for_requests(ENOUGH);
+    let cluster = Cluster::start(&[]);
+    let load = Load::start(cluster.balancer.public, CLIENTS, RATE, "POST");
+    cluster.wait_for_requests(ENOUGH);
     let before = Instant::now();
-    docker(&["stop", &herd.container("Server 2")]);
-    herd.wait_for_replacement(1, "Server 2");
+    docker(&["stop", &cluster.container("Server 2")]);
+    cluster.wait_for_replacement(1, "Server 2");
     let healed = before.elapsed();
-    herd.wait_for_requests(ENOUGH);
+    cluster.wait_for_requests(ENOUGH);
     let report = load.stop();
     println!(
         "docker stop under {RATE} POST/s: {} good, {} failed, replacement ready after {healed:?}",
@@ -116,7 +116,7 @@ fn a_container_that_others_stop_finishes_its_requests() {
     for (at, why) in &report.failed {
         assert!(*at < before + Duration::from_secs(1), "{why}");
     }
-    wait_until("the stopped one is removed", || (herd.containers().len() == 3).then_some(()));
+    wait_until("the stopped one is removed", || (cluster.containers().len() == 3).then_some(()));
 }
 
 #[test]
@@ -125,23 +125,23 @@ fn a_paused_container_is_ejected_and_comes_back() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&["--response-timeout", "3s"]);
-    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "GET");
-    herd.wait_for_requests(ENOUGH);
+    let cluster = Cluster::start(&["--response-timeout", "3s"]);
+    let load = Load::start(cluster.balancer.public, CLIENTS, RATE, "GET");
+    cluster.wait_for_requests(ENOUGH);
     let paused = Instant::now();
-    docker(&["pause", &herd.container("Server 2")]);
-    wait_until("it is ejected", || (herd.balancer.ring()[1]["state"] == "ejected").then_some(()));
+    docker(&["pause", &cluster.container("Server 2")]);
+    wait_until("it is ejected", || (cluster.balancer.ring()[1]["state"] == "ejected").then_some(()));
     let detected = paused.elapsed();
-    let in_flight = herd.balancer.ring()[1]["in_flight"].as_u64().expect("a number");
+    let in_flight = cluster.balancer.ring()[1]["in_flight"].as_u64().expect("a number");
     wait_until("those in flight have failed", || {
-        (herd.balancer.ring()[1]["in_flight"].as_u64() == Some(0)).then_some(())
+        (cluster.balancer.ring()[1]["in_flight"].as_u64() == Some(0)).then_some(())
     });
-    herd.wait_for_requests(ENOUGH);
-    docker(&["unpause", &herd.container("Server 2")]);
+    cluster.wait_for_requests(ENOUGH);
+    docker(&["unpause", &cluster.container("Server 2")]);
     let unpaused = Instant::now();
-    wait_until("it is back", || (herd.balancer.ring()[1]["state"] == "ready").then_some(()));
+    wait_until("it is back", || (cluster.balancer.ring()[1]["state"] == "ready").then_some(()));
     let back = unpaused.elapsed();
-    herd.wait_for_requests(ENOUGH);
+    cluster.wait_for_requests(ENOUGH);
     let report = load.stop();
     println!(
         "docker pause under {RATE} GET/s: detected after {detected:?}, {in_flight} in flight at it, {} good, \
@@ -151,7 +151,7 @@ fn a_paused_container_is_ejected_and_comes_back() {
     );
     assert!(detected <= Duration::from_secs(3), "detected after {detected:?}");
     assert!(report.failed.len() as u64 <= in_flight, "{:?}", report.failed);
-    assert_eq!(herd.balancer.ring()[1]["name"], "Server 2", "it is the same one");
+    assert_eq!(cluster.balancer.ring()[1]["name"], "Server 2", "it is the same one");
 }
 
 #[test]
@@ -160,12 +160,12 @@ fn a_container_that_stays_paused_is_replaced_and_removed() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&["--replace-after", "1s"]);
+    let cluster = Cluster::start(&["--replace-after", "1s"]);
     let paused = Instant::now();
-    docker(&["pause", &herd.container("Server 2")]);
-    herd.wait_for_replacement(1, "Server 2");
+    docker(&["pause", &cluster.container("Server 2")]);
+    cluster.wait_for_replacement(1, "Server 2");
     let replaced = paused.elapsed();
-    wait_until("the paused one is removed", || (herd.containers().len() == 3).then_some(()));
+    wait_until("the paused one is removed", || (cluster.containers().len() == 3).then_some(()));
     let removed = paused.elapsed();
     println!("docker pause with --replace-after 1s: replaced after {replaced:?}, removed after {removed:?}");
 }
@@ -176,8 +176,8 @@ fn all_killed_at_once_come_back() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&[]);
-    let victims = ["Server 1", "Server 2", "Server 3"].map(|name| herd.container(name));
+    let cluster = Cluster::start(&[]);
+    let victims = ["Server 1", "Server 2", "Server 3"].map(|name| cluster.container(name));
     let mut args = vec!["kill", "-s", "KILL"];
     args.extend(victims.iter().map(String::as_str));
     docker(&args);
@@ -186,7 +186,7 @@ fn all_killed_at_once_come_back() {
     let mut refused = 0;
     wait_until("a replica answers", || {
         let asked = Instant::now();
-        let answer = request(herd.balancer.public, "GET", "/home", None);
+        let answer = request(cluster.balancer.public, "GET", "/home", None);
         slowest = slowest.max(asked.elapsed());
         if answer.status == 503 {
             assert!(answer.header("retry-after").is_some(), "{answer:?}");
@@ -195,7 +195,7 @@ fn all_killed_at_once_come_back() {
         (answer.status == 200).then_some(())
     });
     let first = killed.elapsed();
-    herd.balancer.wait_until_ready(3);
+    cluster.balancer.wait_until_ready(3);
     let restored = killed.elapsed();
     println!(
         "all killed at once: {refused} answers 503, the slowest answer after {slowest:?}, first good one after \

@@ -7,10 +7,10 @@ mod common;
 mod engine;
 
 mod adoption;
+mod cluster;
 mod compose;
 mod crash_loop;
 mod discover;
 mod failover;
-mod herd;
 mod outage;
 mod session;

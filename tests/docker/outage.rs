@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cluster::{Cluster, alone, docker};
 use crate::common::load::Load;
 use crate::common::wait_until;
 use crate::engine::gate::Gate;
 use crate::engine::{self, Pool};
-use crate::herd::{Herd, alone, docker};
 
 const CLIENTS: u32 = 16;
 const RATE: u32 = 400;
@@ -17,28 +17,28 @@ fn url(gate: &Gate) -> String {
 
 fn outage(name: &str, lasting: Duration, lose: impl Fn(&Gate)) {
     let gate = Gate::new();
-    let herd = Herd::of_pool(Pool::new(), &["--docker-host", &url(&gate)]);
-    let load = Load::start(herd.balancer.public, CLIENTS, RATE, "GET");
-    herd.wait_for_requests(200);
+    let cluster = Cluster::of_pool(Pool::new(), &["--docker-host", &url(&gate)]);
+    let load = Load::start(cluster.balancer.public, CLIENTS, RATE, "GET");
+    cluster.wait_for_requests(200);
     let away = Instant::now();
-    let containers = herd.containers();
+    let containers = cluster.containers();
     lose(&gate);
     let asked = Instant::now();
-    let refused = herd.add(r#"{"n":1}"#);
+    let refused = cluster.add(r#"{"n":1}"#);
     let answered = asked.elapsed();
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(refused.header("x-ringherd-error"), Some("runtime-unavailable"));
     assert!(answered < Duration::from_secs(5), "answered after {answered:?}");
-    assert!(herd.balancer.replicas().len() == 3, "nothing has changed");
+    assert!(cluster.balancer.replicas().len() == 3, "nothing has changed");
     while away.elapsed() < lasting {
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(herd.containers(), containers, "nothing was started or removed");
+    assert_eq!(cluster.containers(), containers, "nothing was started or removed");
     gate.open();
     let restored = Instant::now();
-    wait_until("replicas can be added again", || (herd.add(r#"{"n":1}"#).status == 200).then_some(()));
+    wait_until("replicas can be added again", || (cluster.add(r#"{"n":1}"#).status == 200).then_some(()));
     let recovered = restored.elapsed();
-    herd.balancer.wait_until_ready(4);
+    cluster.balancer.wait_until_ready(4);
     let report = load.stop();
     println!(
         "engine {name} for {lasting:?} under {RATE} GET/s: {} good, {} failed, /add answered 503 after \
@@ -47,7 +47,7 @@ fn outage(name: &str, lasting: Duration, lose: impl Fn(&Gate)) {
         report.failed.len(),
     );
     assert_eq!(report.failed, []);
-    wait_until("nothing half-made is left", || (herd.containers().len() == 4).then_some(()));
+    wait_until("nothing half-made is left", || (cluster.containers().len() == 4).then_some(()));
 }
 
 #[test]
@@ -73,18 +73,18 @@ fn what_died_during_an_outage_is_replaced_after_it() {
         return;
     }
     let gate = Gate::new();
-    let herd = Herd::of_pool(Pool::new(), &["--docker-host", &url(&gate)]);
+    let cluster = Cluster::of_pool(Pool::new(), &["--docker-host", &url(&gate)]);
     gate.close();
     wait_until("the outage is known", || {
-        let answer = crate::common::request(herd.balancer.admin, "GET", "/ring", None);
+        let answer = crate::common::request(cluster.balancer.admin, "GET", "/ring", None);
         answer.json()["outage"].is_string().then_some(())
     });
-    docker(&["kill", &herd.container("Server 2")]);
-    wait_until("it is ejected", || (herd.balancer.ring()[1]["state"] == "ejected").then_some(()));
-    assert_eq!(herd.balancer.ring()[1]["name"], "Server 2", "and not replaced");
+    docker(&["kill", &cluster.container("Server 2")]);
+    wait_until("it is ejected", || (cluster.balancer.ring()[1]["state"] == "ejected").then_some(()));
+    assert_eq!(cluster.balancer.ring()[1]["name"], "Server 2", "and not replaced");
     gate.open();
     let restored = Instant::now();
-    herd.wait_for_replacement(1, "Server 2");
+    cluster.wait_for_replacement(1, "Server 2");
     println!("killed during an outage: replaced {:?} after its end", restored.elapsed());
-    wait_until("the dead one is removed", || (herd.containers().len() == 3).then_some(()));
+    wait_until("the dead one is removed", || (cluster.containers().len() == 3).then_some(()));
 }

@@ -2,9 +2,9 @@
 
 use rustix::process::Signal;
 
+use crate::cluster::{Cluster, alone, docker};
 use crate::common::{request, wait_until};
 use crate::engine;
-use crate::herd::{Herd, alone, docker};
 
 #[test]
 fn the_first_interface_works_with_containers() {
@@ -12,32 +12,32 @@ fn the_first_interface_works_with_containers() {
     if !engine::available() {
         return;
     }
-    let mut herd = Herd::start(&[]);
-    assert_eq!(herd.balancer.replicas(), ["Server 1", "Server 2", "Server 3"]);
-    let added = herd.add(r#"{"n":2,"hostnames":["S4","S5"]}"#);
+    let mut cluster = Cluster::start(&[]);
+    assert_eq!(cluster.balancer.replicas(), ["Server 1", "Server 2", "Server 3"]);
+    let added = cluster.add(r#"{"n":2,"hostnames":["S4","S5"]}"#);
     assert_eq!(added.status, 200, "{added:?}");
-    assert_eq!(herd.balancer.replicas(), ["Server 1", "Server 2", "Server 3", "S4", "S5"]);
-    let expected = ["S4", "S5", "Server 1", "Server 2", "Server 3"].map(|name| herd.container(name));
-    assert_eq!(herd.running(), expected);
-    let hostname = docker(&["inspect", "--format", "{{.Config.Hostname}}", &herd.container("S4")]);
+    assert_eq!(cluster.balancer.replicas(), ["Server 1", "Server 2", "Server 3", "S4", "S5"]);
+    let expected = ["S4", "S5", "Server 1", "Server 2", "Server 3"].map(|name| cluster.container(name));
+    assert_eq!(cluster.running(), expected);
+    let hostname = docker(&["inspect", "--format", "{{.Config.Hostname}}", &cluster.container("S4")]);
     assert_eq!(hostname, "s4");
 
     // A name that makes the same host name is the same name.
-    let again = herd.add(r#"{"n":1,"hostnames":["s4"]}"#);
+    let again = cluster.add(r#"{"n":1,"hostnames":["s4"]}"#);
     assert_eq!(again.status, 400, "{again:?}");
-    let bodies: std::collections::BTreeSet<_> = herd.owners(500).into_values().collect();
+    let bodies: std::collections::BTreeSet<_> = cluster.owners(500).into_values().collect();
     assert_eq!(bodies.len(), 5, "{bodies:?}");
 
     let body = Some(r#"{"n":2,"hostnames":["S4","S5"]}"#);
-    assert_eq!(request(herd.balancer.public, "DELETE", "/rm", body).status, 200);
-    assert_eq!(herd.balancer.replicas(), ["Server 1", "Server 2", "Server 3"]);
-    wait_until("the removed containers are gone", || (herd.containers().len() == 3).then_some(()));
+    assert_eq!(request(cluster.balancer.public, "DELETE", "/rm", body).status, 200);
+    assert_eq!(cluster.balancer.replicas(), ["Server 1", "Server 2", "Server 3"]);
+    wait_until("the removed containers are gone", || (cluster.containers().len() == 3).then_some(()));
     // The name is free at once, even while the old container is still ending.
-    assert_eq!(herd.add(r#"{"n":1,"hostnames":["S4"]}"#).status, 200);
+    assert_eq!(cluster.add(r#"{"n":1,"hostnames":["S4"]}"#).status, 200);
 
-    herd.balancer.signal(Signal::TERM);
-    assert_eq!(herd.balancer.wait().code(), Some(0));
-    assert_eq!(herd.containers(), Vec::<String>::new(), "nothing is left behind");
+    cluster.balancer.signal(Signal::TERM);
+    assert_eq!(cluster.balancer.wait().code(), Some(0));
+    assert_eq!(cluster.containers(), Vec::<String>::new(), "nothing is left behind");
 }
 
 #[test]
@@ -46,15 +46,15 @@ fn a_name_is_free_again_while_its_container_drains() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&[]);
+    let cluster = Cluster::start(&[]);
     for _ in 0..3 {
         let body = r#"{"n":1,"hostnames":["Server 2"]}"#;
-        let removed = request(herd.balancer.admin, "DELETE", "/rm", Some(body));
+        let removed = request(cluster.balancer.admin, "DELETE", "/rm", Some(body));
         assert_eq!(removed.status, 200, "{removed:?}");
-        let added = herd.add(body);
+        let added = cluster.add(body);
         assert_eq!(added.status, 200, "{added:?}");
     }
-    wait_until("the old ones are gone", || (herd.containers().len() == 3).then_some(()));
+    wait_until("the old ones are gone", || (cluster.containers().len() == 3).then_some(()));
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn a_container_that_is_killed_through_the_admin_api_is_replaced() {
     if !engine::available() {
         return;
     }
-    let herd = Herd::start(&[]);
-    let answer = request(herd.balancer.admin, "POST", "/replicas/server-2/kill", Some("{}"));
+    let cluster = Cluster::start(&[]);
+    let answer = request(cluster.balancer.admin, "POST", "/replicas/server-2/kill", Some("{}"));
     assert_eq!(answer.status, 200, "{answer:?}");
-    herd.wait_for_replacement(1, "Server 2");
-    let again = request(herd.balancer.admin, "POST", "/replicas/Server%202/kill", Some("{}"));
+    cluster.wait_for_replacement(1, "Server 2");
+    let again = request(cluster.balancer.admin, "POST", "/replicas/Server%202/kill", Some("{}"));
     assert_eq!(again.status, 404, "{again:?}");
 }

@@ -6,12 +6,12 @@ mod engine;
 mod processes;
 
 mod adoption;
-mod away;
-mod guests;
-mod lives;
+mod conflicts;
+mod discovered;
+mod errors;
+mod lifecycle;
 mod names;
-mod rivals;
-mod trouble;
+mod outage;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use engine::{Pool, docker, gate::Gate, image, socket};
 use processes::{bounded, get};
 use ringherd::runtime::docker::{self, DockerConfig};
 use ringherd::runtime::engine::{Host, Spec};
-use ringherd::runtime::{Found, Launch, Remote, ReplicaId, Runtime, RuntimeEvent};
+use ringherd::runtime::{Found, Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeHandle};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A runtime and its events.
 struct Bench {
-    runtime: Remote,
+    runtime: RuntimeHandle,
     events: UnboundedReceiver<RuntimeEvent>,
 }
 

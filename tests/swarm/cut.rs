@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::balancer::{BalancerContainer, alone};
 use crate::common::load::Load;
 use crate::common::wait_until;
 use crate::lab::Lab;
-use crate::seat::{Seat, alone};
 
 const KEYS: u32 = 10_000;
 const CLIENTS: u32 = 16;
@@ -14,8 +14,8 @@ const CLIENTS: u32 = 16;
 fn replicas_of_a_lost_node_move_and_the_ring_stays() {
     let _alone = alone();
     let Some(lab) = Lab::up("ecut", 2, 1) else { return };
-    Seat::network(&lab);
-    let balancer = Seat::start(&lab, 1, "lb", &["--replicas=4", "--response-timeout=3s"]);
+    BalancerContainer::network(&lab);
+    let balancer = BalancerContainer::start(&lab, 1, "lb", &["--replicas=4", "--response-timeout=3s"]);
     let four = ["Server 1", "Server 2", "Server 3", "Server 4"];
     balancer.wait_for(&four);
     let lost: Vec<_> = balancer

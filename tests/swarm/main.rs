@@ -6,8 +6,8 @@ mod common;
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod balancer;
 mod cut;
 mod removal;
-mod seat;
 mod sharing;
 mod stack;

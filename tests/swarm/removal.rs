@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::balancer::{BalancerContainer, alone};
 use crate::common::wait_until;
 use crate::lab::Lab;
-use crate::seat::{Seat, alone};
 
 const SERVER_2: &str = r#"{"n":1,"hostnames":["Server 2"]}"#;
 
@@ -16,7 +16,7 @@ fn service(lab: &Lab, name: &str) -> Option<String> {
     (!id.is_empty()).then_some(id)
 }
 
-fn change(balancer: &Seat, method: &str, path: &str, body: &str) {
+fn change(balancer: &BalancerContainer, method: &str, path: &str, body: &str) {
     let answer = balancer.ask(method, path, Some(body));
     assert_eq!(answer.status, 200, "{answer:?}");
 }
@@ -35,8 +35,8 @@ fn kill(lab: &Lab) {
 fn what_is_removed_stays_removed_and_its_name_is_free() {
     let _alone = alone();
     let Some(lab) = Lab::up("erm", 1, 1) else { return };
-    Seat::network(&lab);
-    let balancer = Seat::start(&lab, 1, "lb", &["--replicas=2"]);
+    BalancerContainer::network(&lab);
+    let balancer = BalancerContainer::start(&lab, 1, "lb", &["--replicas=2"]);
     balancer.wait_for(&["Server 1", "Server 2"]);
 
     // Removed, and added again while the service of before still drains.

@@ -3,20 +3,27 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use crate::balancer::{BalancerContainer, alone};
 use crate::common::wait_until;
 use crate::lab::Lab;
-use crate::seat::{Seat, alone};
 
 const KEYS: u32 = 10_000;
 
 /// How many of the keys have another owner at the second balancer than at the first.
-fn differing(one: &Seat, two: &Seat) -> usize {
+fn differing(one: &BalancerContainer, two: &BalancerContainer) -> usize {
     let (first, second) = (one.owners(KEYS), two.owners(KEYS));
     first.iter().filter(|(key, owner)| second[key] != **owner).count()
 }
 
 /// Changes the pool through one balancer; returns how long after the answer the other agrees.
-fn change(through: &Seat, other: &Seat, method: &str, path: &str, body: &str, names: &[&str]) -> Duration {
+fn change(
+    through: &BalancerContainer,
+    other: &BalancerContainer,
+    method: &str,
+    path: &str,
+    body: &str,
+    names: &[&str],
+) -> Duration {
     let answer = through.ask(method, path, Some(body));
     assert_eq!(answer.status, 200, "{answer:?}");
     let answered = Instant::now();
@@ -28,10 +35,10 @@ fn change(through: &Seat, other: &Seat, method: &str, path: &str, body: &str, na
 fn two_balancers_have_one_ring() {
     let _alone = alone();
     let Some(lab) = Lab::up("etwo", 2, 2) else { return };
-    Seat::network(&lab);
+    BalancerContainer::network(&lab);
     let began = Instant::now();
-    let one = Seat::start(&lab, 1, "lb1", &[]);
-    let two = Seat::start(&lab, 2, "lb2", &[]);
+    let one = BalancerContainer::start(&lab, 1, "lb1", &[]);
+    let two = BalancerContainer::start(&lab, 2, "lb2", &[]);
     let three = ["Server 1", "Server 2", "Server 3"];
     one.wait_for(&three);
     two.wait_for(&three);
@@ -50,7 +57,7 @@ fn two_balancers_have_one_ring() {
 
     // A killed task comes back under its name and number.
     let before = one.owners(KEYS);
-    let address = |seat: &Seat| seat.ring()[1]["address"].clone();
+    let address = |balancer: &BalancerContainer| balancer.ring()[1]["address"].clone();
     let was = address(&one);
     let find = ["ps", "-q", "--filter", "label=io.ringherd.name=Server 2"];
     let (node, container) = [1, 2]
@@ -61,7 +68,9 @@ fn two_balancers_have_one_ring() {
     lab.docker(node, &["kill", &container]);
     let killed = Instant::now();
     wait_until("both have the new task", || {
-        let moved = |seat: &Seat| address(seat) != was && seat.settled().is_some_and(|ring| ring.len() == 3);
+        let moved = |balancer: &BalancerContainer| {
+            address(balancer) != was && balancer.settled().is_some_and(|ring| ring.len() == 3)
+        };
         (moved(&one) && moved(&two)).then_some(())
     });
     println!("a killed task: a new one serves at both balancers after {:?}", killed.elapsed());
@@ -77,15 +86,15 @@ fn two_balancers_have_one_ring() {
 fn adds_at_the_same_time_end_with_distinct_numbers() {
     let _alone = alone();
     let Some(lab) = Lab::up("erace", 2, 2) else { return };
-    Seat::network(&lab);
-    let one = Seat::start(&lab, 1, "lb1", &["--replicas=1"]);
+    BalancerContainer::network(&lab);
+    let one = BalancerContainer::start(&lab, 1, "lb1", &["--replicas=1"]);
     one.wait_for(&["Server 1"]);
-    let two = Seat::start(&lab, 2, "lb2", &["--replicas=1"]);
+    let two = BalancerContainer::start(&lab, 2, "lb2", &["--replicas=1"]);
     two.wait_for(&["Server 1"]);
     for round in 1..=3 {
-        let add = |seat: &Seat, name: &str| {
+        let add = |balancer: &BalancerContainer, name: &str| {
             let answer =
-                seat.ask("POST", "/add", Some(&format!(r#"{{"n":1,"hostnames":["{name}{round}"]}}"#)));
+                balancer.ask("POST", "/add", Some(&format!(r#"{{"n":1,"hostnames":["{name}{round}"]}}"#)));
             assert_eq!(answer.status, 200, "{answer:?}");
         };
         std::thread::scope(|scope| {

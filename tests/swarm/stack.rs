@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::balancer::{BalancerContainer, alone};
 use crate::common::wait_until;
 use crate::lab::Lab;
-use crate::seat::{Seat, alone};
 
 const NAME: &str = "herd";
 
@@ -39,14 +39,14 @@ impl Drop for File {
 }
 
 /// The balancer's container, once it is healthy.
-fn balancer(lab: &Lab) -> (String, Seat) {
+fn healthy_balancer(lab: &Lab) -> (String, BalancerContainer) {
     let container = wait_until("the balancer is healthy", || {
         let label = format!("label=com.docker.swarm.service.name={NAME}_balancer");
         let found = lab.docker(1, &["ps", "-q", "--filter", &label, "--filter", "health=healthy"]);
         (!found.is_empty()).then_some(found)
     });
-    let seat = Seat::at(lab, 1, &container);
-    (container, seat)
+    let balancer = BalancerContainer::at(lab, 1, &container);
+    (container, balancer)
 }
 
 fn replicas(lab: &Lab) -> Vec<String> {
@@ -63,24 +63,24 @@ fn the_stack_keeps_an_empty_pool_and_finds_its_replicas_again() {
     let file = File::new();
     let began = Instant::now();
     file.deploy(&lab);
-    let (first, seat) = balancer(&lab);
-    seat.wait_for(&["Server 1", "Server 2", "Server 3"]);
+    let (first, balancer) = healthy_balancer(&lab);
+    balancer.wait_for(&["Server 1", "Server 2", "Server 3"]);
     println!("stack deploy: three replicas after {:?}", began.elapsed());
-    assert_eq!(seat.ask("GET", "/readyz", None).status, 200);
+    assert_eq!(balancer.ask("GET", "/readyz", None).status, 200);
 
     // Nobody to send a request to: not ready, but nothing that a restart could mend.
-    let answer = seat.ask("DELETE", "/rm", Some(r#"{"n":3,"hostnames":[]}"#));
+    let answer = balancer.ask("DELETE", "/rm", Some(r#"{"n":3,"hostnames":[]}"#));
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(seat.ask("GET", "/readyz", None).status, 503);
+    assert_eq!(balancer.ask("GET", "/readyz", None).status, 503);
     wait_until("the services are gone", || replicas(&lab).is_empty().then_some(()));
     // Longer than Swarm would take to give it up.
     std::thread::sleep(Duration::from_secs(8));
-    assert_eq!(balancer(&lab).0, first, "the balancer was restarted");
+    assert_eq!(healthy_balancer(&lab).0, first, "the balancer was restarted");
     assert_eq!(replicas(&lab), Vec::<String>::new());
 
-    let answer = seat.ask("POST", "/add", Some(r#"{"n":2,"hostnames":["S1","S2"]}"#));
+    let answer = balancer.ask("POST", "/add", Some(r#"{"n":2,"hostnames":["S1","S2"]}"#));
     assert_eq!(answer.status, 200, "{answer:?}");
-    seat.wait_for(&["S1", "S2"]);
+    balancer.wait_for(&["S1", "S2"]);
     let before = replicas(&lab);
     // It fails to remove the network, which the replicas are on.
     lab.try_docker(1, &["stack", "rm", NAME]);
@@ -89,8 +89,8 @@ fn the_stack_keeps_an_empty_pool_and_finds_its_replicas_again() {
     });
     assert_eq!(replicas(&lab), before);
     file.deploy(&lab);
-    let (second, seat) = balancer(&lab);
+    let (second, balancer) = healthy_balancer(&lab);
     assert_ne!(second, first);
-    seat.wait_for(&["S1", "S2"]);
+    balancer.wait_for(&["S1", "S2"]);
     assert_eq!(replicas(&lab), before);
 }

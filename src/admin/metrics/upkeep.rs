@@ -30,7 +30,7 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
     let moved = "Share of all keys that changed their replica with the last publication; NaN if that cannot be told, 0 to 1";
     page.gauge("ring_keys_moved_ratio", moved, upkeep.keys_moved())?;
     page.durations("ring_build", "Time to build a ring", &upkeep.builds())?;
-    let (calls, durations) = engine::calls();
+    let (calls, durations) = engine::call_stats();
     page.counters(
         "engine_calls",
         "Calls of the container engine, by result",

@@ -1,5 +1,5 @@
-//! The one that owns what is known of the engine and its containers: takes orders of the pool
-//! and reports of tasks, one at a time, and never waits for the engine itself.
+//! The actor that owns what is known of the engine and its containers. It handles commands of the
+//! pool and messages of tasks one at a time, and never waits for the engine itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
@@ -11,33 +11,34 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::DockerConfig;
-use super::guests::Guests;
-use super::place::Place;
-use super::replica::Replica;
-use super::report::{Report, Reporter};
-use super::rivals::Rivals;
-use super::survey::Offer;
-use super::task::link;
-use crate::runtime::engine::raw::CallError;
-use crate::runtime::remote::Order;
+use super::adoption::Adoptable;
+use super::conflicts::InstanceConflicts;
+use super::context::EngineContext;
+use super::discovered::Discovered;
+use super::managed::ManagedReplica;
+use super::messages::{ActorHandle, ActorMessage};
+use super::task::connection;
+use crate::runtime::engine::CallError;
+use crate::runtime::handle::RuntimeCommand;
 use crate::runtime::{ReplicaId, RuntimeEvent, RuntimeEvents};
 
-/// First pause before the engine is looked for again; doubles up to [`MAX_PAUSE`].
+/// First pause before the engine is connected to again; doubles up to [`MAX_PAUSE`].
 pub(super) const MIN_PAUSE: Duration = Duration::from_millis(100);
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Time for which the engine must have answered before it is looked for as quickly again: what
+/// Time for which a connection must have lasted before the pause starts at [`MIN_PAUSE`] again: what
 /// fails at once each time must not be tried ten times a second.
-pub(super) const STEADY: Duration = Duration::from_secs(5);
+pub(super) const STABLE_AFTER: Duration = Duration::from_secs(5);
 
-/// Whether the engine can be talked to.
+/// The state of the connection to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It does not answer, or has not been heard of yet.
+    /// The engine does not answer, or has not been reached yet.
     Down,
-    /// It answers; what happened to these meanwhile is being found out.
+    /// The engine answers; inspections of these replicas are under way, and the pool is told of
+    /// the engine when they have ended.
     Recovering(HashSet<ReplicaId>),
-    /// It answers.
+    /// The engine answers, and the pool knows.
     Up,
 }
 
@@ -47,29 +48,31 @@ pub(super) struct Actor {
     pub(super) config: Arc<DockerConfig>,
     pub(super) events: RuntimeEvents,
     pub(super) phase: Phase,
-    /// Found on the first contact.
-    pub(super) place: Option<Arc<Place>>,
-    /// Replicas that this balancer keeps.
-    pub(super) replicas: BTreeMap<ReplicaId, Replica>,
-    /// Containers of an earlier life that nobody has taken over yet, by id.
-    pub(super) offers: HashMap<String, Offer>,
-    /// Containers of nobody that are being removed.
-    pub(super) swept: HashSet<String>,
-    /// Containers that another balancer under our name has made.
-    pub(super) rivals: Rivals,
-    pub(super) guests: Guests,
+    /// Looked up at the first connection.
+    pub(super) context: Option<Arc<EngineContext>>,
+    /// Replicas whose containers this balancer makes and removes.
+    pub(super) replicas: BTreeMap<ReplicaId, ManagedReplica>,
+    /// Containers of an earlier run that have not been adopted yet, by id.
+    pub(super) adoptable: HashMap<String, Adoptable>,
+    /// Ids of containers of no replica that are being removed.
+    pub(super) removing: HashSet<String>,
+    /// Containers that another balancer with our instance name has made.
+    pub(super) conflicts: InstanceConflicts,
+    /// Containers of others that join the ring.
+    pub(super) discovered: Discovered,
     /// Whether a list has been asked for, and whether another has to follow it.
     pub(super) listing: bool,
     pub(super) list_again: bool,
     /// Whether the pool has been told that the engine is away.
-    pub(super) told_unavailable: bool,
+    pub(super) reported_unavailable: bool,
+    /// Pause before the next attempt to connect.
     pub(super) pause: Duration,
-    /// When the engine was found the last time.
-    pub(super) connected: Option<Instant>,
-    /// Number of the connection; a task of an earlier one is not listened to.
+    /// When the engine was connected to, while it is.
+    pub(super) connected_at: Option<Instant>,
+    /// Number of the connection; messages of tasks of an earlier one are ignored.
     epoch: u64,
-    sender: UnboundedSender<(u64, Report)>,
-    inbox: UnboundedReceiver<(u64, Report)>,
+    sender: UnboundedSender<(u64, ActorMessage)>,
+    inbox: UnboundedReceiver<(u64, ActorMessage)>,
     tasks: JoinSet<()>,
 }
 
@@ -80,17 +83,17 @@ impl Actor {
             config: Arc::new(config),
             events,
             phase: Phase::Down,
-            place: None,
+            context: None,
             replicas: BTreeMap::new(),
-            offers: HashMap::new(),
-            swept: HashSet::new(),
-            rivals: Rivals::default(),
-            guests: Guests::default(),
+            adoptable: HashMap::new(),
+            removing: HashSet::new(),
+            conflicts: InstanceConflicts::default(),
+            discovered: Discovered::default(),
             listing: false,
             list_again: false,
-            told_unavailable: false,
+            reported_unavailable: false,
             pause: MIN_PAUSE,
-            connected: None,
+            connected_at: None,
             epoch: 0,
             sender,
             inbox,
@@ -98,21 +101,21 @@ impl Actor {
         }
     }
 
-    /// Runs until the runtime is dropped; then all tasks end where they are.
-    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
+    /// Runs until the runtime is dropped, and then ends all tasks.
+    pub(super) async fn run(mut self, mut commands: UnboundedReceiver<RuntimeCommand>) {
         self.connect_after(Duration::ZERO);
         loop {
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(Order::Start(launch)) => self.start(launch),
-                    Some(Order::Retire(id)) => self.retire(id),
-                    Some(Order::Stop(id)) => self.stop(id),
-                    Some(Order::Kill(id)) => self.kill(id),
+                command = commands.recv() => match command {
+                    Some(RuntimeCommand::Start(launch)) => self.start(launch),
+                    Some(RuntimeCommand::Retire(id)) => self.retire(id),
+                    Some(RuntimeCommand::Stop(id)) => self.stop(id),
+                    Some(RuntimeCommand::Kill(id)) => self.kill(id),
                     None => return,
                 },
-                Some((epoch, report)) = self.inbox.recv() => {
+                Some((epoch, message)) = self.inbox.recv() => {
                     if epoch == self.epoch {
-                        self.take(report);
+                        self.handle(message);
                     }
                 }
                 Some(ended) = self.tasks.join_next() => self.task_ended(ended),
@@ -120,88 +123,90 @@ impl Actor {
         }
     }
 
-    fn take(&mut self, report: Report) {
-        match report {
-            Report::Connected(place, listing) => self.connected(place, listing),
-            Report::Lost(reason) => self.lost(reason),
-            Report::Listed(listing) => self.listed(listing),
-            Report::ListDue => self.list(),
-            Report::Hint(hint) => self.hinted(&hint),
-            Report::Made { id, container } => self.made(id, container),
+    fn handle(&mut self, message: ActorMessage) {
+        match message {
+            ActorMessage::Connected(context, listing) => self.connected(context, listing),
+            ActorMessage::Disconnected(reason) => self.disconnected(reason),
+            ActorMessage::Listed(listing) => self.listed(listing),
+            ActorMessage::ListDue => self.list(),
+            ActorMessage::Event(event) => self.event(&event),
+            ActorMessage::Created { id, container } => self.created(id, container),
             // The task that asks may have been ended.
-            Report::Wanted { id, reply } => drop(reply.send(self.wants(id))),
-            Report::MayMove { holder, reply } => drop(reply.send(self.may_move(&holder))),
-            Report::Idle { reply } => drop(reply.send(self.is_idle())),
-            Report::Up { id, running } => self.is_up(id, running),
-            Report::Failed { id, reason } => self.failed(id, reason),
-            Report::Ended { id, reason } => self.ended(id, reason),
-            Report::Died { id, reason } => self.died(id, reason),
-            Report::NetworkGone(id) => self.take_leave(id),
-            Report::Alive(id) => self.alive(id),
-            Report::Swept(container) => {
-                self.swept.remove(&container);
+            ActorMessage::IsWanted { id, reply } => drop(reply.send(self.is_wanted(id))),
+            ActorMessage::MayRename { holder, reply } => drop(reply.send(self.may_rename(&holder))),
+            ActorMessage::IsIdle { reply } => drop(reply.send(self.is_idle())),
+            ActorMessage::Started { id, running } => self.started(id, running),
+            ActorMessage::StartFailed { id, reason } => self.start_failed(id, reason),
+            ActorMessage::Stopped { id, reason } => self.stopped(id, reason),
+            ActorMessage::Exited { id, reason } => self.exited(id, reason),
+            ActorMessage::NetworkRemoved(id) => self.finish_removal(id),
+            ActorMessage::StillRunning(id) => self.still_running(id),
+            ActorMessage::OrphanRemoved(container) => {
+                self.removing.remove(&container);
             }
         }
     }
 
-    /// Runs a task. Whatever it cannot do because the engine is away ends the connection.
-    pub(super) fn spawn<F, T>(&mut self, task: impl FnOnce(Arc<Place>, Reporter) -> F)
+    /// Runs a task. If it ends with an error, the engine cannot be reached.
+    pub(super) fn spawn<F, T>(&mut self, task: impl FnOnce(Arc<EngineContext>, ActorHandle) -> F)
     where
         F: Future<Output = Result<T, CallError>> + Send + 'static,
         T: Send + 'static,
     {
-        // Without a place nothing is known, and so nothing is to be done.
-        let Some(place) = self.place.clone() else { return };
-        let reporter = self.reporter();
-        let task = task(place, reporter.clone());
+        // Before the first connection no container is known, and so there is nothing to do.
+        let Some(context) = self.context.clone() else { return };
+        let actor = self.handle_of_connection();
+        let task = task(context, actor.clone());
         self.tasks.spawn(async move {
             if let Err(error) = task.await {
-                reporter.send(Report::Lost(error.to_string()));
+                actor.send(ActorMessage::Disconnected(error.to_string()));
             }
         });
     }
 
-    /// Looks for the engine, some time from now.
+    /// Connects to the engine after a pause.
     pub(super) fn connect_after(&mut self, pause: Duration) {
-        let link = link::run(Arc::clone(&self.config), self.place.clone(), self.reporter());
+        let actor = self.handle_of_connection();
+        let connection = connection::run(Arc::clone(&self.config), self.context.clone(), actor);
         self.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
-            link.await;
+            connection.await;
         });
     }
 
-    /// Ends all tasks, and takes no report of theirs any more.
+    /// Ends all tasks, and ignores messages that they have sent.
     pub(super) fn disconnect(&mut self) {
         self.epoch += 1;
         self.tasks = JoinSet::new();
     }
 
-    fn reporter(&self) -> Reporter {
-        Reporter { epoch: self.epoch, reports: self.sender.clone() }
+    fn handle_of_connection(&self) -> ActorHandle {
+        ActorHandle { epoch: self.epoch, messages: self.sender.clone() }
     }
 
-    /// A task that panicked will not report; starting over from a list loses nothing.
+    /// A task that panicked sends no message; connecting again recovers what it has missed.
     fn task_ended(&mut self, ended: Result<(), JoinError>) {
         if let Err(error) = ended
             && error.is_panic()
         {
             tracing::error!(%error, "a task of the docker runtime failed; this is a defect");
-            self.lost(format!("a call failed in an unexpected way: {error}"));
+            self.disconnected(format!("a call failed in an unexpected way: {error}"));
         }
     }
 
-    pub(super) fn tell(&self, event: RuntimeEvent) {
+    /// Reports to the pool.
+    pub(super) fn report(&self, event: RuntimeEvent) {
         // Without a receiver the balancer is ending, and nobody needs to know.
         let _ = self.events.send(event);
     }
 
-    /// How many tasks there are.
+    /// Number of tasks that run.
     #[cfg(test)]
-    pub(super) fn under_way(&self) -> usize {
+    pub(super) fn running_tasks(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Which replica a container is.
+    /// The replica that a container belongs to.
     pub(super) fn replica_of(&self, container: &str) -> Option<ReplicaId> {
         self.replicas.iter().find(|(_, replica)| replica.has(container)).map(|(id, _)| *id)
     }

@@ -1,5 +1,4 @@
-//! Calls through `docker-api` that end in time, with errors that tell an engine that is away from
-//! one that refuses.
+//! Calls of the engine with time limits, and errors that tell an unreachable engine from a refusal.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -9,11 +8,10 @@ use http::StatusCode;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::calls::counted;
-use super::raw::{self, CallError};
-use super::{CALL_TIMEOUT, HEAVY_TIMEOUT, Host};
+use super::call_stats::counted;
+use super::{CALL_TIMEOUT, CallError, HEAVY_TIMEOUT, Host, raw};
 
-/// An engine that is called. Connects anew for each call; cheap to clone.
+/// A client of the engine's API. Opens a connection for each call; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
     host: Host,
@@ -21,24 +19,27 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine at `host`; nothing is sent yet.
+    /// A client of the engine at `host`. Sends nothing yet.
     ///
     /// # Errors
-    /// If the address is none for `docker-api`.
+    /// `docker-api` does not accept the address.
     pub fn new(host: &Host) -> Result<Self, CallError> {
         let docker = match host {
             Host::Unix(path) => Docker::unix(path),
-            Host::Tcp(address) => Docker::tcp(address).map_err(|error| CallError::away(host, &error))?,
+            Host::Tcp(address) => {
+                Docker::tcp(address).map_err(|error| CallError::unreachable(host, &error))?
+            }
         };
         Ok(Self { host: host.clone(), docker })
     }
 
-    /// Where it is.
+    /// The address of the engine.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// What to make calls with; each goes through [`Engine::call`].
+    /// The client of `docker-api`; each of its calls goes through [`Engine::call`] or
+    /// [`Engine::heavy`].
     pub fn docker(&self) -> &Docker {
         &self.docker
     }
@@ -49,85 +50,85 @@ impl Engine {
     /// See [`CallError`].
     pub async fn call<T>(&self, call: impl Future<Output = docker_api::Result<T>>) -> Result<T, CallError> {
         let began = Instant::now();
-        let answer = timeout(CALL_TIMEOUT, call).await.map_err(|_| self.silent(CALL_TIMEOUT));
-        counted(began, answer.and_then(|answer| answer.map_err(|error| self.error(error))))
+        let response = timeout(CALL_TIMEOUT, call).await.map_err(|_| self.timed_out(CALL_TIMEOUT));
+        counted(began, response.and_then(|response| response.map_err(|error| self.error(error))))
     }
 
-    /// Awaits a call that may take long on a busy engine, for at most [`HEAVY_TIMEOUT`]. That it
-    /// takes longer says nothing of the engine: pings tell whether it hangs.
+    /// Awaits a call that may take long on a busy engine, for at most [`HEAVY_TIMEOUT`]. A call that
+    /// takes longer does not mean that the engine hangs; pings show that.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn heavy<T>(&self, call: impl Future<Output = docker_api::Result<T>>) -> Result<T, CallError> {
         let began = Instant::now();
-        let answer = timeout(HEAVY_TIMEOUT, call).await.map_err(|_| too_slow());
-        counted(began, answer.and_then(|answer| answer.map_err(|error| self.error(error))))
+        let response = timeout(HEAVY_TIMEOUT, call).await.map_err(|_| too_slow());
+        counted(began, response.and_then(|response| response.map_err(|error| self.error(error))))
     }
 
-    /// `POST path` with a body that `docker-api` has no words for.
+    /// Sends `POST path` with a body that `docker-api` cannot make, within [`CALL_TIMEOUT`].
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CallError> {
         let began = Instant::now();
-        let answer = timeout(CALL_TIMEOUT, raw::post(&self.host, path, body)).await;
-        counted(began, answer.unwrap_or_else(|_| Err(self.silent(CALL_TIMEOUT))))
+        let response = timeout(CALL_TIMEOUT, raw::post(&self.host, path, body)).await;
+        counted(began, response.unwrap_or_else(|_| Err(self.timed_out(CALL_TIMEOUT))))
     }
 
-    /// The same for what may take long, as [`Engine::heavy`].
+    /// As [`Engine::post`], within [`HEAVY_TIMEOUT`].
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn heavy_post(&self, path: &str, body: &Value) -> Result<Value, CallError> {
         let began = Instant::now();
-        let answer = timeout(HEAVY_TIMEOUT, raw::post(&self.host, path, body)).await;
-        counted(began, answer.unwrap_or_else(|_| Err(too_slow())))
+        let response = timeout(HEAVY_TIMEOUT, raw::post(&self.host, path, body)).await;
+        counted(began, response.unwrap_or_else(|_| Err(too_slow())))
     }
 
-    /// `GET path` whose answer `docker-api` has no words for.
+    /// Sends `GET path`, whose response `docker-api` cannot read, within [`CALL_TIMEOUT`].
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn get(&self, path: &str) -> Result<Value, CallError> {
         let began = Instant::now();
-        let answer = timeout(CALL_TIMEOUT, raw::get(&self.host, path)).await;
-        counted(began, answer.unwrap_or_else(|_| Err(self.silent(CALL_TIMEOUT))))
+        let response = timeout(CALL_TIMEOUT, raw::get(&self.host, path)).await;
+        counted(began, response.unwrap_or_else(|_| Err(self.timed_out(CALL_TIMEOUT))))
     }
 
-    /// Whether it answers at all.
+    /// Checks that the engine responds.
     ///
     /// # Errors
-    /// If not, within `limit`.
+    /// It does not within `limit`.
     pub async fn ping(&self, limit: Duration) -> Result<(), CallError> {
-        let answer = async {
+        let response = async {
             match self.docker.ping().await {
-                // A header is missing, which says more of `docker-api` than of the engine.
+                // `docker-api` misses a header that some engines do not send.
                 Ok(_) | Err(Error::InvalidResponse(_)) => Ok(()),
                 Err(error) => Err(error),
             }
         };
         let began = Instant::now();
-        let answer = timeout(limit, answer).await.map_err(|_| self.silent(limit));
-        counted(began, answer.and_then(|answer| answer.map_err(|error| self.error(error))))
+        let response = timeout(limit, response).await.map_err(|_| self.timed_out(limit));
+        counted(began, response.and_then(|response| response.map_err(|error| self.error(error))))
     }
 
-    /// An error of `docker-api` in our terms.
+    /// An error of `docker-api` as a [`CallError`].
     pub fn error(&self, error: Error) -> CallError {
         match error {
             Error::Fault { code, message } => {
                 let status = StatusCode::from_u16(code.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
-                CallError::answered(&self.host, status, message)
+                CallError::from_response(&self.host, status, message)
             }
             Error::SerdeJsonError(error) => {
                 CallError::Failed(format!("the engine's answer cannot be read: {error}"))
             }
-            other => CallError::away(&self.host, &other),
+            other => CallError::unreachable(&self.host, &other),
         }
     }
 
-    fn silent(&self, limit: Duration) -> CallError {
+    fn timed_out(&self, limit: Duration) -> CallError {
         let limit = humantime::format_duration(limit);
-        CallError::away(&self.host, &format_args!("no answer within {limit}"))
+        CallError::unreachable(&self.host, &format_args!("no answer within {limit}"))
     }
 }
 

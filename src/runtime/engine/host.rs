@@ -1,4 +1,4 @@
-//! Where the engine is: `unix:///path` or `tcp://host:port`.
+//! The address of an engine: `unix:///path` or `tcp://host:port`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::names::HostPort;
 
-/// Where an engine takes API requests.
+/// The address of an engine's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A socket in the file system.
@@ -15,7 +15,7 @@ pub enum Host {
     Tcp(String),
 }
 
-/// A text that is no [`Host`].
+/// Error: the text is not a [`Host`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be unix:///PATH or tcp://HOST:PORT, without TLS")]
 pub struct HostError;

@@ -1,32 +1,38 @@
-//! The labels by which a balancer recognises what it has made on an engine, in an earlier life
-//! too. Only what carries the labels of its own pool is ever touched.
+//! The labels by which a balancer recognises what it has made on an engine, also in an earlier run.
+//! Only objects with the labels of its own pool are ever touched.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-/// The pool, on everything that is made.
+/// The pool; on every object.
 pub const POOL: &str = "io.ringherd.pool";
-/// The balancer that keeps the replica, where only one may.
+/// The balancer that owns the container, where only one may.
 pub const INSTANCE: &str = "io.ringherd.instance";
-/// The life of a balancer in which it was made, where only one may keep it: a random word.
+/// The run of a balancer that made the container, where only one may own it: a random word.
 pub const RUN: &str = "io.ringherd.run";
 /// The replica's number on the ring.
 pub const NUMBER: &str = "io.ringherd.number";
 /// The replica's name as the user gave it.
 pub const NAME: &str = "io.ringherd.name";
-/// Version of the balancer that made it; for people, nothing depends on it.
+/// On a Swarm service: a random word, unique to a launch, by which a balancer recognises the service
+/// that it has created even if the response was lost.
+pub const LAUNCH: &str = "io.ringherd.launch";
+/// On a Swarm service that is being removed, so that every balancer takes its replica off the ring:
+/// when the balancer that removes it last renewed the label, in seconds since the Unix epoch.
+pub const LEAVING: &str = "io.ringherd.leaving";
+/// Version of the balancer that made the object; for people only.
 pub const VERSION: &str = "io.ringherd.version";
 
-/// What the labels say of a replica.
+/// A replica as its labels describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replica {
-    /// Its name.
+pub struct ReplicaLabels {
+    /// Name as the user gave it; not empty.
     pub name: String,
-    /// Its number on the ring.
+    /// Number on the ring.
     pub number: u32,
 }
 
-/// The labels of a new replica. `instance` is `None` where any balancer of the pool may keep it.
+/// The labels of a new replica. `instance` is `None` if every balancer of the pool shares it.
 pub fn for_replica(
     pool: &str,
     instance: Option<&str>,
@@ -43,7 +49,7 @@ pub fn for_replica(
     labels
 }
 
-/// Whether something with these labels belongs to `pool`, and to `instance` where one is given.
+/// Whether an object with these labels belongs to `pool`, and to `instance` if one is given.
 pub fn are_own<S: BuildHasher>(
     labels: &HashMap<String, String, S>,
     pool: &str,
@@ -53,11 +59,11 @@ pub fn are_own<S: BuildHasher>(
     is(POOL, pool) && instance.is_none_or(|instance| is(INSTANCE, instance))
 }
 
-/// The replica that these labels describe, if they describe one.
-pub fn replica<S: BuildHasher>(labels: &HashMap<String, String, S>) -> Option<Replica> {
+/// Reads the labels of a replica; `None` without a name or a number.
+pub fn parse<S: BuildHasher>(labels: &HashMap<String, String, S>) -> Option<ReplicaLabels> {
     let name = labels.get(NAME).filter(|name| !name.is_empty())?.clone();
     let number = labels.get(NUMBER)?.parse().ok()?;
-    Some(Replica { name, number })
+    Some(ReplicaLabels { name, number })
 }
 
 #[cfg(test)]
@@ -71,7 +77,7 @@ mod tests {
     #[test]
     fn labels_are_read_as_they_were_written() {
         let labels = owned(for_replica("blue", Some("lb"), "Server 1", 7));
-        assert_eq!(replica(&labels), Some(Replica { name: "Server 1".into(), number: 7 }));
+        assert_eq!(parse(&labels), Some(ReplicaLabels { name: "Server 1".into(), number: 7 }));
         assert!(are_own(&labels, "blue", Some("lb")));
         assert!(are_own(&labels, "blue", None));
         assert!(!are_own(&labels, "green", None));
@@ -91,7 +97,7 @@ mod tests {
         for (key, value) in [(NUMBER, "-1"), (NUMBER, "many"), (NUMBER, ""), (NAME, "")] {
             let mut labels = owned(for_replica("blue", None, "S", 1));
             labels.insert(key.into(), value.into());
-            assert_eq!(replica(&labels), None, "{key}={value}");
+            assert_eq!(parse(&labels), None, "{key}={value}");
         }
     }
 }

@@ -1,28 +1,31 @@
-//! A container engine (Docker) as its API shows it: where it is, and calls that end in time.
-//! Shared by the runtimes that need one. Knows nothing of replicas' lives.
+//! The API of a container engine (Docker): its address, calls with time limits, and the names and
+//! labels of the objects made there. Shared by the runtimes that need one. Knows nothing of replicas'
+//! lives.
 
-mod calls;
+mod call_stats;
 mod client;
+mod error;
 mod host;
 pub mod labels;
 pub mod naming;
-pub mod own;
+pub mod own_container;
 pub mod program;
-pub mod raw;
+mod raw;
 mod spec;
 
-pub use calls::calls;
+pub use call_stats::call_stats;
 pub use client::Engine;
+pub use error::CallError;
 pub use host::{Host, HostError};
-pub use own::Own;
+pub use own_container::OwnContainer;
 pub use spec::{Spec, nano_cpus};
 
 use std::time::Duration;
 
-/// Time a call may take that costs the engine little: one that takes longer hangs. That must be
-/// known before `/add` has to be answered, which is within 5 s.
+/// Time limit of a call that is cheap for the engine: one that takes longer hangs. Shorter than the
+/// 5 s within which `/add` has to respond.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Time a call may take that makes, starts or removes something. A busy engine is slow with
-/// these, and answers all else.
+/// Time limit of a call that creates, starts or removes something. A busy engine is slow with these
+/// and still responds to others.
 pub const HEAVY_TIMEOUT: Duration = Duration::from_secs(30);

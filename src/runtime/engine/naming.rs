@@ -1,4 +1,4 @@
-//! What a replica is called on an engine and on its network.
+//! Names of replicas' objects on an engine and its networks.
 
 use crate::names::FoldedName;
 
@@ -12,12 +12,12 @@ pub fn object_name(pool: &str, name: &str) -> String {
     format!("ringherd-{pool}-{}", FoldedName::of(name))
 }
 
-/// The name of the network that is made for a pool without one.
+/// The name of the network that is created for a pool without a configured one.
 pub fn pool_network(pool: &str) -> String {
     format!("ringherd-{pool}")
 }
 
-/// The start of an id, as people know it.
+/// The first 12 characters of an id, as the command line of Docker shows them.
 pub fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }

@@ -1,4 +1,4 @@
-//! What runs in a replica's container: environment and command.
+//! The program in a replica's container: its environment and command.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -6,15 +6,16 @@ use std::hash::BuildHasher;
 use super::Spec;
 use crate::runtime::Launch;
 
-/// The label by which our own image is known, and its value.
+/// The label, as key and value, that marks ringherd's own image.
 const TITLE: (&str, &str) = ("org.opencontainers.image.title", "ringherd");
 
-/// Whether an image with these labels is ours, so that its entry point is this binary.
+/// Whether these are the labels of ringherd's own image, whose entry point is this binary.
 pub fn is_own_image<S: BuildHasher>(labels: Option<&HashMap<String, String, S>>) -> bool {
     labels.and_then(|labels| labels.get(TITLE.0)).is_some_and(|title| title == TITLE.1)
 }
 
-/// The environment of a replica, as `KEY=VALUE`. What identifies it cannot be overridden.
+/// The environment of a replica, as `KEY=VALUE`. The configuration cannot override the variables that
+/// identify the replica.
 pub fn environment(spec: &Spec, launch: &Launch) -> Vec<String> {
     let own = [
         ("SERVER_ID", launch.name.clone()),
@@ -29,7 +30,7 @@ pub fn environment(spec: &Spec, launch: &Launch) -> Vec<String> {
     own.iter().map(|(key, value)| format!("{key}={value}")).chain(others).collect()
 }
 
-/// The arguments given to the image; `None` for its own.
+/// The arguments given to the image; `None` to use the image's own.
 pub fn command(spec: &Spec, launch: &Launch, own_image: bool) -> Option<Vec<String>> {
     if !spec.command.is_empty() {
         return Some(spec.command.iter().map(|word| launch.fill_in(word, spec.port)).collect());

@@ -1,33 +1,35 @@
-//! What replicas in containers are made of: the part of the configuration that Docker and Swarm
-//! share.
+//! The part of the configuration that Docker and Swarm share: how a replica's container is made.
 
 use std::time::Duration;
 
 use super::Host;
 
-/// How a replica's container is made. Nothing of it ever comes from a request.
+/// How a replica's container is made. No field ever comes from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// Where the engine is.
+    /// Address of the engine.
     pub host: Host,
-    /// Name of the pool: 1 to 32 of `a-z0-9-`. Replicas of different pools never meet.
+    /// Name of the pool: 1 to 32 of `a-z0-9-`. Balancers of different pools never touch each other's
+    /// replicas.
     pub pool: String,
-    /// Image; `None` for our own: that of the container the balancer runs in, else `ringherd`.
+    /// Name or id of the image; `None` for that of the container the balancer runs in, else
+    /// `ringherd`.
     pub image: Option<String>,
-    /// Network; `None` for that of the container the balancer runs in, else one of the pool's.
+    /// Name or id of the network; `None` for that of the container the balancer runs in, else one
+    /// that is created for the pool.
     pub network: Option<String>,
     /// Port that replicas listen on in their containers.
     pub port: u16,
-    /// Memory limit of a replica, in bytes.
+    /// Memory limit of a replica, in bytes; `None` for no limit.
     pub memory: Option<u64>,
-    /// CPU limit of a replica, in units of a billionth of a core, as the API has it.
+    /// CPU limit of a replica, in billionths of a core; `None` for no limit.
     pub nano_cpus: Option<u64>,
-    /// Variables of a replica's environment, as `KEY=VALUE`.
+    /// Environment of a replica, as `KEY=VALUE`.
     pub env: Vec<String>,
-    /// Program and arguments in place of the image's own, `{port}`, `{name}` and `{number}`
-    /// replaced. Empty: what the image runs by itself, or `ringherd replica` in our own image.
+    /// Program and arguments in place of the image's own, with `{port}`, `{name}` and `{number}`
+    /// replaced. Empty for the image's own, or `ringherd replica` in ringherd's image.
     pub command: Vec<String>,
-    /// Time between SIGTERM and SIGKILL.
+    /// Time between SIGTERM and SIGKILL when a replica is stopped.
     pub stop_timeout: Duration,
 }
 

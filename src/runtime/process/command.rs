@@ -1,4 +1,4 @@
-//! What is run for a replica: program, arguments, environment. Runs nothing itself.
+//! The command that is run for a replica: program, arguments, environment. Runs nothing itself.
 
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,38 +7,37 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::ports::{Lease, Ports};
+use super::ports::{PortLease, Ports};
 use crate::runtime::Launch;
 
-/// Prefix of the balancer's own environment, which holds the admin token among others.
+/// Prefix of the variables that configure the balancer; one holds the admin token.
 const OWN_PREFIX: &str = "RINGHERD_";
 
-/// How the command of any replica is made.
+/// Makes the commands of replicas.
 #[derive(Clone, Debug)]
-pub(super) struct Recipe {
+pub(super) struct CommandTemplate {
     program: PathBuf,
-    /// Empty: the built-in replica.
+    /// Program and arguments; empty for the built-in replica.
     command: Vec<String>,
     ports: Ports,
 }
 
-/// One replica's command, and what is known of its address.
+/// The command of one replica.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    /// Ready to be spawned.
+pub(super) struct PreparedCommand {
+    /// The command, ready to be spawned.
     pub(super) command: Command,
-    /// The port it was given, kept from other replicas while this lives; `None` if it chooses
-    /// one itself and reports it.
-    pub(super) port: Option<Lease>,
+    /// The port it is given; `None` if it chooses one itself and reports it.
+    pub(super) port: Option<PortLease>,
 }
 
-impl Recipe {
-    /// Runs `command`, or the built-in replica if that is empty.
+impl CommandTemplate {
+    /// A template for `command`, or for the built-in replica if that is empty.
     pub(super) fn new(command: Vec<String>) -> Self {
         Self { program: own_program(), command, ports: Ports::default() }
     }
 
-    /// The same with another program in place of our own binary.
+    /// The same template with another program in place of our own binary.
     pub(super) fn with_program(&self, program: PathBuf) -> Self {
         Self { program, ..self.clone() }
     }
@@ -51,8 +50,8 @@ impl Recipe {
     /// The command for one replica.
     ///
     /// # Errors
-    /// If there is no port for a program that needs one.
-    pub(super) fn prepare(&self, launch: &Launch) -> std::io::Result<Prepared> {
+    /// No port is free for a program that needs one.
+    pub(super) fn prepare(&self, launch: &Launch) -> std::io::Result<PreparedCommand> {
         let port = if self.command.is_empty() { None } else { Some(self.ports.lease()?) };
         let mut command = self.base(launch);
         match &port {
@@ -62,10 +61,10 @@ impl Recipe {
                 .args(["--exec", "--"])
                 .args(self.command.iter().map(|word| launch.fill_in(word, port.number()))),
         };
-        Ok(Prepared { command, port })
+        Ok(PreparedCommand { command, port })
     }
 
-    /// What both kinds share: `ringherd replica --name NAME`, in a group and with pipes.
+    /// The part that both kinds share: `ringherd replica --name NAME`, in a process group, with pipes.
     fn base(&self, launch: &Launch) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -84,20 +83,20 @@ impl Recipe {
     }
 }
 
-/// Our own binary, also after the file was replaced or deleted: replicas then stay at the
-/// version of the balancer that speaks to them.
+/// Our own binary, also after the file was replaced or deleted, so that replicas have the version of
+/// their balancer.
 fn own_program() -> PathBuf {
     let linked = PathBuf::from("/proc/self/exe");
     if linked.exists() { linked } else { std::env::current_exe().unwrap_or(linked) }
 }
 
-/// The variables that configure the balancer and are none of a replica's business.
+/// The variables that configure the balancer, which replicas do not get.
 fn own_keys(keys: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     keys.filter(|key| key.as_encoded_bytes().starts_with(OsStr::new(OWN_PREFIX).as_encoded_bytes()))
 }
 
-/// Where a program that was given `port` is expected to take requests.
-pub(super) fn address_of(port: &Lease) -> SocketAddr {
+/// The address at which a program that was given `port` is expected to take requests.
+pub(super) fn address_of(port: &PortLease) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()))
 }
 
@@ -116,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_built_in_replica_chooses_its_port() {
-        let prepared = Recipe::new(Vec::new()).prepare(&launch()).unwrap();
+        let prepared = CommandTemplate::new(Vec::new()).prepare(&launch()).unwrap();
         let expected = ["replica", "--name", "Server 1", "--listen", "127.0.0.1:0", "--exit-with-stdin"];
         assert_eq!(words(&prepared.command), expected);
         assert!(prepared.port.is_none());
@@ -125,7 +124,7 @@ mod tests {
     #[test]
     fn another_program_is_given_one() {
         let command = ["prog", "--id={name}/{number}", "{port}{port}", "{x}"].map(String::from).to_vec();
-        let prepared = Recipe::new(command).prepare(&launch()).unwrap();
+        let prepared = CommandTemplate::new(command).prepare(&launch()).unwrap();
         let port = prepared.port.unwrap().number().to_string();
         let twice = format!("{port}{port}");
         let expected =

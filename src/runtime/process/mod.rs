@@ -1,15 +1,14 @@
 //! Replicas as child processes: of our own binary, or of any other program.
 //!
-//! Each child leads a process group, so that Ctrl-C in the terminal reaches the balancer alone,
-//! which then stops its replicas in order. Its standard input is a pipe whose other end only
-//! the balancer holds: however the balancer ends, the pipe closes, and the child ends with it.
+//! Each child leads a process group, so that Ctrl-C in the terminal reaches only the balancer, which
+//! then stops its replicas in order. The child's standard input is a pipe whose other end only the
+//! balancer has: however the balancer ends, the pipe closes, and the child ends with it.
 //!
-//! This module keeps the list of children; `command` says what is run and `child` how one
-//! of them lives. None of them judges health or decides what is restarted.
+//! This module has the list of children; `command` makes the command of one, and `child` runs it.
+//! Nothing here judges health or decides what is restarted.
 
 mod child;
 mod command;
-pub(super) mod exit;
 mod group;
 mod output;
 mod ports;
@@ -23,16 +22,16 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use self::child::Child;
-use self::command::Recipe;
+use self::command::CommandTemplate;
 use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvents};
 
 /// How replicas are run as child processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessConfig {
-    /// Program and arguments to run instead of `ringherd replica`; `{port}`, `{name}` and
-    /// `{number}` in them are replaced. Empty: the built-in replica.
+    /// Program and arguments, with `{port}`, `{name}` and `{number}` replaced; empty for the built-in
+    /// replica.
     pub command: Vec<String>,
-    /// Time between SIGTERM and SIGKILL.
+    /// Time between SIGTERM and SIGKILL when a replica is stopped.
     pub stop_timeout: Duration,
 }
 
@@ -42,33 +41,33 @@ impl Default for ProcessConfig {
     }
 }
 
-/// The process runtime. Dropping it kills every child and whatever that has started.
+/// The process runtime. Dropping it kills the process groups of all children.
 #[derive(Debug)]
 pub struct Process {
-    recipe: Arc<Recipe>,
+    template: Arc<CommandTemplate>,
     stop_timeout: Duration,
     events: RuntimeEvents,
     children: Children,
 }
 
-/// The children there are, shared with their tasks, each of which removes itself at its end.
-type Children = Arc<Mutex<HashMap<ReplicaId, Handle>>>;
+/// The children, shared with their tasks: each task removes its entry when it ends.
+type Children = Arc<Mutex<HashMap<ReplicaId, ChildHandle>>>;
 
-/// What the runtime holds of one child.
+/// The runtime's handle of one child.
 #[derive(Debug)]
-struct Handle {
-    /// Asks it to end; `None` once used.
-    end: Option<oneshot::Sender<End>>,
-    /// Ends its task, which kills it; `None` for the moment before the task exists.
+struct ChildHandle {
+    /// Tells the child to end; `None` once it has been told.
+    end: Option<oneshot::Sender<StopMode>>,
+    /// The task of the child, whose end kills the child; `None` for the moment before it is spawned.
     task: Option<AbortHandle>,
 }
 
 /// How a child is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// SIGTERM first.
+enum StopMode {
+    /// SIGTERM, then SIGKILL.
     Stop,
-    /// SIGKILL.
+    /// SIGKILL at once.
     Kill,
 }
 
@@ -76,7 +75,7 @@ impl Process {
     /// A runtime without children, which reports to `events`.
     pub fn new(config: ProcessConfig, events: RuntimeEvents) -> Self {
         Self {
-            recipe: Arc::new(Recipe::new(config.command)),
+            template: Arc::new(CommandTemplate::new(config.command)),
             stop_timeout: config.stop_timeout,
             events,
             children: Children::default(),
@@ -87,11 +86,11 @@ impl Process {
     /// for a balancer that is embedded in another program.
     #[must_use]
     pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
-        self.recipe = Arc::new(self.recipe.with_program(program.into()));
+        self.template = Arc::new(self.template.with_program(program.into()));
         self
     }
 
-    fn end(&self, id: ReplicaId, how: End) {
+    fn end(&self, id: ReplicaId, how: StopMode) {
         let end = lock(&self.children).get_mut(&id).and_then(|handle| handle.end.take());
         if let Some(end) = end {
             // The task may be at its end; then `Exited` is on its way.
@@ -114,11 +113,11 @@ impl Runtime for Process {
     fn start(&self, launch: Launch) {
         let (end, ended) = oneshot::channel();
         let id = launch.id;
-        lock(&self.children).insert(id, Handle { end: Some(end), task: None });
-        let child = Child::new(launch, Arc::clone(&self.recipe), self.stop_timeout, self.events.clone());
+        lock(&self.children).insert(id, ChildHandle { end: Some(end), task: None });
+        let child = Child::new(launch, Arc::clone(&self.template), self.stop_timeout, self.events.clone());
         let children = Arc::clone(&self.children);
         let task = tokio::spawn(async move {
-            child.live(ended).await;
+            child.run(ended).await;
             lock(&children).remove(&id);
         });
         // The task may have ended and removed the entry already.
@@ -128,11 +127,11 @@ impl Runtime for Process {
     }
 
     fn stop(&self, id: ReplicaId) {
-        self.end(id, End::Stop);
+        self.end(id, StopMode::Stop);
     }
 
     fn kill(&self, id: ReplicaId) {
-        self.end(id, End::Kill);
+        self.end(id, StopMode::Kill);
     }
 }
 
@@ -144,7 +143,7 @@ impl Drop for Process {
     }
 }
 
-/// Locks the list. Nothing panics while it is held; if something did, the list would still be one.
-fn lock(children: &Children) -> MutexGuard<'_, HashMap<ReplicaId, Handle>> {
+/// Locks the list. If a thread panicked with the lock, the list would still be consistent.
+fn lock(children: &Children) -> MutexGuard<'_, HashMap<ReplicaId, ChildHandle>> {
     children.lock().unwrap_or_else(PoisonError::into_inner)
 }

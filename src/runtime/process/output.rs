@@ -1,18 +1,18 @@
-//! Lines of a child's output, whatever it prints: bounded in length, not required to be text.
+//! Reads lines of a child's output: of limited length, and not necessarily UTF-8.
 
 use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 
-/// Longest line that is kept, in bytes; the rest of a longer one is dropped.
+/// Longest line, in bytes; the rest of a longer one is dropped.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Reads lines.
+/// A reader of lines.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: BufReader<R>,
-    /// What was read of the line that is not complete yet. Here and not in the future, so that
-    /// [`next`](Self::next) may be dropped half-way.
+    /// The start of the next line, as far as it was read. Kept here and not in the future of
+    /// [`next`](Self::next), so that that is cancel-safe.
     partial: Vec<u8>,
 }
 
@@ -22,13 +22,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Self { reader: BufReader::with_capacity(MAX_LINE_BYTES, output), partial: Vec::new() }
     }
 
-    /// The next line without its end; `None` at the end of the output or on an error, after
-    /// which there is no more. Cancel-safe.
+    /// The next line, without its line ending; `None` at the end of the output or after an error.
+    /// Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<String> {
         loop {
             match read_some(&mut self.reader, &mut self.partial).await {
-                Ok(Progress::Part) => {}
-                Ok(Progress::End) | Err(_) if self.partial.is_empty() => return None,
+                Ok(ReadOutcome::Part) => {}
+                Ok(ReadOutcome::StopMode) | Err(_) if self.partial.is_empty() => return None,
                 Ok(_) | Err(_) => return Some(self.take()),
             }
         }
@@ -41,17 +41,17 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
-enum Progress {
+enum ReadOutcome {
     Line,
     Part,
-    End,
+    StopMode,
 }
 
-/// Moves what is buffered, up to the end of the line, into `line`.
-async fn read_some(reader: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<Progress> {
+/// Moves buffered bytes, up to the end of the line, into `line`.
+async fn read_some(reader: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> io::Result<ReadOutcome> {
     let buffer = reader.fill_buf().await?;
     if buffer.is_empty() {
-        return Ok(Progress::End);
+        return Ok(ReadOutcome::StopMode);
     }
     let end = memchr::memchr(b'\n', buffer);
     let part = &buffer[..end.unwrap_or(buffer.len())];
@@ -59,7 +59,7 @@ async fn read_some(reader: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>)
     line.extend_from_slice(&part[..part.len().min(room)]);
     let used = part.len() + usize::from(end.is_some());
     reader.consume(used);
-    Ok(if end.is_some() { Progress::Line } else { Progress::Part })
+    Ok(if end.is_some() { ReadOutcome::Line } else { ReadOutcome::Part })
 }
 
 #[cfg(test)]

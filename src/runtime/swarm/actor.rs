@@ -1,161 +1,165 @@
-//! The task that looks at the Swarm, tells the pool, and does what is to be done, one thing after
-//! another. Decides nothing but when to look.
+//! The loop of the runtime: observes the Swarm, reconciles, reports to the pool and performs the
+//! operations, one after the other. Decides only when the next round is due.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::book::{Book, Deed, Todo};
-use super::calls::{Calls, Made};
-use super::hints;
+use super::client::{CreateOutcome, SwarmClient};
+use super::events;
+use super::reconciler::{Operation, Plan, Reconciler};
 use super::refusals::Refusals;
-use crate::runtime::engine::Spec;
-use crate::runtime::engine::raw::CallError;
-use crate::runtime::remote::Order;
+use crate::runtime::engine::{CallError, Spec};
+use crate::runtime::handle::RuntimeCommand;
 use crate::runtime::{RuntimeEvent, RuntimeEvents};
 
-/// Between two looks, when nothing is on its way: managers tell of services when they change, but
-/// not of tasks.
+/// Time between rounds while nothing changes. Events cannot replace rounds: managers send none about
+/// tasks on other nodes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same while something is.
+/// Time between rounds while a change is under way.
 const SHORT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The least between two looks for the sake of hints.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Least time between two rounds that are caused by events.
+const EVENT_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long looks stay that frequent after the last change: a task that cannot be placed may wait
-/// for days.
-const HURRY: Duration = Duration::from_secs(30);
+/// How long rounds stay at [`SHORT_INTERVAL`] after the last change: a task that cannot be placed may
+/// wait for days.
+const CONVERGENCE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits of one that is away, from the first to the longest.
+/// First and longest wait while the engine is unavailable; the wait doubles in between.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// Looks in a row, each of which found something to do. What is left then is for the next round.
+/// Limit of passes in one round. What is left then is for the next round.
 const PASSES: u32 = 8;
 
-/// All that the task holds.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Actor {
     spec: Spec,
     events: RuntimeEvents,
-    book: Book,
+    reconciler: Reconciler,
     refusals: Refusals,
-    /// Since when the engine has been away: the next wait.
-    away: Option<Duration>,
+    /// The wait before the next round while the engine is unavailable.
+    unavailable: Option<Duration>,
     /// When something last changed.
-    changed: Instant,
-    /// When something was last said to have changed.
-    hinted: Option<Instant>,
+    changed_at: Instant,
+    /// When the last event came.
+    event_at: Option<Instant>,
 }
 
 impl Actor {
     pub(super) fn new(spec: Spec, events: RuntimeEvents) -> Self {
-        let book = Book::new(spec.port, spec.stop_timeout);
-        let refusals = Refusals::default();
-        Self { spec, events, book, refusals, away: None, changed: Instant::now(), hinted: None }
+        let reconciler = Reconciler::new(spec.port, spec.stop_timeout);
+        let (refusals, changed_at) = (Refusals::default(), Instant::now());
+        Self { spec, events, reconciler, refusals, unavailable: None, changed_at, event_at: None }
     }
 
-    /// Until nobody can send orders any more.
-    pub(super) async fn run(mut self, mut orders: UnboundedReceiver<Order>) {
-        let mut calls = match Calls::new(self.spec.clone()) {
-            Ok(calls) => calls,
-            // Addresses are checked with the configuration, by other rules than the library's.
-            Err(error) => return self.tell(RuntimeEvent::Unavailable { reason: error.to_string() }),
+    /// Runs until the runtime is dropped.
+    pub(super) async fn run(mut self, mut commands: UnboundedReceiver<RuntimeCommand>) {
+        let mut client = match SwarmClient::new(self.spec.clone()) {
+            Ok(client) => client,
+            // The configuration checks the address, but by other rules than the library.
+            Err(error) => return self.report(RuntimeEvent::Unavailable { reason: error.to_string() }),
         };
-        let (hints, mut hinted) = mpsc::channel(1);
-        let listener = tokio::spawn(hints::listen(calls.engine().clone(), self.spec.pool.clone(), hints));
-        let _ends_with_us = AbortOnDrop(listener.abort_handle());
-        let (mut next, mut looked) = (Instant::now(), Instant::now());
+        let (send, mut changes) = mpsc::channel(1);
+        let watcher = events::watch(client.engine().clone(), self.spec.pool.clone(), send);
+        let _watcher = AbortOnDropHandle::new(tokio::spawn(watcher));
+        let (mut next, mut last) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
-                order = orders.recv() => {
-                    let Some(order) = order else { return };
-                    self.take(order);
-                    while let Ok(order) = orders.try_recv() {
-                        self.take(order);
+                command = commands.recv() => {
+                    let Some(command) = command else { return };
+                    self.handle(command);
+                    while let Ok(command) = commands.try_recv() {
+                        self.handle(command);
                     }
-                    // One that is away is not asked any sooner.
-                    if self.away.is_none() {
+                    // The backoff holds for commands as well.
+                    if self.unavailable.is_none() {
                         next = Instant::now();
                     }
                 }
-                Some(()) = hinted.recv(), if self.away.is_none() => {
-                    self.hinted = Some(Instant::now());
-                    next = next.min(looked + PAUSE);
+                Some(()) = changes.recv(), if self.unavailable.is_none() => {
+                    self.event_at = Some(Instant::now());
+                    next = next.min(last + EVENT_INTERVAL);
                 }
                 () = sleep_until(next) => {
-                    self.round(&mut calls).await;
-                    looked = Instant::now();
-                    next = looked + self.pause();
+                    self.round(&mut client).await;
+                    last = Instant::now();
+                    next = last + self.interval();
                 }
             }
         }
     }
 
-    fn take(&mut self, order: Order) {
-        self.changed = Instant::now();
-        let now = self.changed.into_std();
-        match order {
-            Order::Start(launch) => self.book.start(launch, format!("{:016x}", fastrand::u64(..))),
-            // The pool kills only what the balancer itself keeps alive.
-            Order::Kill(_) => {}
-            Order::Retire(id) => self.book.retire(id, now),
-            Order::Stop(id) => {
-                if let Some(event) = self.book.stop(id, now) {
-                    self.tell(event);
+    fn handle(&mut self, command: RuntimeCommand) {
+        self.changed_at = Instant::now();
+        let now = self.changed_at.into_std();
+        match command {
+            RuntimeCommand::Start(launch) => {
+                self.reconciler.start(launch, format!("{:016x}", fastrand::u64(..)));
+            }
+            // The pool kills only replicas that the balancer itself keeps alive.
+            RuntimeCommand::Kill(_) => {}
+            RuntimeCommand::Retire(id) => self.reconciler.retire(id, now),
+            RuntimeCommand::Stop(id) => {
+                if let Some(event) = self.reconciler.stop(id, now) {
+                    self.report(event);
                 }
             }
         }
     }
 
-    fn pause(&self) -> Duration {
-        match self.away.or(self.refusals.wait()) {
+    /// The time until the next round.
+    fn interval(&self) -> Duration {
+        let converging = self.reconciler.is_converging() && self.changed_at.elapsed() < CONVERGENCE_LIMIT;
+        // The end of a container is known before that of its task.
+        let had_event = self.event_at.is_some_and(|at| at.elapsed() < INTERVAL);
+        match self.unavailable.or(self.refusals.wait()) {
             Some(wait) => wait,
-            None if self.book.is_waiting() && self.changed.elapsed() < HURRY => SHORT_INTERVAL,
-            // The end of a container is known before that of its task.
-            None if self.hinted.is_some_and(|hinted| hinted.elapsed() < INTERVAL) => SHORT_INTERVAL,
+            None if converging || had_event => SHORT_INTERVAL,
             None => INTERVAL,
         }
     }
 
-    /// Looks and acts until there is nothing left that can be done.
-    async fn round(&mut self, calls: &mut Calls) {
-        match self.reconcile(calls).await {
+    /// Makes passes until nothing is left that can be done.
+    async fn round(&mut self, client: &mut SwarmClient) {
+        match self.passes(client).await {
             Ok(()) => {
-                if self.away.take().is_some() {
-                    self.tell(RuntimeEvent::Available);
+                if self.unavailable.take().is_some() {
+                    self.report(RuntimeEvent::Available);
                 }
             }
             Err(error) => {
-                if let Some(wait) = &mut self.away {
+                if let Some(wait) = &mut self.unavailable {
                     *wait = (*wait * 2).min(BACKOFF.1);
                     return;
                 }
-                self.away = Some(BACKOFF.0);
-                self.book.retell();
-                self.tell(RuntimeEvent::Unavailable { reason: in_words(&error, &self.spec) });
+                self.unavailable = Some(BACKOFF.0);
+                self.reconciler.report_again();
+                self.report(RuntimeEvent::Unavailable { reason: advice(&error, &self.spec) });
             }
         }
     }
 
-    async fn reconcile(&mut self, calls: &mut Calls) -> Result<(), CallError> {
+    async fn passes(&mut self, client: &mut SwarmClient) -> Result<(), CallError> {
         for _ in 0..PASSES {
-            let world = calls.look().await?;
-            let Todo { events, deeds } = self.book.look(&world, Instant::now().into_std());
-            let (mut changed, mut refused, done) = (!events.is_empty(), false, deeds.is_empty());
+            let observed = client.observe().await?;
+            let Plan { events, operations } = self.reconciler.reconcile(&observed, Instant::now().into_std());
+            let (mut changed, mut refused, done) = (!events.is_empty(), false, operations.is_empty());
             for event in events {
-                self.tell(event);
+                self.report(event);
             }
-            for deed in deeds {
-                let taken = self.perform(deed, calls).await?;
-                changed |= taken;
-                refused |= !taken;
+            for operation in operations {
+                let accepted = self.perform(operation, client).await?;
+                changed |= accepted;
+                refused |= !accepted;
             }
             if changed {
-                self.changed = Instant::now();
+                self.changed_at = Instant::now();
             }
             self.refusals.passed(refused);
             if done || refused {
@@ -165,109 +169,107 @@ impl Actor {
         Ok(())
     }
 
-    /// Returns whether it is done; if not, the next look asks for it again.
-    async fn perform(&mut self, deed: Deed, calls: &mut Calls) -> Result<bool, CallError> {
-        match deed {
-            Deed::Explain { id, task } => {
-                let reason = calls.explain(&task).await?;
-                self.book.explained(id);
-                self.tell(RuntimeEvent::Exited { id, reason });
+    /// Performs an operation. `false` if it was refused; the next pass yields it again.
+    async fn perform(&mut self, operation: Operation, client: &mut SwarmClient) -> Result<bool, CallError> {
+        match operation {
+            Operation::ReportExit { id, task } => {
+                let reason = client.exit_reason(&task).await?;
+                self.reconciler.exit_reported(id);
+                self.report(RuntimeEvent::Exited { id, reason });
                 Ok(true)
             }
-            Deed::Make { launch, token } => {
-                self.book.making(launch.id);
-                let reason = match calls.make(&launch, &token).await? {
-                    Made::Created => return Ok(true),
-                    Made::Taken => {
-                        let world = calls.look().await?;
-                        // By ourselves, if the answer to an earlier request was lost. Or only until
-                        // a removal is done, which the next look will show as well.
-                        if world.with_token(&token).is_some() || self.book.is_leaving(&world, &launch.name) {
+            Operation::Create { launch, token } => {
+                self.reconciler.create_requested(launch.id);
+                let reason = match client.create(&launch, &token).await? {
+                    CreateOutcome::Created => return Ok(true),
+                    CreateOutcome::NameTaken => {
+                        let observed = client.observe().await?;
+                        // Either by this launch, if the response to an earlier request was lost; or by
+                        // a service that is being removed. The next pass handles both.
+                        let own = observed.with_token(&token).is_some();
+                        if own || self.reconciler.is_being_removed(&observed, &launch.name) {
                             return Ok(true);
                         }
-                        let name = calls.service_name(&launch.name);
+                        let name = client.service_name(&launch.name);
                         format!("service {name} exists already: another balancer has made it")
                     }
-                    Made::Refused(reason) => reason,
+                    CreateOutcome::Refused(reason) => reason,
                 };
-                self.book.refused(launch.id);
-                self.tell(RuntimeEvent::StartFailed { id: launch.id, reason });
+                self.reconciler.create_refused(launch.id);
+                self.report(RuntimeEvent::StartFailed { id: launch.id, reason });
                 Ok(true)
             }
-            Deed::Renumber { service, version, number } => {
-                let set = calls.renumber(&service, version, number).await;
-                let taken = self.taken(&service, "given another number", set)?;
-                if taken {
+            Operation::SetNumber { service, version, number } => {
+                let set = client.set_number(&service, version, number).await;
+                let accepted = self.accepted(&service, "given another number", set)?;
+                if accepted {
                     tracing::info!(service, number, "two replicas had one number; this one has a new one");
                 }
-                Ok(taken)
+                Ok(accepted)
             }
-            Deed::Mark { service } => {
-                let marked = calls.mark(&service).await;
-                let taken = self.taken(&service, "marked as being removed", marked)?;
-                if taken {
-                    self.book.marked(&service, Instant::now().into_std());
+            Operation::Mark { service } => {
+                let marked = client.mark(&service).await;
+                let accepted = self.accepted(&service, "marked as being removed", marked)?;
+                if accepted {
+                    self.reconciler.marked(&service, Instant::now().into_std());
                 }
-                Ok(taken)
+                Ok(accepted)
             }
-            Deed::Delete { service } => {
-                let deleted = calls.delete(&service).await;
-                let taken = self.taken(&service, "deleted", deleted)?;
-                if taken {
-                    self.book.deleted(&service, Instant::now().into_std());
+            Operation::Delete { service } => {
+                let deleted = client.delete(&service).await;
+                let accepted = self.accepted(&service, "deleted", deleted)?;
+                if accepted {
+                    self.reconciler.deleted(&service, Instant::now().into_std());
                 }
-                Ok(taken)
+                Ok(accepted)
             }
         }
     }
 
-    /// Whether a change of a service was taken. One that is refused is complained of once.
-    fn taken(&mut self, service: &str, what: &str, result: Result<(), CallError>) -> Result<bool, CallError> {
+    /// Whether a change of a service was accepted. A refusal is logged once.
+    fn accepted(
+        &mut self,
+        service: &str,
+        what: &str,
+        result: Result<(), CallError>,
+    ) -> Result<bool, CallError> {
         match result {
             Ok(()) => {
-                self.refusals.forget(service);
+                self.refusals.clear(service);
                 Ok(true)
             }
             Err(CallError::Refused { status, message }) => {
-                if self.refusals.note(service, &message) {
+                if self.refusals.record(service, &message) {
                     tracing::warn!(service, %status, message, "a service cannot be {what}; tried again until it can");
                 }
                 Ok(false)
             }
-            Err(away) => Err(away),
+            Err(error) => Err(error),
         }
     }
 
-    fn tell(&self, event: RuntimeEvent) {
+    /// Reports to the pool.
+    fn report(&self, event: RuntimeEvent) {
         // Without a receiver the balancer is ending, and nobody needs to know.
         let _ = self.events.send(event);
     }
 }
 
-/// Aborts a task when it is dropped.
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// What an operator can do about it.
-fn in_words(error: &CallError, spec: &Spec) -> String {
-    let said = error.to_string();
-    if said.contains("not a swarm manager") {
+/// The error with what an operator can do about it.
+fn advice(error: &CallError, spec: &Spec) -> String {
+    let message = error.to_string();
+    if message.contains("not a swarm manager") {
         format!(
             "the engine at {} is not a Swarm manager: run 'docker swarm init' there, or place balancers on \
              managers (--constraint node.role==manager)",
             spec.host
         )
-    } else if said.contains("does not have a leader") {
+    } else if message.contains("does not have a leader") {
         format!(
             "the Swarm of the engine at {} has no leader: more than half of its managers must reach each other",
             spec.host
         )
     } else {
-        said
+        message
     }
 }

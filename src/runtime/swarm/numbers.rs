@@ -1,29 +1,30 @@
-//! Numbers on the ring where several balancers give them out. Pure.
+//! Numbers on the ring that several balancers assign. Pure.
 //!
-//! Two balancers may create a service with the same number at the same time: nothing in a Swarm
-//! forbids it. Then the oldest keeps it, and the others get the smallest that are free. Every
-//! balancer that sees it comes to the same result, so that it does not matter who writes it down.
+//! Two balancers may create services with the same number at the same time; a Swarm does not prevent
+//! it. The oldest service then keeps the number, and the others get the smallest free ones. Every
+//! balancer computes the same result, so it does not matter which one writes it.
 
 use std::collections::{HashMap, HashSet};
 
-use super::world::Service;
+use super::observed::Service;
 
-/// The number each service has to have, by its id; of services from the oldest to the youngest.
-pub(super) fn settle(services: &[&Service]) -> HashMap<String, u32> {
+/// The number that each service has to have, by the service's id. `services` are sorted from the
+/// oldest to the youngest.
+pub(super) fn assign(services: &[&Service]) -> HashMap<String, u32> {
     let mut taken = HashSet::new();
     let (winners, losers): (Vec<&Service>, Vec<&Service>) =
         services.iter().partition(|service| service.number.is_some_and(|number| taken.insert(number)));
     let kept = winners.into_iter().filter_map(|service| Some((service.id.clone(), service.number?)));
-    let mut settled: HashMap<_, _> = kept.collect();
+    let mut assigned: HashMap<_, _> = kept.collect();
     for service in losers {
         let number = smallest_free(&taken);
         taken.insert(number);
-        settled.insert(service.id.clone(), number);
+        assigned.insert(service.id.clone(), number);
     }
-    settled
+    assigned
 }
 
-/// The smallest number that is not taken.
+/// The smallest number from 1 on that is not taken.
 pub(super) fn smallest_free(taken: &HashSet<u32>) -> u32 {
     (1..=u32::MAX).find(|number| !taken.contains(number)).expect("there are fewer replicas than numbers")
 }
@@ -41,9 +42,9 @@ mod tests {
     fn the_oldest_keeps_a_number_and_the_others_take_what_is_free() {
         let services = [("a", Some(1)), ("b", Some(3)), ("c", Some(1)), ("d", None), ("e", Some(2))]
             .map(|(id, number)| service(id, number));
-        let settled = settle(&services.iter().collect::<Vec<_>>());
+        let assigned = assign(&services.iter().collect::<Vec<_>>());
         let expected = [("a", 1), ("b", 3), ("c", 4), ("d", 5), ("e", 2)];
-        assert_eq!(settled, expected.map(|(id, number)| (id.to_owned(), number)).into());
+        assert_eq!(assigned, expected.map(|(id, number)| (id.to_owned(), number)).into());
     }
 
     #[test]

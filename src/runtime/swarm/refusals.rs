@@ -1,25 +1,25 @@
-//! Changes that the Swarm refuses: tried again, at longer and longer intervals, and complained of
-//! once. Knows neither the changes nor the Swarm.
+//! Operations that the Swarm refuses: retried with a growing backoff, and each reason logged once.
+//! Knows neither the operations nor the Swarm.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Waits after passes with a refusal, from the first to the longest.
+/// First and longest wait after a pass with a refusal; the wait doubles in between.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
-/// What is being refused.
+/// The refusals since the last pass without one.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    /// The last reason for each service, and how often it came in a row.
+    /// Last reason by service, and how often it came in a row.
     reasons: HashMap<String, (String, u32)>,
-    /// The wait after the last pass, if something was refused in it.
+    /// The wait before the next pass, if something was refused in the last one.
     wait: Option<Duration>,
 }
 
 impl Refusals {
-    /// A change of a service was refused. Returns whether to complain: the second time, because
-    /// the first may only mean that somebody else was quicker.
-    pub(super) fn note(&mut self, service: &str, reason: &str) -> bool {
+    /// An operation on a service was refused. Returns whether to log that: the second time, because
+    /// the first may only mean that another balancer was faster.
+    pub(super) fn record(&mut self, service: &str, reason: &str) -> bool {
         let (last, times) = self.reasons.entry(service.to_owned()).or_default();
         if last != reason {
             reason.clone_into(last);
@@ -29,12 +29,12 @@ impl Refusals {
         *times == 2
     }
 
-    /// A change of a service was taken.
-    pub(super) fn forget(&mut self, service: &str) {
+    /// An operation on a service was accepted.
+    pub(super) fn clear(&mut self, service: &str) {
         self.reasons.remove(service);
     }
 
-    /// A pass over all that is to be done has ended.
+    /// A pass has ended.
     pub(super) fn passed(&mut self, with_refusal: bool) {
         if with_refusal {
             self.wait = Some(self.wait.map_or(BACKOFF.0, |wait| (wait * 2).min(BACKOFF.1)));
@@ -43,7 +43,7 @@ impl Refusals {
         }
     }
 
-    /// How long to wait for the next pass.
+    /// The wait before the next pass, if it is not the usual one.
     pub(super) fn wait(&self) -> Option<Duration> {
         self.wait
     }
@@ -54,13 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_is_complained_of_once() {
+    fn each_reason_is_logged_once() {
         let mut refusals = Refusals::default();
-        let complaints: Vec<_> = ["a", "a", "a", "b", "b"].map(|reason| refusals.note("s", reason)).into();
-        assert_eq!(complaints, [false, true, false, false, true]);
-        assert!(!refusals.note("t", "b"));
-        refusals.forget("s");
-        assert!(!refusals.note("s", "b"));
+        let logged: Vec<_> = ["a", "a", "a", "b", "b"].map(|reason| refusals.record("s", reason)).into();
+        assert_eq!(logged, [false, true, false, false, true]);
+        assert!(!refusals.record("t", "b"));
+        refusals.clear("s");
+        assert!(!refusals.record("s", "b"));
     }
 
     #[test]

@@ -1,41 +1,28 @@
-//! The service of one replica, as it is created. Pure.
+//! The service of a replica, as the options that create it. Pure.
 
 use docker_api::opts::ServiceOpts;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::context::SwarmContext;
 use crate::runtime::Launch;
 use crate::runtime::engine::{Spec, labels, naming, program};
 
-/// The label that tells the balancer that made a service that it did: the answer to its request
-/// may have been lost.
-pub(super) const TOKEN: &str = "io.ringherd.launch";
-
-/// Longest name of a service that a Swarm takes.
+/// Longest name of a service that a Swarm accepts, in characters.
 const MAX_NAME: usize = 63;
 
 /// Processes and threads in one container.
 const PIDS_LIMIT: u32 = 512;
 
-/// What a program of others may write to, as its root is read-only; counts as its memory.
+/// Size of `/tmp` for programs of others, whose root is read-only; counts as their memory.
 const SCRATCH_BYTES: u64 = 64 << 20;
 
-/// Pause before the Swarm starts a failed task again, or one of a lost node elsewhere: at most ten
-/// starts a minute, as of the replicas that a balancer keeps.
+/// Pause before the Swarm restarts a failed task, or one of a lost node on another: at most ten starts
+/// a minute, the same limit as for replicas that a balancer restarts.
 const RESTART_DELAY_NS: u64 = 6_000_000_000;
 
-/// What the replicas of a pool have in common and only the Swarm can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Surroundings {
-    pub(super) image: String,
-    /// Whether the image is our own.
-    pub(super) own_image: bool,
-    /// Name or id of the overlay network.
-    pub(super) network: String,
-}
-
-/// The name of a replica's service. Where the pool and the replica have long names, the end of it
-/// is a hash of them: the replica's real name is on its label.
+/// The name of a replica's service. If the names of pool and replica are long, it ends with a hash of
+/// them; the label has the replica's full name.
 pub(super) fn service_name(pool: &str, replica: &str) -> String {
     let name = naming::object_name(pool, replica);
     if name.len() <= MAX_NAME {
@@ -51,26 +38,25 @@ pub(super) fn service_name(pool: &str, replica: &str) -> String {
 /// The options that create the service of `launch`.
 ///
 /// # Errors
-/// If `docker-api` does not take them.
+/// `docker-api` does not accept them.
 pub(super) fn service(
     spec: &Spec,
-    around: &Surroundings,
+    context: &SwarmContext,
     launch: &Launch,
     token: &str,
 ) -> Result<ServiceOpts, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot describe its service: {error}");
-    let mut marks = labels::for_replica(&spec.pool, None, &launch.name, launch.number);
-    marks.insert(TOKEN, token.to_owned());
-    // `docker-api` knows these only as structs with all their fields.
-    let task = serde_json::from_value(task(spec, around, launch)).map_err(|error| failed(&error))?;
+    let mut service_labels = labels::for_replica(&spec.pool, None, &launch.name, launch.number);
+    service_labels.insert(labels::LAUNCH, token.to_owned());
+    // `docker-api` has these only as structs whose fields must all be given.
+    let task = serde_json::from_value(task(spec, context, launch)).map_err(|error| failed(&error))?;
     let mode =
         serde_json::from_value(json!({ "Replicated": { "Replicas": 1 } })).map_err(|error| failed(&error))?;
-    // By DNS, not by a virtual address: requests go to the task itself, and the kernel need not
-    // know how to spread connections.
+    // By DNS, not by a virtual IP: requests go to the task itself, and the kernel needs no IPVS.
     let endpoint = serde_json::from_value(json!({ "Mode": "dnsrr" })).map_err(|error| failed(&error))?;
     ServiceOpts::builder()
         .name(service_name(&spec.pool, &launch.name))
-        .labels(marks)
+        .labels(service_labels)
         .task_template(&task)
         .mode(&mode)
         .endpoint_spec(&endpoint)
@@ -78,7 +64,7 @@ pub(super) fn service(
         .map_err(|error| failed(&error))
 }
 
-fn task(spec: &Spec, around: &Surroundings, launch: &Launch) -> Value {
+fn task(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
     let mut limits = json!({ "Pids": PIDS_LIMIT });
     if let Some(memory) = spec.memory {
         limits["MemoryBytes"] = json!(memory);
@@ -88,36 +74,35 @@ fn task(spec: &Spec, around: &Surroundings, launch: &Launch) -> Value {
     }
     let slug = naming::slug(&launch.name);
     json!({
-        "ContainerSpec": container(spec, around, launch),
+        "ContainerSpec": container(spec, context, launch),
         "Resources": { "Limits": limits },
         "RestartPolicy": { "Condition": "any", "Delay": RESTART_DELAY_NS },
         "Placement": { "Preferences": [{ "Spread": { "SpreadDescriptor": "node.id" } }] },
-        "Networks": [{ "Target": around.network, "Aliases": [slug] }],
+        "Networks": [{ "Target": context.network, "Aliases": [slug] }],
     })
 }
 
-fn container(spec: &Spec, around: &Surroundings, launch: &Launch) -> Value {
-    // The number is left out: it may change on the service, and must not restart the task.
-    let marks = [(labels::POOL, spec.pool.clone()), (labels::NAME, launch.name.clone())];
+fn container(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
+    // Without the number: it may change on the service, which must not restart the task.
+    let container_labels = [(labels::POOL, spec.pool.clone()), (labels::NAME, launch.name.clone())];
     let mut container = json!({
-        "Image": around.image,
+        "Image": context.image,
         "Hostname": naming::slug(&launch.name),
         "Env": program::environment(spec, launch),
-        "Labels": marks.into_iter().collect::<std::collections::HashMap<_, _>>(),
+        "Labels": container_labels.into_iter().collect::<std::collections::HashMap<_, _>>(),
         "ReadOnly": true,
         "CapabilityDrop": ["ALL"],
         "StopGracePeriod": spec.stop_timeout.as_nanos() as i64,
     });
-    if let Some(arguments) = program::command(spec, launch, around.own_image) {
+    if let Some(arguments) = program::command(spec, launch, context.own_image) {
         container["Args"] = json!(arguments);
     }
-    if around.own_image {
-        // The image's own check would do, but a Swarm takes a task for running only after the first
-        // good answer, which it asks for after a whole interval: that would come on top of each
-        // start. One that hangs is noticed by the balancers, which pass it over.
+    if context.own_image {
+        // The image has a health check, but with one a Swarm takes a task for running only after the
+        // first success, a whole interval after the start. Balancers notice a replica that hangs.
         container["HealthCheck"] = json!({ "Test": ["NONE"] });
     } else {
-        // As process 1 a program without handlers would not even notice SIGTERM.
+        // As process 1, a program without a handler for SIGTERM would ignore it.
         container["Init"] = json!(true);
         let options = json!({ "SizeBytes": SCRATCH_BYTES, "Mode": 0o1777 });
         container["Mounts"] = json!([{ "Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": options }]);
@@ -132,12 +117,12 @@ mod tests {
 
     fn made(spec: &Spec, own_image: bool) -> Value {
         let launch = Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, existing: None };
-        let around = Surroundings { image: "app:1".into(), own_image, network: "net".into() };
-        serde_json::from_str(&service(spec, &around, &launch, "t0").unwrap().serialize().unwrap()).unwrap()
+        let context = SwarmContext { image: "app:1".into(), own_image, network: "net".into() };
+        serde_json::from_str(&service(spec, &context, &launch, "t0").unwrap().serialize().unwrap()).unwrap()
     }
 
     #[test]
-    fn a_service_has_one_task_with_a_name_and_no_more_rights_than_it_needs() {
+    fn a_service_has_one_task_with_few_rights() {
         let spec = Spec { memory: Some(1 << 20), nano_cpus: Some(5), ..Spec::default() };
         let made = made(&spec, true);
         assert_eq!(made["Name"], "ringherd-default-server-1");

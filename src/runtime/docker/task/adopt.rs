@@ -1,88 +1,80 @@
-//! A container that exists becomes a replica: one of an earlier life of this balancer, or one of
-//! others.
+//! A container that exists becomes a replica: one of an earlier run of this balancer, or a
+//! discovered one.
 
 use std::sync::Arc;
 
-use super::stop;
+use super::{calls, stop};
 use crate::runtime::ReplicaId;
-use crate::runtime::docker::place::Place;
-use crate::runtime::docker::report::{Report, Reporter, Running};
-use crate::runtime::docker::seen::{Seen, State};
-use crate::runtime::engine::labels;
-use crate::runtime::engine::raw::CallError;
+use crate::runtime::docker::container::ContainerStatus;
+use crate::runtime::docker::context::EngineContext;
+use crate::runtime::docker::messages::{ActorHandle, ActorMessage};
+use crate::runtime::engine::{CallError, labels};
 
-/// Takes one of ours over, or reports how it ended.
-pub(in crate::runtime::docker) async fn run(
-    place: Arc<Place>,
+/// Adopts a container of ours, or sends how it ended.
+pub(in crate::runtime::docker) async fn own(
+    context: Arc<EngineContext>,
     id: ReplicaId,
     container: String,
-    reporter: Reporter,
+    actor: ActorHandle,
 ) -> Result<(), CallError> {
-    let (seen, state) = match stop::inspect(&place, &container).await {
+    let (found, state) = match calls::inspect(&context, &container).await {
         Ok(Some(found)) => found,
         Ok(None) => {
             let reason = stop::REMOVED.to_owned();
-            reporter.send(Report::Died { id, reason });
+            actor.send(ActorMessage::Exited { id, reason });
             return Ok(());
         }
-        Err(error) => return unknown(id, error, &reporter),
+        Err(error) => return failed(id, error, &actor),
     };
-    if !labels::are_own(&seen.labels, &place.config.spec.pool, Some(&place.instance)) {
+    if !labels::are_own(&found.labels, &context.config.spec.pool, Some(&context.instance)) {
         let reason = "its container does not belong to this balancer".to_owned();
-        reporter.send(Report::Failed { id, reason });
+        actor.send(ActorMessage::StartFailed { id, reason });
         return Ok(());
     }
-    if seen.state == State::Running
-        && let Some(running) = running(&place, &seen)
-    {
-        reporter.send(Report::Up { id, running });
+    let runs = found.status == ContainerStatus::Running;
+    if let Some(running) = calls::running(&context, &found).filter(|_| runs) {
+        actor.send(ActorMessage::Started { id, running });
         return Ok(());
     }
-    let reason = if seen.state == State::Running {
+    let reason = if runs {
         "its container has no address".to_owned()
     } else {
-        stop::crash_in_words(&place, &container, &state).await
+        calls::describe_crash(&context, &container, &state).await
     };
-    reporter.send(Report::Died { id, reason });
+    actor.send(ActorMessage::Exited { id, reason });
     Ok(())
 }
 
-/// Takes up one of others.
-pub(in crate::runtime::docker) async fn guest(
-    place: Arc<Place>,
+/// Attaches a discovered container.
+pub(in crate::runtime::docker) async fn discovered(
+    context: Arc<EngineContext>,
     id: ReplicaId,
     container: String,
-    reporter: Reporter,
+    actor: ActorHandle,
 ) -> Result<(), CallError> {
-    let seen = match stop::inspect(&place, &container).await {
-        Ok(found) => found.map(|(seen, _)| seen),
-        Err(error) => return unknown(id, error, &reporter),
+    let found = match calls::inspect(&context, &container).await {
+        Ok(found) => found.map(|(container, _)| container),
+        Err(error) => return failed(id, error, &actor),
     };
-    let running = seen.filter(|seen| seen.state == State::Running).map(|seen| running(&place, &seen));
-    let reason = match running {
+    let runs = found.filter(|found| found.status == ContainerStatus::Running);
+    let reason = match runs.map(|found| calls::running(&context, &found)) {
         Some(Some(running)) => {
-            reporter.send(Report::Up { id, running });
+            actor.send(ActorMessage::Started { id, running });
             return Ok(());
         }
         Some(None) => "its container has no address; attach it to a network",
         None => "its container does not run any more",
     };
-    reporter.send(Report::Failed { id, reason: reason.to_owned() });
+    actor.send(ActorMessage::StartFailed { id, reason: reason.to_owned() });
     Ok(())
 }
 
-/// It cannot be looked at.
-fn unknown(id: ReplicaId, error: CallError, reporter: &Reporter) -> Result<(), CallError> {
-    if error.is_away() {
+/// The container cannot be inspected.
+fn failed(id: ReplicaId, error: CallError, actor: &ActorHandle) -> Result<(), CallError> {
+    if error.is_unreachable() {
         return Err(error);
     }
     let reason = format!("cannot look up its container: {error}");
-    reporter.send(Report::Failed { id, reason });
+    actor.send(ActorMessage::StartFailed { id, reason });
     Ok(())
-}
-
-/// Where a running container takes requests.
-pub(super) fn running(place: &Place, seen: &Seen) -> Option<Running> {
-    let address = seen.address(&place.networks(), place.config.spec.port)?;
-    Some(Running { container: seen.id.clone(), address, stop_signal: seen.stop_signal })
 }

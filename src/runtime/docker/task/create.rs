@@ -1,126 +1,120 @@
-//! A new container: made, started, found on the network. What fails leaves nothing behind.
+//! Creates and starts the container of a new replica. A failure leaves nothing behind.
 
 use std::sync::Arc;
 
-use super::{adopt, image, network, stop};
+use super::error::CreateError;
+use super::{calls, image, network};
 use crate::runtime::Launch;
-use crate::runtime::docker::body;
-use crate::runtime::docker::place::Place;
-use crate::runtime::docker::report::{Report, Reporter, Running};
-use crate::runtime::docker::seen::{Seen, State};
-use crate::runtime::engine::raw::CallError;
-use crate::runtime::engine::{labels, naming};
+use crate::runtime::docker::container::{Container, ContainerStatus, RunningContainer};
+use crate::runtime::docker::context::EngineContext;
+use crate::runtime::docker::messages::{ActorHandle, ActorMessage};
+use crate::runtime::docker::template;
+use crate::runtime::engine::{CallError, labels, naming};
 
-/// Why there is no replica.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The engine is away; it is not this replica's fault.
-    Away(CallError),
-    /// What failed, on what, and what to do.
-    Failed(String),
-}
-
-impl Trouble {
-    /// A call went wrong that was to do `what`.
-    pub(super) fn of(error: CallError, what: &str) -> Self {
-        if error.is_away() { Self::Away(error) } else { Self::Failed(format!("{what}: {error}")) }
-    }
-}
-
-/// Makes and starts one.
+/// Creates and starts the container of `launch`, and sends its address.
 pub(in crate::runtime::docker) async fn run(
-    place: Arc<Place>,
+    context: Arc<EngineContext>,
     launch: Launch,
-    reporter: Reporter,
+    actor: ActorHandle,
 ) -> Result<(), CallError> {
     let id = launch.id;
-    let permit = place.heavy.acquire().await.expect("it is never closed");
-    let made = if reporter.ask(|reply| Report::Wanted { id, reply }).await {
-        make(&place, &launch, &reporter).await
+    let permit = context.heavy.acquire().await.expect("it is never closed");
+    let started = if actor.ask(|reply| ActorMessage::IsWanted { id, reply }).await {
+        create(&context, &launch, &actor).await
     } else {
-        Err(Trouble::Failed("it was no longer wanted".to_owned()))
+        Err(CreateError::Failed("it was no longer wanted".to_owned()))
     };
     drop(permit);
-    match made {
-        Ok(running) => reporter.send(Report::Up { id, running }),
-        Err(Trouble::Failed(reason)) => reporter.send(Report::Failed { id, reason }),
-        Err(Trouble::Away(error)) => return Err(error),
+    match started {
+        Ok(running) => actor.send(ActorMessage::Started { id, running }),
+        Err(CreateError::Failed(reason)) => actor.send(ActorMessage::StartFailed { id, reason }),
+        Err(CreateError::Unreachable(error)) => return Err(error),
     }
     Ok(())
 }
 
-async fn make(place: &Place, launch: &Launch, reporter: &Reporter) -> Result<Running, Trouble> {
-    // The image first: where there is none, no network is made for nothing.
-    let image = image::find(place).await?;
-    let network = network::ensure(place).await?;
-    let body = body::of(place, launch, &image, &network);
-    let name = naming::object_name(&place.config.spec.pool, &launch.name);
+async fn create(
+    context: &EngineContext,
+    launch: &Launch,
+    actor: &ActorHandle,
+) -> Result<RunningContainer, CreateError> {
+    // The image first: without one, no network is created for nothing.
+    let image = image::find(context).await?;
+    let network = network::ensure(context).await?;
+    let body = template::container(context, launch, &image, &network);
+    let name = naming::object_name(&context.config.spec.pool, &launch.name);
     let path = format!("/containers/create?name={name}");
     let what = format!("cannot create the container '{name}' from '{}'", image.reference);
-    let mut answer = place.engine.heavy_post(&path, &body).await;
-    if answer.as_ref().is_err_and(CallError::is_conflict) {
-        make_way(place, &name, reporter).await?;
-        answer = place.engine.heavy_post(&path, &body).await;
+    let mut response = context.engine.heavy_post(&path, &body).await;
+    if response.as_ref().is_err_and(CallError::is_conflict) {
+        free_name(context, &name, actor).await?;
+        response = context.engine.heavy_post(&path, &body).await;
     }
-    let answer = answer.map_err(|error| Trouble::of(error, &what))?;
-    let container = answer["Id"].as_str().unwrap_or_default().to_owned();
+    let response = response.map_err(|error| CreateError::of(error, &what))?;
+    let container = response["Id"].as_str().unwrap_or_default().to_owned();
     if container.is_empty() {
-        return Err(Trouble::Failed(format!("{what}: the engine answered without an id")));
+        return Err(CreateError::Failed(format!("{what}: the engine answered without an id")));
     }
-    reporter.send(Report::Made { id: launch.id, container: container.clone() });
-    let started = start(place, &container, &name, &network).await;
-    if let Err(Trouble::Failed(_)) = &started
-        && let Err(error) = stop::remove_now(place, &container).await
-        && error.is_away()
+    actor.send(ActorMessage::Created { id: launch.id, container: container.clone() });
+    let started = start(context, &container, &name, &network).await;
+    if let Err(CreateError::Failed(_)) = &started
+        && let Err(error) = calls::remove(context, &container).await
+        && error.is_unreachable()
     {
-        return Err(Trouble::Away(error));
+        return Err(CreateError::Unreachable(error));
     }
-    // What could not be removed belongs to nobody now, and goes with the next list.
+    // A container that could not be removed is an orphan now, and goes with the next list.
     started
 }
 
-async fn start(place: &Place, container: &str, name: &str, network: &str) -> Result<Running, Trouble> {
+async fn start(
+    context: &EngineContext,
+    container: &str,
+    name: &str,
+    network: &str,
+) -> Result<RunningContainer, CreateError> {
     let what = format!("cannot start the container '{name}'");
-    let containers = place.engine.docker().containers();
-    let started = place.engine.heavy(containers.get(container).start()).await;
-    started.map_err(|error| Trouble::of(error, &what))?;
-    let inspected = stop::inspect(place, container).await.map_err(|error| Trouble::of(error, &what))?;
-    match inspected {
-        Some((seen, _)) if seen.state == State::Running => adopt::running(place, &seen).ok_or_else(|| {
-            Trouble::Failed(format!("{what}: it has no address in the network '{network}'; choose another"))
-        }),
+    let failed = |error| CreateError::of(error, &what);
+    let containers = context.engine.docker().containers();
+    context.engine.heavy(containers.get(container).start()).await.map_err(failed)?;
+    match calls::inspect(context, container).await.map_err(failed)? {
+        Some((found, _)) if found.status == ContainerStatus::Running => calls::running(context, &found)
+            .ok_or_else(|| {
+                CreateError::Failed(format!(
+                    "{what}: it has no address in the network '{network}'; choose another"
+                ))
+            }),
         Some((_, state)) => {
-            let end = stop::crash_in_words(place, container, &state).await;
-            Err(Trouble::Failed(format!("{what}: it ended at once: {end}")))
+            let exit = calls::describe_crash(context, container, &state).await;
+            Err(CreateError::Failed(format!("{what}: it ended at once: {exit}")))
         }
-        None => Err(Trouble::Failed(format!("{what}: others have removed it"))),
+        None => Err(CreateError::Failed(format!("{what}: others have removed it"))),
     }
 }
 
-/// The name is in use: by a container of ours that is on its way out, which is renamed then, or
-/// by one that has a right to it.
-async fn make_way(place: &Place, name: &str, reporter: &Reporter) -> Result<(), Trouble> {
+/// The name is taken. If a container of ours has it that is on its way out, renames that one.
+async fn free_name(context: &EngineContext, name: &str, actor: &ActorHandle) -> Result<(), CreateError> {
     let what = format!("cannot look up the container '{name}'");
-    let holder = stop::inspect(place, name).await.map_err(|error| Trouble::of(error, &what))?;
-    // Gone in between.
+    let holder = calls::inspect(context, name).await.map_err(|error| CreateError::of(error, &what))?;
+    // Removed in between.
     let Some((holder, _)) = holder else { return Ok(()) };
     let id = naming::short(&holder.id).to_owned();
-    if !is_own(place, &holder) {
-        return Err(Trouble::Failed(format!(
+    if !is_own(context, &holder) {
+        return Err(CreateError::Failed(format!(
             "the name '{name}' is taken by the container {id}, which is none of this balancer's; remove or rename \
              it (docker rm -f {id}), or run with another --pool"
         )));
     }
-    let seen = holder.clone();
-    if !reporter.ask(|reply| Report::MayMove { holder: seen, reply }).await {
-        return Err(Trouble::Failed(format!(
+    let question = holder.clone();
+    if !actor.ask(|reply| ActorMessage::MayRename { holder: question, reply }).await {
+        return Err(CreateError::Failed(format!(
             "the name '{name}' is taken by the container {id} of another replica"
         )));
     }
-    // If it is just being removed, the second attempt at the name will tell.
-    stop::rename(place, &holder).await.map_err(Trouble::Away)
+    // If it is just being removed, the second attempt to create decides.
+    calls::rename(context, &holder).await.map_err(CreateError::Unreachable)
 }
 
-fn is_own(place: &Place, holder: &Seen) -> bool {
-    labels::are_own(&holder.labels, &place.config.spec.pool, Some(&place.instance))
+fn is_own(context: &EngineContext, holder: &Container) -> bool {
+    labels::are_own(&holder.labels, &context.config.spec.pool, Some(&context.instance))
 }

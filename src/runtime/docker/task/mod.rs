@@ -1,11 +1,15 @@
-//! What takes time: each task makes calls of the engine and reports. None of them holds state of
-//! its own, and each ends with an error when the engine is away.
+//! Tasks: each makes calls of the engine and sends the results to the actor. None has state of its
+//! own, and each ends with an error when the engine cannot be reached.
+//!
+//! `calls` has the calls that several tasks make; `error` is what keeps a replica from being created.
 
 pub(super) mod adopt;
+mod calls;
+pub(super) mod connection;
 pub(super) mod create;
-pub(super) mod examine;
+mod error;
 mod image;
-pub(super) mod link;
+pub(super) mod inspect;
 pub(super) mod list;
 pub(super) mod network;
 pub(super) mod stop;

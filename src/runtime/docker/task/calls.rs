@@ -1,0 +1,96 @@
+//! Calls of the engine that several tasks make.
+
+use std::time::Duration;
+
+use docker_api::models::ContainerState;
+use docker_api::opts::{ContainerRemoveOpts, LogsOpts};
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+use crate::runtime::docker::adoption::LEAVING_SUFFIX;
+use crate::runtime::docker::container::{self, Container, RunningContainer};
+use crate::runtime::docker::context::EngineContext;
+use crate::runtime::engine::{CallError, naming};
+
+/// Time to read the end of a dead container's log: its death is reported after that.
+const LOG_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Longest line of a log that is quoted, in characters.
+const MAX_QUOTE: usize = 200;
+
+/// The container with this id or name as it is now; `None` if there is none.
+///
+/// # Errors
+/// See [`CallError`].
+pub(super) async fn inspect(
+    context: &EngineContext,
+    container: &str,
+) -> Result<Option<(Container, ContainerState)>, CallError> {
+    let containers = context.engine.docker().containers();
+    match context.engine.call(containers.get(container).inspect()).await {
+        Ok(inspected) => Ok(Container::inspected(inspected)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The container as one that takes requests, if it has an address.
+pub(super) fn running(context: &EngineContext, container: &Container) -> Option<RunningContainer> {
+    container.running(&context.networks(), context.config.spec.port)
+}
+
+/// Renames a container so that another can have its name, if the engine allows it.
+///
+/// # Errors
+/// Only if the engine cannot be reached.
+pub(super) async fn rename(context: &EngineContext, container: &Container) -> Result<(), CallError> {
+    let name = format!("{}{LEAVING_SUFFIX}{}", container.name, naming::short(&container.id));
+    let container = context.engine.docker().containers().get(container.id.as_str());
+    match context.engine.heavy(container.rename(&name)).await {
+        Err(error) if error.is_unreachable() => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes one attempt to remove a container with its anonymous volumes. For a task that has a permit
+/// of [`EngineContext::heavy`].
+///
+/// # Errors
+/// See [`CallError`]. That the container is gone or being removed is no error.
+pub(super) async fn remove(context: &EngineContext, container: &str) -> Result<(), CallError> {
+    let options = ContainerRemoveOpts::builder().force(true).volumes(true).build();
+    let containers = context.engine.docker().containers();
+    match context.engine.heavy(containers.get(container).remove(&options)).await {
+        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+        removed => removed.map(drop),
+    }
+}
+
+/// How a container that was not asked to has ended, with the last line of its log.
+pub(super) async fn describe_crash(
+    context: &EngineContext,
+    container: &str,
+    state: &ContainerState,
+) -> String {
+    let exit = container::describe_exit(state);
+    match timeout(LOG_TIMEOUT, last_line(context, container)).await {
+        Ok(Some(line)) => format!("{exit}; the last line of its log is '{line}'"),
+        Ok(None) | Err(_) => exit,
+    }
+}
+
+/// The last line of a log that is not empty, shortened. Only for containers without a terminal,
+/// which ours are: `docker-api` cannot read the logs of others.
+async fn last_line(context: &EngineContext, container: &str) -> Option<String> {
+    let container = context.engine.docker().containers().get(container);
+    let options = LogsOpts::builder().stdout(true).stderr(true).n_lines(5).build();
+    let mut chunks = container.logs(&options);
+    let mut last = None;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        let text = String::from_utf8_lossy(&chunk);
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        last = line.map(|line| line.chars().take(MAX_QUOTE).map(printable).collect()).or(last);
+    }
+    last
+}
