@@ -1,5 +1,5 @@
-//! One log line, and one entry of the journal, for each attempt to change the cluster, whatever
-//! became of it.
+//! The audit log: one log line and one journal entry for each request to change the cluster, whatever
+//! its outcome.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -8,30 +8,30 @@ use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
 
-use super::text::shortened;
+use super::text::truncated;
 use crate::telemetry::Journal;
 
-/// Longest description of one, in bytes; a body may hold thousands of names.
+/// Longest description of a request or change, in bytes; a body may have thousands of names.
 const MAX_DESCRIPTION: usize = 2048;
 
-/// What is known of an attempt. Logged when dropped, so that one whose client went away before
-/// the answer is not missing.
+/// The record of one request. Written when dropped, so that requests whose client left before the
+/// response are included.
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub(super) struct AuditRecord {
     peer: SocketAddr,
     request: String,
-    /// What was asked for, once that is known.
+    /// The change, once the body is parsed.
     change: Option<String>,
     status: Option<StatusCode>,
     began: Instant,
     journal: Journal,
-    /// Whether the sender may ask for anything.
+    /// Whether the request passed the access checks.
     admitted: bool,
 }
 
-/// One in the journal.
+/// The journal entry.
 #[derive(Serialize)]
-struct Facts<'a> {
+struct Entry<'a> {
     peer: SocketAddr,
     request: &'a str,
     change: Option<&'a str>,
@@ -39,31 +39,31 @@ struct Facts<'a> {
     status: Option<u16>,
 }
 
-impl Attempt {
-    /// An attempt that begins now.
+impl AuditRecord {
+    /// A record of a request that begins now.
     pub(super) fn begin(peer: SocketAddr, head: &Parts, journal: Journal) -> Self {
-        let request = shortened(format!("{} {}", head.method, head.uri.path()), MAX_DESCRIPTION);
+        let request = truncated(format!("{} {}", head.method, head.uri.path()), MAX_DESCRIPTION);
         Self { peer, request, change: None, status: None, began: Instant::now(), journal, admitted: false }
     }
 
-    /// Its sender may ask for changes. Only then it is one for the journal: strangers must not
-    /// fill that.
+    /// The request passed the access checks. Only then it gets a journal entry, so that other senders
+    /// cannot fill the journal.
     pub(super) fn admit(&mut self) {
         self.admitted = true;
     }
 
-    /// Adds what the body asks for.
-    pub(super) fn asks_for(&mut self, change: String) {
-        self.change = Some(shortened(change, MAX_DESCRIPTION));
+    /// Adds the change that the body asks for.
+    pub(super) fn set_change(&mut self, change: String) {
+        self.change = Some(truncated(change, MAX_DESCRIPTION));
     }
 
-    /// Ends with an answer.
-    pub(super) fn end(mut self, status: StatusCode) {
+    /// The response has this status.
+    pub(super) fn finish(mut self, status: StatusCode) {
         self.status = Some(status);
     }
 }
 
-impl Drop for Attempt {
+impl Drop for AuditRecord {
     fn drop(&mut self) {
         let outcome = match self.status {
             Some(status) if status.is_success() => "done",
@@ -75,7 +75,7 @@ impl Drop for Attempt {
             target: "audit",
             audit = true,
             peer = %self.peer,
-            // Debug, because names and paths of refused requests may hold anything.
+            // Debug escapes control characters, which paths of refused requests may have.
             request = ?self.request,
             change = self.change.as_deref().unwrap_or("none"),
             status,
@@ -85,7 +85,7 @@ impl Drop for Attempt {
         );
         let (peer, request, change) = (self.peer, &*self.request, self.change.as_deref());
         if self.admitted {
-            self.journal.record("change", &Facts { peer, request, change, outcome, status });
+            self.journal.record("change", &Entry { peer, request, change, outcome, status });
         }
     }
 }

@@ -1,11 +1,11 @@
-//! A change of the cluster: from a body to a command, and from the new view to an answer.
+//! A change of the cluster: from a body to a command, and from the new view to a response.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::answer::{self, Answer};
 use super::error::{Reason, Refusal};
 use super::request::{self, BodyError};
+use super::response::{self, AdminResponse};
 use super::route::Write;
 use crate::control::{Add, Control, ControlError, Remove, RingChange, View};
 use crate::names::FoldedName;
@@ -74,18 +74,18 @@ fn write_ring(change: &RingChange, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     field(f, "key", change.key.as_ref())
 }
 
-/// What is answered when it is done.
-pub(super) fn answer(write: &Write, view: &View) -> Result<Answer, Refusal> {
+/// The response once the change is done.
+pub(super) fn response(write: &Write, view: &View) -> Result<AdminResponse, Refusal> {
     match write {
         // It is on its way out; whatever the view says of it is of before.
-        Write::Kill(name) => Ok(answer::success(&format!("'{name}' is being killed"))),
-        Write::Add | Write::Remove => Ok(answer::replicas(view)),
-        Write::Ring => Ok(answer::ring(view)),
+        Write::Kill(name) => Ok(response::success(&format!("'{name}' is being killed"))),
+        Write::Add | Write::Remove => Ok(response::replicas(view)),
+        Write::Ring => Ok(response::ring(view)),
         Write::Weight(name) => view
             .replicas
             .iter()
             .find(|replica| FoldedName::of(&replica.name) == FoldedName::of(name))
-            .map(answer::replica)
+            .map(response::replica)
             // It can have died between the change and the view.
             .ok_or_else(|| Refusal::new(Reason::NotFound, format!("there is no replica named '{name}'"))),
     }

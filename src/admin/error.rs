@@ -1,31 +1,29 @@
-//! Why a request was refused, and what that is in HTTP: the one place that chooses statuses.
+//! Why a request was refused, and the HTTP response for it: the one place that chooses statuses.
 //!
-//! Statuses say whose fault it is. 400: the request as sent can never work here, which is also
-//! what the first interface answered to every bad `/add` and `/rm`; so a taken name and a count
-//! beyond the limits are 400 and not the finer 409 or 422. 404: the resource named by the path
-//! is not there. 409: well formed, but the ring in force cannot do it. 502: the replicas that
-//! the balancer started did not come up; not 503, because repeating it at once seldom helps.
-//! 503 with `Retry-After`: not now.
+//! 400: the request can never succeed here. `/add` and `/rm` have always used it for every bad
+//! request, so a taken name and a count beyond the limits are 400, and not the finer 409 or 422.
+//! 404: the resource named by the path does not exist. 409: well formed, but the current ring does
+//! not allow it. 502: the replicas that the balancer started did not become ready; not 503, because a
+//! retry seldom helps. 503 with `Retry-After`: not now.
 
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::answer::{self, Answer};
 use super::request::BodyError;
-use super::route::Write;
-use super::text::shortened;
+use super::response::{self, AdminResponse};
+use super::text::truncated;
 use crate::control::ControlError;
 
-/// Carries the short reason code of an error answer.
+/// Header of an error response with its reason code.
 const ERROR_HEADER: HeaderName = HeaderName::from_static("x-ringherd-error");
 
-/// What `Retry-After` says, in seconds.
+/// Value of `Retry-After`, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// Longest message, in bytes: a refusal may quote what it refuses, which may be long.
+/// Longest message, in bytes: it may quote the request.
 const MAX_MESSAGE: usize = 16 * 1024;
 
-/// Kinds of refusal. The names are what clients and metrics may rely on.
+/// Why a request is refused. Clients rely on the codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     BadRequest,
@@ -47,7 +45,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// The code in `X-Ringherd-Error`.
+    /// Value of the header `X-Ringherd-Error`.
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::BadRequest => "bad-request",
@@ -69,7 +67,7 @@ impl Reason {
         }
     }
 
-    /// The status.
+    /// Status of the response.
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -91,7 +89,7 @@ impl Reason {
     }
 }
 
-/// A request that is not done: its kind, and what the client is told.
+/// A refusal of a request: the reason, and a message for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) reason: Reason,
@@ -100,12 +98,12 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with `message`, which says what is wrong and what would be right.
+    /// A refusal with `message`, which says what is wrong and what to do.
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: shortened(message.into(), MAX_MESSAGE), allow: None }
+        Self { reason, message: truncated(message.into(), MAX_MESSAGE), allow: None }
     }
 
-    /// A wrong method; `allow` are the right ones.
+    /// The refusal of a wrong method; `allow` lists the right ones, separated by commas.
     pub(super) fn method(allow: &str) -> Self {
         let mut refusal =
             Self::new(Reason::MethodNotAllowed, format!("the method is not one for this path: use {allow}"));
@@ -113,15 +111,16 @@ impl Refusal {
         refusal
     }
 
-    /// What the control plane answered to `write`.
-    pub(super) fn of_control(error: &ControlError, write: &Write) -> Self {
-        Self::new(reason_of(error, write), error.to_string())
+    /// The refusal for an error of the control plane. `name_in_path` says whether the path of the
+    /// request names a replica.
+    pub(super) fn of_control(error: &ControlError, name_in_path: bool) -> Self {
+        Self::new(reason_of(error, name_in_path), error.to_string())
     }
 
-    /// The refusal as an answer.
-    pub(super) fn into_answer(self) -> Answer {
-        let mut answer = answer::failure(self.reason.status(), &self.message);
-        let headers = answer.headers_mut();
+    /// The response of this refusal.
+    pub(super) fn into_response(self) -> AdminResponse {
+        let mut response = response::failure(self.reason.status(), &self.message);
+        let headers = response.headers_mut();
         headers.insert(ERROR_HEADER, HeaderValue::from_static(self.reason.code()));
         if let Some(allow) = self.allow {
             headers.insert(ALLOW, allow);
@@ -132,7 +131,7 @@ impl Refusal {
         if self.reason.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
-        answer
+        response
     }
 }
 
@@ -142,13 +141,11 @@ impl From<BodyError> for Refusal {
     }
 }
 
-/// What kind of refusal an error of the control plane is.
-fn reason_of(error: &ControlError, write: &Write) -> Reason {
+/// The reason for an error of the control plane.
+fn reason_of(error: &ControlError, name_in_path: bool) -> Reason {
     match error {
-        // In the path it is the resource that is missing; in a body it is a bad value.
-        ControlError::UnknownName(_) if matches!(write, Write::Weight(_) | Write::Kill(_)) => {
-            Reason::NotFound
-        }
+        // A name in the path is the resource, which is missing; a name in a body is a bad value.
+        ControlError::UnknownName(_) if name_in_path => Reason::NotFound,
         ControlError::MoreNamesThanAdded
         | ControlError::MoreNamesThanRemoved
         | ControlError::Zero

@@ -1,29 +1,26 @@
-//! The admin API: `/rep`, `/add` and `/rm`, and what an operator asks of a running balancer.
+//! The admin API: `/rep`, `/add` and `/rm`, and further routes for operators of a running balancer.
 //!
-//! One [`Admin`] serves both places the API is reached at: the admin listener, and the public
-//! one inside a worker of the data plane, which asks [`is_public_route`] what belongs here.
-//! A request passes `host`, `origin` and `auth` before its `route` is looked at, and its
-//! body is limited by `body` and parsed ([`request`]) before the supervisor hears of it; so what
-//! is refused changes nothing. It knows the [`crate::control::Control`] handle, and neither the
-//! supervisor behind it nor how connections are accepted.
+//! One [`Admin`] serves both listeners: the admin listener, and the public one inside a worker of the
+//! data plane, which asks [`is_public_route`] what belongs here. A request passes the checks of
+//! `access` before its `route` is served. Its body is limited by `request_body` and parsed by
+//! [`request`] before the supervisor gets a command, so that a refused request changes nothing. This
+//! module knows the [`crate::control::Control`] handle, and neither the supervisor behind it nor how
+//! connections are accepted.
 
-mod answer;
+mod access;
 mod audit;
-mod auth;
-mod body;
 mod change;
 mod dashboard;
-mod document;
 mod error;
-mod host;
-pub mod listener;
 mod metrics;
-mod origin;
-mod reply;
+mod openapi;
 pub mod request;
+mod request_body;
+mod response;
+mod response_body;
 mod route;
+pub mod server;
 mod service;
-pub mod sources;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -31,21 +28,24 @@ mod text;
 
 use std::fmt;
 
-pub use reply::Body;
-pub use route::is_public_route;
-pub use service::{Admin, Context, Listener};
-pub use sources::Sources;
+pub use response_body::Body;
+pub use route::{Listener, is_public_route};
+pub use service::{Admin, Context};
 
-/// What the admin service is told by the configuration.
+use crate::control::Observer;
+use crate::telemetry::Traffic;
+use crate::telemetry::access::Losses;
+
+/// The configuration of the admin service.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// Bearer token that every admin request must carry, if set.
+    /// Bearer token that every admin request must have; `None` for no token.
     pub token: Option<String>,
     /// Host names, besides addresses and `localhost`, that admin requests may be sent to.
     pub hosts: Vec<String>,
 }
 
-/// Without the token: configurations end up in logs.
+/// Without the token, because configurations are logged.
 impl fmt::Debug for AdminConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AdminConfig")
@@ -53,4 +53,15 @@ impl fmt::Debug for AdminConfig {
             .field("hosts", &self.hosts)
             .finish()
     }
+}
+
+/// The sources of metrics and events, besides the view of the cluster. Those of `Default` stay empty.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Counters and journal of the control plane.
+    pub observer: Observer,
+    /// Counters of the data plane.
+    pub traffic: Traffic,
+    /// Losses of the access log, if there is one.
+    pub losses: Option<Losses>,
 }

@@ -1,5 +1,5 @@
-//! Which path and method is what. Paths are compared as sent: nothing is decoded, cut or
-//! folded, so that this router and the one that forwards cannot disagree about a path.
+//! Routes requests by path and method. Paths are compared as sent: nothing is decoded or normalized,
+//! so that this router and the data plane cannot disagree about a path.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,20 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::error::{Reason, Refusal};
-use super::service::Listener;
 
-/// Longest piece of a path that an answer repeats, in characters.
+/// Longest part of a path that a response quotes, in characters.
 const MAX_QUOTED: usize = 100;
 
-/// What is read.
+/// The listener that a request was received on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// That of the data plane, which serves only [`is_public_route`].
+    Public,
+    /// That of the admin API.
+    Admin,
+}
+
+/// A resource that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
     /// The dashboard.
@@ -22,43 +30,50 @@ pub(super) enum Read {
     Sectors,
     Version,
     Metrics,
-    /// The description of this interface.
+    /// The OpenAPI document.
     Document,
-    /// The journal.
+    /// The stream of the journal.
     Events,
     Alive,
     Ready,
 }
 
 impl Read {
-    /// Whether it is for probes, which know neither token nor name, and learn nothing.
+    /// Whether it is for probes, which need no token and may use any host.
     pub(super) fn is_probe(self) -> bool {
         matches!(self, Self::Alive | Self::Ready)
     }
 }
 
-/// What is changed.
+/// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Write {
     Add,
     Remove,
     Ring,
-    /// The weight of the replica of this name.
+    /// Sets the weight of the replica of this name.
     Weight(String),
-    /// The end of the replica of this name, as by a crash.
+    /// Kills the replica of this name.
     Kill(String),
 }
 
-/// What a request asks for.
+impl Write {
+    /// Whether the path names a replica.
+    pub(super) fn names_replica(&self) -> bool {
+        matches!(self, Self::Weight(_) | Self::Kill(_))
+    }
+}
+
+/// A route of the admin API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Read(Read),
     Write(Write),
 }
 
-/// Whether a request on the public listener is one for the admin API: exactly `GET /rep`,
-/// `POST /add` or `DELETE /rm`, the path as sent and without its query. Everything else is
-/// routed to a replica. Runs for every request, so the length decides almost always.
+/// Whether a request on the public listener is for the admin API: exactly `GET /rep`, `POST /add` or
+/// `DELETE /rm`, with the path as sent and without the query. All others are routed to replicas. Runs
+/// for every request, so the length is compared first.
 #[inline]
 pub fn is_public_route(method: &Method, path: &str) -> bool {
     match path.len() {
@@ -78,11 +93,11 @@ pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Ro
         "/rep" => read(method, Read::Replicas),
         "/add" => write(method, &Method::POST, Write::Add),
         "/rm" => write(method, &Method::DELETE, Write::Remove),
-        // The one path that is both.
+        // The one path with reads and a change.
         "/ring" if *method == Method::PUT => Ok(Route::Write(Write::Ring)),
         "/ring" => read(method, Read::Ring).map_err(|_| Refusal::method("GET, HEAD, PUT")),
         "/metrics" => read(method, Read::Metrics),
-        // A stream has no length to tell.
+        // No HEAD: a stream has no length.
         "/events" if *method == Method::GET => Ok(Route::Read(Read::Events)),
         "/events" => Err(Refusal::method("GET")),
         "/openapi.json" => read(method, Read::Document),

@@ -1,4 +1,4 @@
-//! Statistics of the last second, for who reads the journal.
+//! Statistics of the last second, for readers of the journal.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use crate::telemetry::Totals;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Tells them once a second, for as long as it is polled.
-pub(super) async fn tell(control: &Control, sources: &Sources) {
+/// Sends statistics to the journal's readers once a second, while it is polled.
+pub(super) async fn publish(control: &Control, sources: &Sources) {
     let mut before = Sample::take(&control.view(), sources);
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -29,11 +29,11 @@ pub(super) async fn tell(control: &Control, sources: &Sources) {
 struct Sample {
     at: Instant,
     totals: Totals,
-    /// Requests by endpoint.
+    /// Number of requests by id of the endpoint.
     requests: HashMap<u64, u64>,
 }
 
-/// What is told. Rates are per second; times in milliseconds.
+/// The statistics of one period.
 #[derive(Debug, PartialEq, Serialize)]
 struct Statistics<'a> {
     version: u64,
@@ -46,11 +46,11 @@ struct Statistics<'a> {
     p99_ms: Option<f64>,
     in_flight: u64,
     connections: u64,
-    replicas: Vec<Replica<'a>>,
+    replicas: Vec<ReplicaStats<'a>>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
-struct Replica<'a> {
+struct ReplicaStats<'a> {
     number: u32,
     name: &'a str,
     state: &'static str,
@@ -73,7 +73,7 @@ impl Sample {
         }
     }
 
-    /// What happened after `before`, with the replicas as `view` shows them.
+    /// The statistics since `before`, with the replicas of `view`.
     fn since<'a>(&self, before: &Self, view: &'a View) -> Statistics<'a> {
         let seconds = (self.at - before.at).as_secs_f64().max(f64::EPSILON);
         let rate = |now: u64, then: u64| rounded(now.saturating_sub(then) as f64 / seconds);
@@ -83,7 +83,7 @@ impl Sample {
         let replicas = view.replicas.iter().map(|replica| {
             let id = replica.endpoint.as_ref().map(|endpoint| endpoint.id);
             let count = |sample: &Self| id.and_then(|id| sample.requests.get(&id)).copied().unwrap_or(0);
-            Replica {
+            ReplicaStats {
                 number: replica.number,
                 name: &replica.name,
                 state: replica.state.as_str(),
@@ -112,7 +112,7 @@ impl Sample {
     }
 }
 
-/// To a thousandth: more is noise, and makes lines long.
+/// Rounded to a thousandth.
 fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }

@@ -121,7 +121,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     requests::reopen_on_signal(handle.as_ref())?;
     let losses = handle.as_ref().map(AccessLogHandle::losses);
     let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), losses };
-    let admin = Admin::new(config.admin.clone(), control.clone()).telling(sources);
+    let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
     tracing::info!(address = %sockets.admin_address, "admin API is up");
 
@@ -178,11 +178,11 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
 
 /// Serves the admin API until the token is cancelled, and sends its statistics.
 fn administer(admin: &Admin, listener: TcpListener) -> io::Result<(CancellationToken, JoinHandle<()>)> {
-    let telling = admin.clone();
-    tokio::task::spawn_local(async move { telling.tell_statistics().await });
+    let statistics = admin.clone();
+    tokio::task::spawn_local(async move { statistics.publish_statistics().await });
     let stop = CancellationToken::new();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let serving = admin::listener::serve(listener, admin.clone(), stop.clone());
+    let serving = admin::server::serve(listener, admin.clone(), stop.clone());
     Ok((stop, tokio::task::spawn_local(serving)))
 }
 

@@ -1,9 +1,9 @@
 //! The dashboard: one page that asks the admin API for everything it shows.
 //!
-//! The page is put together once, from files that are compiled in, and is the same for everybody:
-//! it knows neither the cluster nor the token. Its policy allows its own style and script, by
-//! their hashes, and requests to where it came from, and nothing else. So the script sets no
-//! style attributes, and what users named is text wherever it is shown.
+//! The page is assembled once from files that are compiled in, and is the same for every client: it
+//! contains neither the cluster nor the token. Its policy allows its own style and script, by their
+//! hashes, and requests to its own origin, and nothing else. So the script sets no style attributes,
+//! and shows names as text, never as markup.
 
 use std::sync::LazyLock;
 
@@ -16,16 +16,16 @@ use http::header::{
 use http::{HeaderName, HeaderValue, Response};
 use sha2::{Digest, Sha256};
 
-use super::answer::Answer;
-use super::reply::Body;
+use super::response::AdminResponse;
+use super::response_body::Body;
 
-/// The frame, with `{{style}}` and `{{script}}` where these belong.
+/// The page, with the placeholders `{{style}}` and `{{script}}`.
 const FRAME: &str = include_str!("page.html");
 
 const STYLE: &str = include_str!("style.css");
 
-/// One module for the browser, in parts of one idea each. Functions are hoisted, so that only the
-/// last part, which starts it all, has to come last.
+/// One module for the browser, in several files. Functions are hoisted; only the last file, which
+/// starts the page, has to be the last.
 const SCRIPT: &str = concat!(
     include_str!("script/dom.js"),
     include_str!("script/state.js"),
@@ -40,10 +40,10 @@ const SCRIPT: &str = concat!(
     include_str!("script/start.js"),
 );
 
-/// Keeps a page of another origin from holding on to the window it opened.
+/// Keeps a page of another origin from accessing the window that it opened.
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// The page as sent, and its policy.
+/// The assembled page, and its content security policy.
 struct Page {
     text: Bytes,
     policy: HeaderValue,
@@ -54,20 +54,20 @@ static PAGE: LazyLock<Page> = LazyLock::new(|| Page {
     policy: HeaderValue::from_str(&policy()).expect("base64 and ASCII words"),
 });
 
-/// The page.
-pub(super) fn page() -> Answer {
-    let mut answer = Response::new(Body::from(PAGE.text.clone()));
-    let headers = answer.headers_mut();
+/// The response with the page.
+pub(super) fn page() -> AdminResponse {
+    let mut response = Response::new(Body::from(PAGE.text.clone()));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CONTENT_SECURITY_POLICY, PAGE.policy.clone());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
-    answer
+    response
 }
 
-/// What the page may do. Images are those of `data:` URLs, for the icon in the browser's tab.
+/// The content security policy. Images from `data:` URLs are for the icon in the browser's tab.
 fn policy() -> String {
     format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; \

@@ -1,19 +1,18 @@
-//! The same metrics in the text format that was there before `OpenMetrics`, for who does not ask
-//! for the newer one.
+//! The metrics in the text format of Prometheus, for clients that do not accept `OpenMetrics`.
 //!
-//! The samples are alike in both. What differs is that a counter is described under the name of
-//! its samples, and that there is neither the type `info`, nor units, nor a mark of the end.
-//! Source: the exposition formats of Prometheus, version 0.0.4.
+//! The samples are the same in both. In this format, a counter is described under the name of its
+//! samples, and there is no type `info`, no unit and no end marker. Source: the exposition formats of
+//! Prometheus, version 0.0.4.
 
 use std::fmt::Write;
 
-/// The media type of the format.
+/// Media type of the format.
 pub(super) const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Rewrites a text that `prometheus-client` made.
+/// Converts a text in the `OpenMetrics` format, as `prometheus-client` writes it.
 pub(super) fn from_open_metrics(text: &str) -> String {
     let mut classic = String::with_capacity(text.len());
-    // Comes before the type, which decides under which name it is given.
+    // The help comes before the type, which determines the name.
     let mut help = "";
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {

@@ -1,4 +1,4 @@
-//! The ring and its replicas.
+//! Metrics of the ring and its replicas.
 
 use std::fmt;
 

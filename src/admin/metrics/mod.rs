@@ -1,8 +1,8 @@
-//! `GET /metrics`: everything that is counted, in the text format of `OpenMetrics` for who asks for
-//! it, else in the older one.
+//! `GET /metrics`: all counters, in the text format of `OpenMetrics` if the client accepts it, else in
+//! that of Prometheus.
 //!
-//! Made anew for each scrape from the counters of the planes; so the series of a replica are gone
-//! as soon as the replica is.
+//! Built for each scrape from the counters of the planes, so that the series of a replica are gone as
+//! soon as the replica is.
 
 mod classic;
 mod cluster;
@@ -22,36 +22,36 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::Sources;
-use super::answer::{self, Answer};
 use super::error::{Reason, Refusal};
+use super::response::{self, AdminResponse};
 use crate::control::View;
 use classic::CLASSIC;
 use page::Page;
 
-/// The media type of the format.
+/// Media type of the `OpenMetrics` format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What there is to tell at one moment.
+/// The sources of one scrape.
 #[derive(Debug)]
 struct Scrape {
     view: Arc<View>,
     sources: Sources,
 }
 
-/// The metrics as of now, in a format that the sender of `headers` reads.
-pub(super) fn answer(view: &Arc<View>, sources: &Sources, headers: &HeaderMap) -> Answer {
+/// The response with the current metrics, in a format that the client accepts.
+pub(super) fn response(view: &Arc<View>, sources: &Sources, headers: &HeaderMap) -> AdminResponse {
     match text(view, sources) {
-        Ok(text) if reads_open_metrics(headers) => answer::text_of(OPEN_METRICS, text),
-        Ok(text) => answer::text_of(CLASSIC, classic::from_open_metrics(&text)),
-        // Writing to a string fails for no other reason than a defect of ours.
+        Ok(text) if accepts_open_metrics(headers) => response::with_type(OPEN_METRICS, text),
+        Ok(text) => response::with_type(CLASSIC, classic::from_open_metrics(&text)),
+        // Writing to a string fails only through a defect of ours.
         Err(error) => {
-            Refusal::new(Reason::Internal, format!("the metrics cannot be written: {error}")).into_answer()
+            Refusal::new(Reason::Internal, format!("the metrics cannot be written: {error}")).into_response()
         }
     }
 }
 
-/// Whether `Accept` names the format. Who names it can read it: weights are not compared.
-fn reads_open_metrics(headers: &HeaderMap) -> bool {
+/// Whether `Accept` names the format. Weights are not compared.
+fn accepts_open_metrics(headers: &HeaderMap) -> bool {
     let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     ranges.flat_map(|value| value.split(',')).any(|range| {
         let kind = range.split(';').next().unwrap_or_default();

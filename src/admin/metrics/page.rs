@@ -1,4 +1,4 @@
-//! Writing metrics: a name, what it is, and its values.
+//! Writes metrics through `prometheus-client`: name, help text and values.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::telemetry::histogram::Durations;
 /// The labels of one series.
 pub(super) type Labels<'a> = Vec<(&'static str, &'a str)>;
 
-/// No labels.
+/// An empty label set.
 #[derive(Debug)]
 struct None;
 
@@ -21,7 +21,7 @@ impl EncodeLabelSet for None {
     }
 }
 
-/// What is being written. Names are without the prefix `ringherd_` and without the suffixes for
+/// The page that is being written. Names are given without the prefix `ringherd_` and the suffixes for
 /// units and `_total`, which are added.
 pub(super) struct Page<'a>(DescriptorEncoder<'a>);
 
@@ -73,7 +73,7 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// Durations, in seconds.
+    /// A histogram of durations, in seconds.
     pub(super) fn durations(&mut self, name: &str, help: &str, durations: &Durations) -> fmt::Result {
         let name = prefixed(name);
         let unit = Some(&Unit::Seconds);
@@ -82,13 +82,13 @@ impl<'a> Page<'a> {
         metric.encode_histogram::<None>(sum, count, &buckets, Option::None)
     }
 
-    /// Facts that are labels: the value is 1.
+    /// An info metric: the facts are labels, the value is 1.
     pub(super) fn info(&mut self, name: &str, help: &str, labels: &Labels<'_>) -> fmt::Result {
         let name = prefixed(name);
         self.0.encode_descriptor(&name, help, Option::None, MetricType::Info)?.encode_info(labels)
     }
 
-    /// What every process tells, by the names that all exporters use.
+    /// A metric of the process, under the name that all exporters use.
     pub(super) fn process(&mut self, name: &str, help: &str, kind: MetricType, value: f64) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, Option::None, kind)?;
         match kind {

@@ -1,4 +1,4 @@
-//! What every process tells of itself, under the names that all exporters use.
+//! Metrics of the process, under the names that all exporters use.
 
 use std::fmt;
 use std::fs;
@@ -12,14 +12,14 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let seconds = cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9;
     page.process("process_cpu_seconds", "Processor time used", MetricType::Counter, seconds)?;
-    // What the kernel does not show is left out.
+    // A metric that the kernel does not show is left out.
     if let Some(bytes) = resident_bytes() {
         page.process("process_resident_memory_bytes", "Memory in use", MetricType::Gauge, bytes as f64)?;
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         page.process("process_open_fds", "File descriptors in use", MetricType::Gauge, open.count() as f64)?;
     }
-    // No limit is no series: there is nothing to be near.
+    // Without a limit there is no series.
     if let Some(limit) = rustix::process::getrlimit(Resource::Nofile).current {
         page.process("process_max_fds", "File descriptors there may be", MetricType::Gauge, limit as f64)?;
     }

@@ -1,4 +1,4 @@
-//! What the data plane counts.
+//! Metrics of the data plane.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the control plane counts, and what belongs to the balancer as a whole.
+//! Metrics of the control plane, and of the balancer as a whole.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
         "Heartbeats of replicas, by result; unsent ones failed on this machine",
         Heartbeat::ALL.map(|result| (vec![("result", result.as_str())], upkeep.heartbeats(result))),
     )?;
-    // Those that did not happen yet are told as well: the first one must show as an increase.
+    // Causes without a restart are included, so that the first one shows as an increase.
     let restarts = upkeep.restarts();
     page.counters(
         "replica_restarts",

@@ -9,13 +9,13 @@ use serde::de::{DeserializeOwned, Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{BodyError, MAX_DESCRIPTION};
-use crate::admin::text::shortened;
+use crate::admin::text::truncated;
 
 /// Reads one JSON object, and nothing after it.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, BodyError> {
     serde_json::from_slice(body)
         .map(|Object(value)| value)
-        .map_err(|error| BodyError::Json(shortened(error.to_string(), MAX_DESCRIPTION)))
+        .map_err(|error| BodyError::Json(truncated(error.to_string(), MAX_DESCRIPTION)))
 }
 
 /// A value that is written as an object. A derived `Deserialize` also takes an array of the

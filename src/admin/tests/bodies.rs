@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::script::{Bench, CONTEXT, add};
-use crate::admin::body::READ_TIMEOUT;
+use crate::admin::request_body::READ_TIMEOUT;
 use crate::admin::{Admin, AdminConfig, Context};
 
 /// A body of given chunks, and what comes after them.

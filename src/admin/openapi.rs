@@ -1,16 +1,15 @@
-//! `GET /openapi.json`: the description of this interface for programs.
+//! `GET /openapi.json`: the OpenAPI document of the admin API.
 //!
-//! Written by hand in `openapi.json`; tests hold it against the router and the README's reference
-//! page is made from it. It needs the token as everything else does: who has none learns nothing
-//! about what is here.
+//! Written by hand; tests compare it with the router, and the reference in `docs` is generated from
+//! it. It needs the token as other routes do, so that a client without one learns nothing.
 
-use super::answer::{self, Answer};
+use super::response::{self, AdminResponse};
 
 const DOCUMENT: &str = include_str!("openapi.json");
 
-/// The document.
-pub(super) fn answer() -> Answer {
-    answer::text_of("application/json", DOCUMENT)
+/// The response with the document.
+pub(super) fn response() -> AdminResponse {
+    response::with_type("application/json", DOCUMENT)
 }
 
 #[cfg(test)]
@@ -21,8 +20,7 @@ mod tests {
     use serde_json::Value;
 
     use super::super::error::Reason;
-    use super::super::route;
-    use super::super::service::Listener;
+    use super::super::route::{self, Listener};
     use super::*;
 
     const METHODS: [&str; 9] =
@@ -56,8 +54,8 @@ mod tests {
                 assert_eq!(found.is_ok(), documented.contains(method), "{method} {path}");
                 if let Err(refusal) = found {
                     assert_eq!(refusal.reason, Reason::MethodNotAllowed, "{method} {path}");
-                    let answer = refusal.into_answer();
-                    let allowed = answer.headers()["allow"].to_str().unwrap().split(", ");
+                    let response = refusal.into_response();
+                    let allowed = response.headers()["allow"].to_str().unwrap().split(", ");
                     assert_eq!(allowed.map(str::to_owned).collect::<BTreeSet<_>>(), documented, "{path}");
                 }
             }
@@ -129,7 +127,7 @@ mod tests {
         }
     }
 
-    /// An error that can be answered has its code in the document.
+    /// The document has the code of every error.
     #[test]
     fn each_reason_is_documented() {
         let document = document();

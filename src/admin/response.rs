@@ -1,4 +1,4 @@
-//! The bodies of answers. Knows the view of the cluster, and nothing of requests.
+//! The responses of the admin API, as JSON. Knows the view of the cluster, and nothing of requests.
 
 use std::net::SocketAddr;
 
@@ -8,19 +8,19 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::reply::{Body, Events};
+use super::response_body::{Body, Events};
 use crate::control::{ReplicaView, View};
 use crate::ring;
 use crate::telemetry::journal::Reader;
 
-/// Into how many equal parts `GET /ring/sectors` divides the ring: half a degree each, about
+/// Number of equal parts into which `GET /ring/sectors` divides the ring: half a degree each, about
 /// what a screen can show.
 const SECTORS: u64 = 720;
 
-/// An answer of the admin API.
-pub(super) type Answer = Response<Body>;
+/// A response of the admin API.
+pub(super) type AdminResponse = Response<Body>;
 
-/// The shape that all answers of the first interface share.
+/// The shape that all responses of `/rep`, `/add` and `/rm`, and all errors, have.
 #[derive(Serialize)]
 struct Envelope<T> {
     message: T,
@@ -29,14 +29,14 @@ struct Envelope<T> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Replicas<'a> {
+struct ReplicaListJson<'a> {
     n: usize,
     #[serde(rename = "replicas")]
     names: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Ring<'a> {
+struct RingJson<'a> {
     family: String,
     probing: String,
     slots: u32,
@@ -45,19 +45,19 @@ struct Ring<'a> {
     version: u64,
     peak_to_average: f64,
     key: String,
-    /// The factor, or null for no bound.
+    /// Factor of bounded load; null for no bound.
     bounded_load: Option<f64>,
     /// Why replicas can neither be added nor removed at the moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     outage: Option<&'a str>,
-    replicas: Vec<Replica<'a>>,
+    replicas: Vec<ReplicaJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct Replica<'a> {
+struct ReplicaJson<'a> {
     number: u32,
     name: &'a str,
-    /// Null until it is known.
+    /// Where it takes requests; null until that is known.
     address: Option<SocketAddr>,
     state: &'static str,
     weight: u8,
@@ -72,40 +72,43 @@ struct Replica<'a> {
 }
 
 #[derive(Serialize)]
-struct Sectors {
+struct SectorsJson {
     version: u64,
     slots: u32,
-    /// Number of the replica that owns the middle of each sector, 0 for nobody.
+    /// Number of the owner of each sector's middle slot; 0 if it has none.
     #[serde(rename = "sectors")]
     owners: Vec<u32>,
 }
 
 #[derive(Serialize)]
-struct Version {
+struct VersionJson {
     name: &'static str,
     version: &'static str,
 }
 
-/// Names and number of the replicas.
-pub(super) fn replicas(view: &View) -> Answer {
+/// The response with the names of the replicas.
+pub(super) fn replicas(view: &View) -> AdminResponse {
     let names: Vec<_> = view.replicas.iter().map(|replica| replica.name.as_str()).collect();
-    json(StatusCode::OK, &Envelope { message: Replicas { n: names.len(), names }, status: "successful" })
+    json(
+        StatusCode::OK,
+        &Envelope { message: ReplicaListJson { n: names.len(), names }, status: "successful" },
+    )
 }
 
-/// A word on how things are.
-pub(super) fn success(message: &str) -> Answer {
+/// A success with a message.
+pub(super) fn success(message: &str) -> AdminResponse {
     json(StatusCode::OK, &Envelope { message, status: "successful" })
 }
 
-/// An error in the form that clients of the first interface look for.
-pub(super) fn failure(status: StatusCode, message: &str) -> Answer {
+/// An error with a message.
+pub(super) fn failure(status: StatusCode, message: &str) -> AdminResponse {
     json(status, &Envelope { message: format!("<Error> {message}"), status: "failure" })
 }
 
-/// The ring and its replicas.
-pub(super) fn ring(view: &View) -> Answer {
+/// The response with the ring and its replicas.
+pub(super) fn ring(view: &View) -> AdminResponse {
     let params = view.ring.params();
-    let ring = Ring {
+    let ring = RingJson {
         family: params.family().to_string(),
         probing: params.probing().to_string(),
         slots: params.slots(),
@@ -116,37 +119,37 @@ pub(super) fn ring(view: &View) -> Answer {
         key: view.routing.key.to_string(),
         bounded_load: view.routing.bounded_load,
         outage: view.outage.as_deref(),
-        replicas: view.replicas.iter().map(Replica::from).collect(),
+        replicas: view.replicas.iter().map(ReplicaJson::from).collect(),
     };
     json(StatusCode::OK, &ring)
 }
 
-/// Who owns which part of the ring, to draw it by.
-pub(super) fn sectors(view: &View) -> Answer {
+/// The response with the owners of the ring's sectors, to draw the ring.
+pub(super) fn sectors(view: &View) -> AdminResponse {
     let slots = view.ring.params().slots();
-    let sectors = Sectors { version: view.version, slots, owners: owners(&view.ring) };
+    let sectors = SectorsJson { version: view.version, slots, owners: owners(&view.ring) };
     json(StatusCode::OK, &sectors)
 }
 
-/// Numbers of the owners of the slots in the middle of the sectors.
+/// The number of the owner of each sector's middle slot.
 fn owners(ring: &ring::Ring) -> Vec<u32> {
     let slots = u64::from(ring.params().slots());
     let middle = |sector: u64| ((2 * sector + 1) * slots / (2 * SECTORS)) as u32;
     (0..SECTORS).map(|sector| ring.owner_number(middle(sector)).unwrap_or(0)).collect()
 }
 
-/// One replica, as in the array of [`ring`].
-pub(super) fn replica(replica: &ReplicaView) -> Answer {
-    json(StatusCode::OK, &Replica::from(replica))
+/// The response with one replica, as in the array of [`ring`].
+pub(super) fn replica(replica: &ReplicaView) -> AdminResponse {
+    json(StatusCode::OK, &ReplicaJson::from(replica))
 }
 
-/// What is running.
-pub(super) fn version() -> Answer {
-    let version = Version { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
+/// The response with the name and version of the program.
+pub(super) fn version() -> AdminResponse {
+    let version = VersionJson { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
     json(StatusCode::OK, &version)
 }
 
-impl<'a> From<&'a ReplicaView> for Replica<'a> {
+impl<'a> From<&'a ReplicaView> for ReplicaJson<'a> {
     fn from(view: &'a ReplicaView) -> Self {
         Self {
             number: view.number,
@@ -164,28 +167,28 @@ impl<'a> From<&'a ReplicaView> for Replica<'a> {
     }
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+fn json(status: StatusCode, body: &impl Serialize) -> AdminResponse {
     let text = serde_json::to_vec(body).expect("numbers and strings under string keys are JSON");
-    let mut answer = text_of("application/json", text);
-    *answer.status_mut() = status;
-    answer
+    let mut response = with_type("application/json", text);
+    *response.status_mut() = status;
+    response
 }
 
-/// A text of the media type `kind`, which is not to be kept by whoever gets it.
-pub(super) fn text_of(kind: &'static str, text: impl Into<Bytes>) -> Answer {
-    answer_of(kind, Body::from(text.into()))
+/// A response with `text` of the media type `kind`, which must not be cached.
+pub(super) fn with_type(kind: &'static str, text: impl Into<Bytes>) -> AdminResponse {
+    build(kind, Body::from(text.into()))
 }
 
-/// The journal, as it is read by `reader`, until `end` is cancelled.
-pub(super) fn events(reader: Reader, end: CancellationToken) -> Answer {
-    answer_of("text/event-stream", Body::from(Events::new(reader, end)))
+/// The response that streams the entries of `reader`, until `end` is cancelled.
+pub(super) fn events(reader: Reader, end: CancellationToken) -> AdminResponse {
+    build("text/event-stream", Body::from(Events::new(reader, end)))
 }
 
-fn answer_of(kind: &'static str, body: Body) -> Answer {
-    let mut answer = Response::new(body);
-    let headers = answer.headers_mut();
+fn build(kind: &'static str, body: Body) -> AdminResponse {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
+    response
 }

@@ -1,4 +1,4 @@
-//! The admin listener: the admin service on an address of its own.
+//! The server of the admin listener: the admin service on an address of its own.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Admin, Context, Listener};
 use crate::listen::server::{self, Limits, Peer};
 
-/// The admin API is for operators and their scripts.
+/// Limits for a few operators and their scripts.
 const LIMITS: Limits = Limits {
     connections: 1024,
     head: Duration::from_secs(30),
@@ -18,7 +18,7 @@ const LIMITS: Limits = Limits {
     stop: Duration::from_secs(1),
 };
 
-/// Serves the admin API until `stop` is cancelled. For a task of a thread that runs local tasks.
+/// Serves the admin API until `stop` is cancelled. Needs a runtime that can spawn local tasks.
 pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) {
     let service_for = |connection: Peer| {
         let admin = admin.clone();

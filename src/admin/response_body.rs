@@ -1,6 +1,4 @@
-//! The body of an answer: a text, or a stream of server-sent events.
-//!
-//! Source of the format: the HTML standard, section 9.2.
+//! The body of a response: a text, or a stream of server-sent events (HTML standard, section 9.2).
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -9,18 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use http::request::Parts;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{Reason, Refusal};
 use crate::telemetry::journal::{Entry, Reader};
 
-/// A stream says something at least this often, so that a connection that is gone is noticed.
+/// Time after which a stream without events sends a comment, so that a lost connection is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The body of an answer of the admin service.
+/// The body of a response of the admin service.
 #[derive(Debug)]
 pub struct Body(Kind);
 
@@ -31,7 +27,7 @@ enum Kind {
 }
 
 impl Body {
-    /// The text; nothing of a stream, which has none.
+    /// The text; empty for a stream.
     pub fn into_text(self) -> Full<Bytes> {
         match self.0 {
             Kind::Text(text) => text,
@@ -83,13 +79,13 @@ impl http_body::Body for Body {
     }
 }
 
-/// The entries of the journal as server-sent events.
+/// The entries of the journal as a stream of server-sent events.
 pub(super) struct Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
 
 impl Events {
-    /// What `reader` reads, until it falls behind or `end` is cancelled.
+    /// A stream of the entries of `reader`, until it falls behind or `end` is cancelled.
     pub(super) fn new(reader: Reader, end: CancellationToken) -> Self {
-        // Something at once, so that the client sees that it is connected.
+        // Sent at once, so that the client sees that it is connected.
         let hello = Bytes::from_static(b": the journal of ringherd\n\n");
         let pieces = stream::unfold((reader, end, Some(hello)), |(mut reader, end, first)| async move {
             let piece = match first {
@@ -121,22 +117,6 @@ fn event(Entry { number, kind, data }: &Entry) -> Bytes {
     Bytes::from(format!("{id}event: {kind}\ndata: {data}\n\n"))
 }
 
-/// The last entry that a client has seen: `Last-Event-ID`, or `after` in the query for who cannot
-/// set headers.
-pub(super) fn known_entry(head: &Parts) -> Result<Option<u64>, Refusal> {
-    let query = head.uri.query().and_then(|query| query.strip_prefix("after="));
-    let header = head.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
-    match header.filter(|id| !id.is_empty()).or(query) {
-        None if head.uri.query().is_some_and(|query| query.strip_prefix("after=").is_none()) => {
-            Err(Refusal::new(Reason::BadRequest, "the only query understood here is after=NUMBER"))
-        }
-        None => Ok(None),
-        Some(id) => id.parse().map(Some).map_err(|_| {
-            Refusal::new(Reason::BadRequest, "the number of the last event must be a whole number")
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
@@ -163,7 +143,7 @@ mod tests {
         assert!(id.strip_prefix("id: ").is_some_and(|id| id.parse::<u64>().is_ok()), "{id}");
         assert!(event.starts_with("event: test\ndata: {\"time\":"), "{event}");
         assert!(event.ends_with(",\"a\":\"two\\nlines\"}\n\n"), "{event}");
-        // Time stands still until everybody waits.
+        // The paused clock advances once every task waits.
         assert_eq!(piece(&mut body).await.as_deref(), Some(": keep-alive\n\n"));
         end.cancel();
         assert_eq!(piece(&mut body).await, None);

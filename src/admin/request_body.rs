@@ -1,6 +1,4 @@
-//! The body of a request: its type, its limits, and whether it was read to its end.
-//!
-//! Knows nothing of what is in it.
+//! Reads the body of a request: checks its type and limits. Knows nothing of its content.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,18 +11,18 @@ use http_body_util::BodyExt;
 
 use super::error::{Reason, Refusal};
 
-/// Largest body, in bytes: thousands of names.
+/// Largest body, in bytes: enough for thousands of names.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Largest body that is still read, to be thrown away, so that a client that writes before it
-/// reads gets to see the refusal; beyond it the connection is closed under the client's hands.
+/// Largest body that is read and discarded, in bytes, so that a client that writes its whole request
+/// first receives the refusal. For a larger one, the connection is closed while the client writes.
 const MAX_DISCARDED_BYTES: u64 = 1024 * 1024;
 
-/// Time for the whole body, which is a few hundred bytes in practice.
+/// Time limit for the whole body.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Refuses what is not plain JSON. Without the header too: `application/json` is what a page of
-/// another origin cannot send without asking first.
+/// Refuses bodies that are not declared as plain JSON, because a page of another origin cannot send
+/// `application/json` without a preflight request.
 pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let json = match (types.next(), types.next()) {
@@ -40,7 +38,7 @@ pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
-/// `application/json`, at most with `charset=utf-8`, which it is anyway.
+/// Whether a media type is `application/json`, with no other parameter than `charset=utf-8`.
 fn is_json(value: &str) -> bool {
     let (kind, parameter) = value.split_once(';').map_or((value, ""), |(kind, rest)| (kind, rest.trim()));
     let utf8 = ["", "charset=utf-8", "charset=\"utf-8\""];
@@ -48,23 +46,26 @@ fn is_json(value: &str) -> bool {
         && utf8.iter().any(|known| parameter.eq_ignore_ascii_case(known))
 }
 
-/// A body, read at most once.
-pub(super) struct Input<B> {
+/// A body that is read at most once.
+pub(super) struct RequestBody<B> {
     body: Pin<Box<B>>,
     ended: bool,
 }
 
-impl<B: Body<Data = Bytes>> Input<B> {
+impl<B: Body<Data = Bytes>> RequestBody<B> {
     pub(super) fn new(body: B) -> Self {
         Self { body: Box::pin(body), ended: false }
     }
 
-    /// Whether bytes of it may still come, so that the connection cannot be used again.
+    /// Whether parts of it may still come, so that the connection cannot be reused.
     pub(super) fn is_unread(&self) -> bool {
         !self.ended && !self.body.is_end_stream()
     }
 
-    /// The whole body, or why not.
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// It is too large, too slow, or was cut off.
     pub(super) async fn read(&mut self) -> Result<Vec<u8>, Refusal> {
         if self.body.size_hint().lower() > MAX_DISCARDED_BYTES {
             return Err(too_large());
