@@ -1,6 +1,6 @@
 //! The architecture, policed: who may import whom, and what every file owes its reader.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -130,6 +130,150 @@ fn modules_import_only_what_they_may() {
 fn the_import_scanner_sees_through_groups() {
     let text = "use crate::{admin, control::{a, b}, proxy};\nlet x = crate::ring::f();";
     assert_eq!(imported(text), ["admin", "control", "proxy", "ring"].map(str::to_owned).into());
+}
+
+/// Modules in which import circles are still allowed.
+const MAY_HAVE_CIRCLES: &[&str] = &["config", "control", "proxy"];
+
+/// What ships of a text: neither comments nor the tests at its end.
+fn shipped(text: &str) -> String {
+    code(text).split("#[cfg(test)]\nmod tests {").next().expect("a first part").to_owned()
+}
+
+/// The path of the module that a file below `src` is.
+fn module_path(path: &Path) -> Vec<String> {
+    let below = path.strip_prefix("src").expect("a file of src").with_extension("");
+    let mut segments: Vec<_> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    segments.pop_if(|last| last == "mod");
+    segments
+}
+
+/// The paths that `text` has at its start, without their leading `::`: of `a::{b, c::d}` those of
+/// `a::b` and `a::c::d`.
+fn paths_of(text: &str) -> Vec<Vec<String>> {
+    if let Some(group) = text.strip_prefix('{') {
+        return top_level_items(group).iter().flat_map(|item| paths_of(item.trim())).collect();
+    }
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
+    let (segment, rest) = text.split_at(end);
+    if segment.is_empty() {
+        return Vec::new();
+    }
+    let tails = rest.strip_prefix("::").map(paths_of).filter(|tails| !tails.is_empty());
+    let tails = tails.unwrap_or_else(|| vec![Vec::new()]);
+    tails.into_iter().map(|tail| [vec![segment.to_owned()], tail].concat()).collect()
+}
+
+/// The absolute paths that the code of `module` names with `crate::` or `super::`.
+fn named_paths(module: &[String], text: &str) -> Vec<Vec<String>> {
+    let starts = ["crate::", "super::"].iter().flat_map(|start| text.match_indices(start));
+    let starts = starts.filter(|(at, _)| {
+        let before = &text[..*at];
+        // Neither the middle of a path or a name, nor a visibility.
+        !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':') && !before.ends_with("(in ")
+    });
+    starts
+        .flat_map(|(at, _)| paths_of(&text[at..]))
+        .map(|path| {
+            let up = path.iter().take_while(|segment| *segment == "super").count();
+            let base = if up == 0 { &[][..] } else { &module[..module.len().saturating_sub(up)] };
+            [base, &path[up.max(1)..]].concat()
+        })
+        .collect()
+}
+
+/// The names that a `mod.rs` imports from its submodules, with the submodule.
+fn re_exports(text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (at, marker) in text.match_indices("use ") {
+        for path in paths_of(text[at + marker.len()..].trim_start_matches("self::")) {
+            if let [child, .., name] = &path[..] {
+                found.insert(name.clone(), child.clone());
+            }
+        }
+    }
+    found
+}
+
+/// For each folder of `src`, which of its files and subfolders import which others. What a file
+/// takes from the `mod.rs` above it counts as an import of the submodule that the `mod.rs` has it
+/// from, if it is not its own.
+fn imports_by_folder() -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> {
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    let files: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("src") && !is_test(path) && module_of(path).is_some())
+        .map(|(path, text)| (module_path(&path), path.ends_with("mod.rs"), shipped(&text)))
+        .collect();
+    let folders = files.iter().filter(|(_, is_folder, _)| *is_folder);
+    let folders: BTreeMap<_, _> =
+        folders.map(|(module, _, text)| (module.clone(), re_exports(text))).collect();
+    let mut imports: BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    for (module, _, text) in &files {
+        let paths = named_paths(module, text);
+        for (folder, re_exports) in folders.iter().filter(|(folder, _)| module.starts_with(folder)) {
+            let Some(child) = module.get(folder.len()) else { continue };
+            let below = paths.iter().filter(|path| path.starts_with(folder));
+            for name in below.filter_map(|path| path.get(folder.len())) {
+                let target = re_exports.get(name).unwrap_or(name);
+                let submodule = [&folder[..], std::slice::from_ref(target)].concat();
+                if target != child && files.iter().any(|(module, ..)| *module == submodule) {
+                    let of_folder = imports.entry(folder.clone()).or_default();
+                    of_folder.entry(child.clone()).or_default().insert(target.clone());
+                }
+            }
+        }
+    }
+    imports
+}
+
+/// A circle in `imports` that is reached from the last of `way`, if there is one.
+fn circle(imports: &BTreeMap<String, BTreeSet<String>>, way: &mut Vec<String>) -> Option<Vec<String>> {
+    let last = way.last().expect("it begins somewhere").clone();
+    for next in imports.get(&last).into_iter().flatten() {
+        let seen = way.iter().position(|module| module == next);
+        way.push(next.clone());
+        let found = seen.map(|at| way[at..].to_vec()).or_else(|| circle(imports, way));
+        if found.is_some() {
+            return found;
+        }
+        way.pop();
+    }
+    None
+}
+
+/// The files of a folder are layers: imports go one way. What a `mod.rs` defines itself is the
+/// folder's, and all files below may use it.
+#[test]
+fn imports_within_a_module_form_no_circle() {
+    let mut circles = Vec::new();
+    for (folder, imports) in imports_by_folder() {
+        if MAY_HAVE_CIRCLES.contains(&folder[0].as_str()) {
+            continue;
+        }
+        let found = imports.keys().find_map(|module| circle(&imports, &mut vec![module.clone()]));
+        circles.extend(found.map(|circle| format!("{}: {}", folder.join("::"), circle.join(" -> "))));
+    }
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn the_circle_scanner_resolves_paths() {
+    let module = ["a", "b", "c"].map(str::to_owned);
+    let text = "use super::d::{self, E};\nuse crate::a::{f::G, h};\nlet x = super::super::i();\npub(in crate::a) fn y() {}";
+    let mut found: Vec<_> = named_paths(&module, text).iter().map(|path| path.join("::")).collect();
+    found.sort();
+    assert_eq!(found, ["a::b::d::E", "a::b::d::self", "a::f::G", "a::h", "a::i"]);
+    let re_exports = re_exports("pub use self::x::Y;\npub(crate) use z::{V, W};\nuse std::fmt;");
+    assert_eq!(re_exports.get("Y").map(String::as_str), Some("x"));
+    assert_eq!(re_exports.get("W").map(String::as_str), Some("z"));
+    let set = |modules: &[&str]| modules.iter().map(|module| (*module).to_owned()).collect::<BTreeSet<_>>();
+    let imports = BTreeMap::from([("a".to_owned(), set(&["b", "c"])), ("c".to_owned(), set(&["a"]))]);
+    assert_eq!(
+        circle(&imports, &mut vec!["a".to_owned()]).map(|circle| circle.join(" ")),
+        Some("a c a".to_owned())
+    );
+    assert_eq!(circle(&BTreeMap::from([("a".to_owned(), set(&["b"]))]), &mut vec!["a".to_owned()]), None);
 }
 
 #[test]

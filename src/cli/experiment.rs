@@ -172,7 +172,9 @@ fn exit(error: &Error) -> Exit {
         Error::Admin(client::Error::Refused { .. }) | Error::Unfit(_) | Error::Miscount { .. } => {
             Exit::Negative
         }
-        Error::Admin(_) | Error::Public { .. } | Error::Gone { .. } | Error::Own(_) => Exit::Unavailable,
+        Error::Admin(_) | Error::Public { .. } | Error::Gone { .. } | Error::OwnBalancer(_) => {
+            Exit::Unavailable
+        }
     }
 }
 

@@ -1,71 +1,71 @@
-//! Why experiments came to no end.
+//! Errors that end the experiments.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::client;
 
-/// What failed, on what, and what to do. A request that is lost is no error but a finding.
+/// What failed, on what, and what to do. A lost request is no error, but a result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The admin API does not answer, or says no where it must not.
+    /// The admin API does not respond, or refuses a request.
     #[error(transparent)]
     Admin(#[from] client::Error),
-    /// Nobody takes requests.
+    /// No request gets a response.
     #[error("no answer from {address}: {why}; check that requests are taken there, or give --public URL")]
     Public {
-        /// Where.
+        /// Address that requests are sent to.
         address: String,
-        /// What happened.
+        /// What failed.
         why: String,
     },
-    /// Nobody takes requests any longer.
+    /// Requests get no response any more.
     #[error("no further answer from {address}: {why}")]
     Gone {
-        /// Where.
+        /// Address that requests are sent to.
         address: String,
-        /// What happened.
+        /// What failed.
         why: String,
     },
-    /// Answers that are not, or not only, those of the pool's replicas.
+    /// Responses come from elsewhere than the pool's replicas.
     #[error(
         "{address} gave {answered} answers, but the replicas of this pool gave {counted}; check that --public is \
          where this balancer takes requests, and that nobody else uses it"
     )]
     Miscount {
-        /// Where.
+        /// Address that requests are sent to.
         address: String,
-        /// Answers that came.
+        /// Number of responses.
         answered: u64,
-        /// Answers that its replicas gave.
+        /// Number of requests that the pool's replicas have handled.
         counted: u64,
     },
-    /// The balancer that was started for the experiments did not come up.
+    /// The balancer that was started for the experiments is not ready.
     #[error("the balancer for the experiments did not come up: {0}")]
-    Own(String),
-    /// The pool is not what an experiment needs.
+    OwnBalancer(String),
+    /// An experiment is not possible with this pool.
     #[error("{0}")]
     Unfit(String),
-    /// A file of the report could not be written.
+    /// A file of the report cannot be written.
     #[error("cannot write {}: {error}; choose another folder with --out", .path.display())]
     Report {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the operating system says.
         error: io::Error,
     },
-    /// The system refuses what is needed to run at all.
+    /// The operating system refuses sockets, tasks or the like.
     #[error("cannot run the experiments: {0}")]
     System(#[from] io::Error),
 }
 
 impl Error {
-    /// Whether only this experiment is impossible here, so that the others can go on.
+    /// Whether only the current experiment is not possible, so that the others can go on.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Admin(client::Error::Refused { .. }) | Self::Unfit(_))
     }
 
-    /// The reason without who gave it, for a report that names the balancer once.
+    /// The message without the address of the balancer, for a report that names it once.
     pub(super) fn reason(&self) -> String {
         match self {
             Self::Admin(client::Error::Refused { message, status, .. }) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::machine::Machine;
 use super::rings::RingFacts;
 use super::stats::{Summary, Test};
 
@@ -39,19 +40,6 @@ pub(super) struct Results {
     pub(super) skipped: Vec<Skipped>,
     /// What one has to know to read the figures.
     pub(super) notes: Vec<String>,
-}
-
-/// Where it was measured.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Machine {
-    pub(super) cpus: usize,
-    /// As the kernel names it, if it does.
-    pub(super) cpu: Option<String>,
-    pub(super) kernel: Option<String>,
-    pub(super) os: &'static str,
-    pub(super) architecture: &'static str,
-    /// Whether this binary is a debug build, which is several times slower.
-    pub(super) debug_build: bool,
 }
 
 /// What was measured.

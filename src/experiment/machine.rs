@@ -1,18 +1,33 @@
-//! What is known of the machine that figures were measured on.
+//! The machine that the experiments run on, for the report.
 
 use std::fs;
 
-use super::figures::Machine;
+use serde::Serialize;
 
-/// All of it; what the system does not tell is left out.
-pub(super) fn facts() -> Machine {
-    Machine {
-        cpus: std::thread::available_parallelism().map_or(1, usize::from),
-        cpu: fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| model(&text)),
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
-        os: std::env::consts::OS,
-        architecture: std::env::consts::ARCH,
-        debug_build: cfg!(debug_assertions),
+/// The machine that the experiments run on.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Machine {
+    pub(super) cpus: usize,
+    /// As the kernel names it, if it does.
+    pub(super) cpu: Option<String>,
+    pub(super) kernel: Option<String>,
+    pub(super) os: &'static str,
+    pub(super) architecture: &'static str,
+    /// Whether this binary is a debug build, which is several times slower.
+    pub(super) debug_build: bool,
+}
+
+impl Machine {
+    /// The current machine; what the system does not tell is left out.
+    pub(super) fn current() -> Self {
+        Self {
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            cpu: fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| model(&text)),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),
+            os: std::env::consts::OS,
+            architecture: std::env::consts::ARCH,
+            debug_build: cfg!(debug_assertions),
+        }
     }
 }
 

@@ -1,21 +1,18 @@
-//! `ringherd experiment`: how evenly requests spread, measured and explained.
+//! `ringherd experiment`: measures and explains how evenly requests spread.
 //!
 //! # The tour
 //! `run` takes [`Options`], starts a balancer of its own or takes over a running one
-//! (`pool`), and does one experiment after the other (`a1`, `a2`, `a3`, `a4`, `movement`, `zipf`,
-//! `latency`), each of which sends `load` and returns `figures`. What the rings promise comes
-//! from `rings`, what chance explains from `stats`, both without any I/O. In the end
-//! `report` writes the figures, with `chart`s, and the pool is put back as it was: also after
-//! an error or a signal.
+//! (`own_balancer`, `target_pool`), and runs the experiments one after the other (`spread` is A-1,
+//! `checks` is A-3; then `movement`, `zipf`, `latency`). Each sends a `load` and returns
+//! `figures`. `rings` computes what is expected of a ring, and `stats` how likely a deviation is, both
+//! without I/O. In the end `report` writes the figures, with `chart`s, and the pool is restored, also
+//! after an error or a signal.
 //!
-//! It knows the ring and the admin API, and nothing else of the balancer: what it measures, any
-//! client could.
+//! This module knows the ring and the admin API, and nothing else of the balancer: any client could
+//! measure the same.
 
-mod a1;
-mod a2;
-mod a3;
-mod a4;
 mod chart;
+mod checks;
 mod error;
 mod figures;
 mod keys;
@@ -24,13 +21,15 @@ mod load;
 mod machine;
 mod movement;
 mod options;
-mod pool;
+mod own_balancer;
 mod progress;
 mod report;
 mod rings;
 mod session;
 mod signals;
+mod spread;
 mod stats;
+mod target_pool;
 mod zipf;
 
 use std::io::{self, Write};
@@ -40,45 +39,45 @@ pub use error::Error;
 pub use options::{Experiment, Options, Target};
 
 use self::figures::{Results, Skipped, TargetFacts};
-use self::pool::{Own, Pool};
+use self::own_balancer::OwnBalancer;
 use self::session::Session;
 use self::signals::Signals;
+use self::target_pool::TargetPool;
 
 /// How experiments ended.
 #[derive(Debug)]
 pub enum End {
-    /// All that could be done was done; the text is for the terminal.
+    /// All experiments that are possible were done.
     Done {
-        /// Tables and bars.
+        /// Tables and bars for the terminal.
         text: String,
-        /// What must not be: lost requests, answers that are not as described.
+        /// Faults: lost requests, responses other than documented.
         faults: Vec<String>,
-        /// What could not be put back as it was.
+        /// What could not be restored in the pool.
         problems: Vec<String>,
-        /// Why the report is not, or not wholly, written.
+        /// Why the report could not be written completely.
         unwritten: Option<Error>,
     },
-    /// Ended by this signal (1, 2, 3 or 15), after the pool was put back.
+    /// A signal ended the experiments, after the pool was restored.
     Signal {
-        /// Its number.
+        /// Number of the signal: 1, 2, 3 or 15.
         number: u8,
-        /// What could not be put back as it was.
+        /// What could not be restored in the pool.
         problems: Vec<String>,
     },
 }
 
-/// Does the experiments and writes the report. Needs a current-thread runtime that can spawn
-/// local tasks.
+/// Runs the experiments and writes the report. Needs a runtime that can spawn local tasks.
 ///
 /// # Errors
-/// Where nobody is to be measured, or no report can be written to the folder.
+/// The balancer cannot be reached, or no report can be written to the folder.
 pub async fn run(options: &Options) -> Result<End, Error> {
     let mut signals = Signals::new()?;
     report::prepare(&options.out)?;
     let own = if options.target.is_none() {
         let started = tokio::select! {
             number = signals.next() => return Ok(End::Signal { number, problems: Vec::new() }),
-            started = Own::start() => started,
+            started = OwnBalancer::start() => started,
         };
         Some(started?)
     } else {
@@ -86,7 +85,7 @@ pub async fn run(options: &Options) -> Result<End, Error> {
     };
     let end = with_pool(options, own.as_ref(), &mut signals).await;
     if let Some(own) = own {
-        // It ends in any case; a signal only ends the waiting for that.
+        // It ends in any case; a signal only ends the wait for that.
         tokio::select! {
             () = own.stop() => {}
             number = signals.next() => return Ok(End::Signal { number, problems: Vec::new() }),
@@ -95,13 +94,17 @@ pub async fn run(options: &Options) -> Result<End, Error> {
     end
 }
 
-/// The same with somebody to measure, who is left as found.
-async fn with_pool(options: &Options, own: Option<&Own>, signals: &mut Signals) -> Result<End, Error> {
-    let target = own.map(Own::target).or(options.target.as_ref());
-    let target = target.ok_or_else(|| Error::Own("there is none".to_owned()))?;
+/// Runs the experiments on a pool, and restores it.
+async fn with_pool(
+    options: &Options,
+    own: Option<&OwnBalancer>,
+    signals: &mut Signals,
+) -> Result<End, Error> {
+    let target = own.map(OwnBalancer::target).or(options.target.as_ref());
+    let target = target.ok_or_else(|| Error::OwnBalancer("there is none".to_owned()))?;
     let pool = tokio::select! {
         number = signals.next() => return Ok(End::Signal { number, problems: Vec::new() }),
-        pool = Pool::reach(target, own.is_some()) => pool?,
+        pool = TargetPool::connect(target, own.is_some()) => pool?,
     };
     let progress = progress::bar(options);
     let session = Session::new(options, &pool, progress.clone());
@@ -112,7 +115,7 @@ async fn with_pool(options: &Options, own: Option<&Own>, signals: &mut Signals) 
     progress.finish_and_clear();
     if outcome.is_err() && own.is_none() {
         let told = "ringherd: putting the pool back; a second signal leaves it as it is";
-        // Nobody may be there to read it.
+        // Standard error may be closed.
         let _ = writeln!(io::stderr(), "{told}");
     }
     let restored = async { if own.is_some() { Vec::new() } else { pool.restore().await } };
@@ -125,7 +128,7 @@ async fn with_pool(options: &Options, own: Option<&Own>, signals: &mut Signals) 
     };
     match outcome {
         Err(number) => Ok(End::Signal { number, problems }),
-        // What could not be put back is told before what went wrong.
+        // What could not be restored comes before the error.
         Ok(Err(error)) if !problems.is_empty() => {
             Err(Error::Unfit(format!("the pool is not as it was: {}; {error}", problems.join("; "))))
         }
@@ -138,7 +141,7 @@ async fn with_pool(options: &Options, own: Option<&Own>, signals: &mut Signals) 
     }
 }
 
-/// All experiments that are asked for.
+/// Runs the chosen experiments.
 async fn measure(session: &Session<'_>, own: bool) -> Result<Results, Error> {
     let (began, clock) = (SystemTime::now(), Instant::now());
     let options = session.options;
@@ -149,7 +152,7 @@ async fn measure(session: &Session<'_>, own: bool) -> Result<Results, Error> {
         requests_each: options.requests,
         concurrency: options.concurrency,
         began: humantime::format_rfc3339_seconds(began).to_string(),
-        machine: machine::facts(),
+        machine: machine::Machine::current(),
         target: TargetFacts {
             own,
             admin: session.pool.client().url().to_string(),
@@ -179,10 +182,10 @@ async fn measure(session: &Session<'_>, own: bool) -> Result<Results, Error> {
 async fn perform(experiment: Experiment, session: &Session<'_>, results: &mut Results) -> Result<(), Error> {
     let notes = &mut results.notes;
     match experiment {
-        Experiment::A1 => results.a1 = Some(a1::run(session, notes).await?),
-        Experiment::A2 => results.a2 = Some(a2::run(session).await?),
-        Experiment::A3 => results.a3 = Some(a3::run(session, notes).await?),
-        Experiment::A4 => results.a4 = Some(a4::run(session).await?),
+        Experiment::A1 => results.a1 = Some(spread::three_replicas(session, notes).await?),
+        Experiment::A2 => results.a2 = Some(spread::several_counts(session).await?),
+        Experiment::A3 => results.a3 = Some(checks::run(session, notes).await?),
+        Experiment::A4 => results.a4 = Some(spread::several_rings(session).await?),
         Experiment::Movement => {
             results.movement = Some(movement::run(session, results.a4.as_deref(), notes).await?);
         }

@@ -1,20 +1,20 @@
-//! Movement: which part of the keys gets another replica when one comes or goes.
+//! Movement: the part of the keys that get another replica when one is added or removed.
 //!
-//! Worked out for replicas 1 to N from the rings alone. Where A-4 was measured too, the same
-//! request ids went to each N, and what moved among them stands beside it.
+//! Computed for replicas 1 to N from the rings alone. If A-4 was measured too, the same request ids
+//! were sent to each N, and the part of these that moved is reported beside it.
 
-use super::a2::REPLICAS;
 use super::error::Error;
 use super::figures::{Movement, Spread, Step, Sweep};
 use super::rings::{self, Variant};
 use super::session::Session;
+use super::spread::REPLICA_COUNTS;
 use crate::ring::{Node, Ring, slots_moved};
 
 const OTHER_NUMBERS: &str = "Movement is worked out for replicas 1 to N. Those of the target have other numbers, so that \
      they are on other rings: what moved among the requests that were sent is not shown beside it, and A-4 expects \
      nothing of N = 10.";
 
-/// All rings that are asked for; `sweeps` are those of A-4.
+/// Computes the movement on each ring; `sweeps` are the results of A-4.
 pub(super) async fn run(
     session: &Session<'_>,
     sweeps: Option<&[Sweep]>,
@@ -39,12 +39,12 @@ pub(super) async fn run(
     Ok(found)
 }
 
-/// Whether what was measured and what is worked out are of the same replicas.
+/// Whether the measured replicas are replicas 1 to N, those of the computation.
 fn are_first(spreads: &[Spread]) -> bool {
     spreads.iter().all(Spread::is_of_the_first)
 }
 
-/// Goes back to two replicas, and compares with who answered at first.
+/// Goes back to two replicas, and counts the requests that another replica handled than at first.
 async fn returned(session: &Session<'_>, variant: &Variant, first: &Spread) -> Result<Option<u64>, Error> {
     session.use_ring(Some(&variant.params)).await?;
     session.pool.resize(first.n()).await?;
@@ -53,7 +53,7 @@ async fn returned(session: &Session<'_>, variant: &Variant, first: &Spread) -> R
 }
 
 fn steps(session: &Session<'_>, variant: &Variant, spreads: &[Spread]) -> Vec<Step> {
-    let numbers = REPLICAS.skip(1);
+    let numbers = REPLICA_COUNTS.skip(1);
     numbers.filter_map(|n| step(session, variant, n, spreads)).collect()
 }
 
@@ -74,7 +74,7 @@ fn step(session: &Session<'_>, variant: &Variant, n: u32, spreads: &[Spread]) ->
     })
 }
 
-/// Requests that another replica answered, and requests that both answered.
+/// The number of requests that another replica handled, and of those handled both times.
 fn differing(before: &Spread, after: &Spread) -> Option<(u64, u64)> {
     let same_keys = before.answered.len() == after.answered.len() && !before.answered.is_empty();
     let both = || before.answered.iter().zip(&after.answered).filter(|(a, b)| **a != 0 && **b != 0);

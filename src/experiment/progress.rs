@@ -2,13 +2,13 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::a2::REPLICAS;
 use super::options::{Experiment, Options};
 use super::rings::variants;
+use super::spread::REPLICA_COUNTS;
 
 const TEMPLATE: &str = "{msg:32} {wide_bar:.cyan/blue} {human_pos} requests, {eta} to go";
 
-/// A bar for all that is asked for. Not drawn where standard error is no terminal.
+/// A bar for the requests of all experiments. Not drawn if standard error is no terminal.
 pub(super) fn bar(options: &Options) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(expected(options)), ProgressDrawTarget::stderr());
     match ProgressStyle::with_template(TEMPLATE) {
@@ -17,9 +17,9 @@ pub(super) fn bar(options: &Options) -> ProgressBar {
     }
 }
 
-/// How many requests there will be, about.
+/// About how many requests there will be.
 fn expected(options: &Options) -> u64 {
-    let sizes = REPLICAS.count() as u64;
+    let sizes = REPLICA_COUNTS.count() as u64;
     let rings = variants(options.family).len() as u64;
     let each = u64::from(options.requests);
     let of = |experiment: &Experiment| match experiment {

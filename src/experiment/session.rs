@@ -11,9 +11,9 @@ use super::figures::{Count, Spread};
 use super::keys::{self, Key};
 use super::load::{self, Outcome, Plan, Records};
 use super::options::Options;
-use super::pool::{self, PLAIN_KEY, Pool};
 use super::rings::{self, Population, RingFacts};
 use super::stats::{Summary, chi_squared};
+use super::target_pool::{self, PLAIN_KEY, TargetPool};
 use crate::client::RingReport;
 use crate::ring::{Params, Ring};
 
@@ -23,7 +23,7 @@ const TOLD: usize = 5;
 /// One run of experiments.
 pub(super) struct Session<'a> {
     pub(super) options: &'a Options,
-    pub(super) pool: &'a Pool,
+    pub(super) pool: &'a TargetPool,
     pub(super) progress: ProgressBar,
     /// The keys that all rings get.
     ids: Rc<[Key]>,
@@ -34,7 +34,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(options: &'a Options, pool: &'a Pool, progress: ProgressBar) -> Self {
+    pub(super) fn new(options: &'a Options, pool: &'a TargetPool, progress: ProgressBar) -> Self {
         Self {
             options,
             pool,
@@ -103,13 +103,13 @@ impl<'a> Session<'a> {
     /// first, of the family asked for, and a key that no bound diverts.
     pub(super) async fn use_ring(&self, params: Option<&Params>) -> Result<(), Error> {
         let now = self.pool.ring().await?;
-        let mut wanted = params.cloned().map_or_else(|| pool::params(self.pool.before()), Ok)?;
+        let mut wanted = params.cloned().map_or_else(|| target_pool::params(self.pool.before()), Ok)?;
         if let Some(family) = self.options.family {
             let (probing, placement) = (wanted.probing(), wanted.placement());
             wanted = Params::new(family, probing, placement, wanted.slots(), wanted.virtual_nodes())
                 .map_err(|error| Error::Unfit(error.to_string()))?;
         }
-        if pool::params(&now)? == wanted && now.key == PLAIN_KEY {
+        if target_pool::params(&now)? == wanted && now.key == PLAIN_KEY {
             return Ok(());
         }
         self.pool.set_ring(&wanted, PLAIN_KEY).await
@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
         expected: impl FnOnce(&Ring) -> Vec<f64>,
     ) -> Result<(Spread, Records), Error> {
         let before = self.pool.ring().await?;
-        let ring = pool::rebuilt(&before)?;
+        let ring = target_pool::rebuilt(&before)?;
         let expected = expected(&ring);
         let records = self.count(load::run(self.plan(Rc::clone(&keys)), &self.progress).await)?;
         let named = records.all.iter().all(|record| record.outcome != Outcome::Unnamed);

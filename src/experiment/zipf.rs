@@ -6,9 +6,9 @@ use super::error::Error;
 use super::figures::{Popular, PopularRun};
 use super::keys::{self, Key};
 use super::load::{Outcome, Records};
-use super::pool::{self, BOUNDED_KEY, PLAIN_KEY};
 use super::session::Session;
 use super::stats::Test;
+use super::target_pool::{self, BOUNDED_KEY, PLAIN_KEY};
 use crate::ring::Ring;
 
 const REPLICAS: usize = 5;
@@ -19,7 +19,7 @@ const UNTESTED: Test = Test::Not { why: "not tested, because popular keys are no
 /// Without a bound, then with it.
 pub(super) async fn run(session: &Session<'_>, notes: &mut Vec<String>) -> Result<Popular, Error> {
     session.use_ring(None).await?;
-    let params = pool::params(&session.pool.ring().await?)?;
+    let params = target_pool::params(&session.pool.ring().await?)?;
     session.pool.resize(REPLICAS).await?;
     let keys: Rc<[Key]> = keys::zipf(session.options.seed, session.options.requests).into();
     let mut runs = Vec::new();

@@ -1,6 +1,6 @@
-//! A replica is killed under load: who notices what, and when.
+//! Kills a replica under load, and measures when that is noticed and repaired.
 //!
-//! The load is an open loop, so that a stall shows; the pool is watched through `GET /ring`.
+//! The load is an open loop, so that a stall shows; the pool is polled with `GET /ring`.
 
 use std::time::Duration;
 
@@ -13,32 +13,32 @@ use crate::experiment::session::Session;
 /// Requests a second.
 const RATE: u32 = 1_000;
 
-/// Load before the kill.
+/// Time of load before the kill.
 const BEFORE: Duration = Duration::from_millis(750);
 
-/// Load after all is as it was.
+/// Time of load after the replacement is ready.
 const AFTER: Duration = Duration::from_millis(750);
 
-/// Time for the replacement.
+/// Time limit for the replacement.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Between two looks at the pool.
+/// Pause between two polls of the pool.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Width of a bucket of the timeline.
 const BUCKET_MS: u32 = 50;
 
-/// When what was first seen, since the beginning of the load.
+/// When each change was first observed, since the start of the load.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+struct Observed {
     detected: Option<Duration>,
     replacing: Option<Duration>,
     normal: Option<Duration>,
     replacement: Option<String>,
 }
 
-/// Kills the second replica, or the only one. An error means that none was killed: what comes after
-/// a kill is a finding.
+/// Kills the second replica, or the only one. An error means that none was killed; what goes wrong
+/// after the kill is a result.
 pub(super) async fn run(session: &Session<'_>) -> Result<Kill, Error> {
     let ring = session.pool.ring().await?;
     let ready = |replica: &&ReplicaReport| replica.state == "ready";
@@ -55,7 +55,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Kill, Error> {
         session.count(load.stop().await)?;
         return Err(refused);
     }
-    let mut seen = Seen::default();
+    let mut seen = Observed::default();
     let count = ring.replicas.iter().filter(ready).count();
     let watched = watch(&mut seen, session, &load, victim, count).await;
     tokio::time::sleep(AFTER).await;
@@ -85,9 +85,9 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Kill, Error> {
     })
 }
 
-/// Looks at the pool until as many are ready as before, or the time is over.
+/// Polls the pool until as many replicas are ready as before, or the time is over.
 async fn watch(
-    seen: &mut Seen,
+    seen: &mut Observed,
     session: &Session<'_>,
     load: &Running,
     victim: &ReplicaReport,
@@ -101,12 +101,12 @@ async fn watch(
         }
         Ok(())
     };
-    // That the time is over shows in what was not seen.
+    // After a timeout, some times are missing.
     tokio::time::timeout(LIMIT, whole).await.unwrap_or(Ok(()))
 }
 
-/// Notes what shows for the first time.
-fn look(seen: &mut Seen, ring: &RingReport, victim: &ReplicaReport, count: usize, now: Duration) {
+/// Records changes that are observed for the first time.
+fn look(seen: &mut Observed, ring: &RingReport, victim: &ReplicaReport, count: usize, now: Duration) {
     let seat = ring.replicas.iter().find(|replica| replica.number == victim.number);
     let same = |replica: &&ReplicaReport| {
         replica.name == victim.name && replica.instance == victim.instance && replica.state == "ready"
@@ -126,8 +126,8 @@ fn look(seen: &mut Seen, ring: &RingReport, victim: &ReplicaReport, count: usize
     }
 }
 
-/// Good answers by bucket and replica, the lost requests last; the victim's before those of the
-/// others, and its replacement's behind it.
+/// The number of responses by bucket and replica, with the lost requests last. The killed replica and
+/// its replacement come after the others.
 fn timeline(records: &Records, first: &[&str], second: Option<&str>) -> (Vec<String>, Vec<Vec<u32>>) {
     let mut order: Vec<usize> = (0..records.names.len()).collect();
     let rank = |name: &str| match name {
@@ -154,7 +154,7 @@ fn timeline(records: &Records, first: &[&str], second: Option<&str>) -> (Vec<Str
     (series, buckets)
 }
 
-/// Longest time between two good answers from `from` on.
+/// Longest time between two responses from `from` on.
 fn longest_gap(records: &[Record], from: Duration) -> Duration {
     let good = records.iter().filter(|record| record.outcome != Outcome::Lost && record.done >= from);
     let mut at: Vec<Duration> = good.map(|record| record.done).collect();
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn moments_are_noted_when_they_first_show() {
         let victim = report("b", "ready").replicas.pop().unwrap();
-        let mut seen = Seen::default();
+        let mut seen = Observed::default();
         let mut at = |ms, name: &str, state: &str| {
             look(&mut seen, &report(name, state), &victim, 2, Duration::from_millis(ms));
             [seen.detected, seen.replacing, seen.normal]

@@ -1,11 +1,10 @@
-//! The pool that is driven: how many replicas take requests, on which ring, and how it is put
-//! back as it was.
+//! The pool that the experiments run on: the number of its replicas, its ring, and how it is restored.
 //!
-//! Changes go through the admin API alone. In a pool of others, replicas are never taken away: what
-//! is too many is set to weight 0, with which a ring is what it is without them.
+//! All changes go through the admin API. In a pool that was not started for the experiments, replicas
+//! of others are never removed: if there are too many, they get weight 0, which has the same effect on
+//! the ring.
 
-mod ours;
-mod own;
+mod own_replicas;
 mod restore;
 
 use std::cell::RefCell;
@@ -15,74 +14,74 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use self::ours::Ours;
-pub(super) use self::own::Own;
+use self::own_replicas::OwnReplicas;
 use super::error::Error;
 use super::options::Target;
 use crate::client::{self, Client, ReplicaReport, RingReport, Url};
 use crate::ring::{BuildError, MAX_WEIGHT, Node, Params, Ring};
 
-/// The key under which a request goes where its ring says. As `request-id` it is the value of
-/// `X-Request-Id`, but as a key that is chosen for affinity it has no bound unless one is set.
+/// A key without bounded load, so that requests go to the owner on the ring. As with `request-id`, it
+/// is the value of `X-Request-Id`; but keys chosen for affinity have no bound unless one is set.
 pub(super) const PLAIN_KEY: &str = "header:x-request-id";
 
-/// The key that has bounded load unless it is set off.
+/// The key with bounded load, unless that is turned off.
 pub(super) const BOUNDED_KEY: &str = "request-id";
 
-/// A pool and its balancer.
-pub(super) struct Pool {
+/// The pool of a running balancer.
+pub(super) struct TargetPool {
     client: Rc<Client>,
-    /// Where requests are taken.
+    /// Public address.
     public: Url,
-    /// What it was like at first.
+    /// The ring before the experiments.
     before: RingReport,
-    /// How replicas that are added are called, before a number.
+    /// Prefix of the names of added replicas; a number follows.
     prefix: &'static str,
-    /// Replicas that came because of us, and so may go again.
-    ours: RefCell<Ours>,
-    /// A change under way. It is not cut off when an experiment is: nobody would know what became
-    /// of it.
+    /// The replicas that may be removed.
+    own: RefCell<OwnReplicas>,
+    /// The change that is under way. It is not aborted with the experiment, because its outcome would
+    /// not be known.
     pending: RefCell<Option<JoinHandle<()>>>,
 }
 
-impl Pool {
-    /// The pool behind a running balancer; `ours` if it was started for the experiments.
-    pub(super) async fn reach(target: &Target, ours: bool) -> Result<Self, Error> {
+impl TargetPool {
+    /// Connects to the pool of a running balancer. `own` says whether it was started for the
+    /// experiments.
+    pub(super) async fn connect(target: &Target, own: bool) -> Result<Self, Error> {
         let client = Client::new(target.admin.clone(), target.token.clone());
         let before = client.ring().await?;
         Ok(Self {
             client: Rc::new(client),
             public: target.public.clone(),
-            prefix: if ours { "Server" } else { "Experiment" },
-            ours: RefCell::new(Ours::new(ours, &before.replicas)),
+            prefix: if own { "Server" } else { "Experiment" },
+            own: RefCell::new(OwnReplicas::new(own, &before.replicas)),
             before,
             pending: RefCell::default(),
         })
     }
 
-    /// Where requests are taken.
+    /// Public address.
     pub(super) fn public(&self) -> &Url {
         &self.public
     }
 
-    /// The admin API.
+    /// Client of the admin API.
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// What it was like at first.
+    /// The ring before the experiments.
     pub(super) fn before(&self) -> &RingReport {
         &self.before
     }
 
-    /// What it is like now.
+    /// The ring now.
     pub(super) async fn ring(&self) -> Result<RingReport, Error> {
         let ring = self.client.ring().await?;
-        self.ours.borrow_mut().look(&ring.replicas);
+        self.own.borrow_mut().update(&ring.replicas);
         Ok(ring)
     }
 
-    /// Has a change done and waits for it, whatever becomes of who asks.
+    /// Makes a change and waits for it. The change goes on if this future is dropped.
     pub(super) async fn change<T, F>(&self, change: impl FnOnce(Rc<Client>) -> F) -> Result<T, Error>
     where
         T: 'static,
@@ -97,18 +96,18 @@ impl Pool {
         Ok(outcome.await.map_err(std::io::Error::other)??)
     }
 
-    /// Waits for the change under way, if there is one. Cancel safe: it stays under way.
+    /// Waits for the change that is under way, if there is one. Cancel-safe: the change goes on.
     #[expect(clippy::await_holding_refcell_ref, reason = "taken by one task, which waits here")]
     async fn settle(&self) {
         let mut pending = self.pending.borrow_mut();
         if let Some(task) = pending.as_mut() {
-            // What became of it is told by its channel.
+            // The outcome comes through its channel.
             let _ = task.await;
         }
         *pending = None;
     }
 
-    /// Gives requests the ring of `params` and the key `key`.
+    /// Sets the parameters of the ring and the key.
     pub(super) async fn set_ring(&self, params: &Params, key: &str) -> Result<(), Error> {
         self.put_ring(json!({
             "family": params.family().as_str(),
@@ -121,7 +120,7 @@ impl Pool {
         .await
     }
 
-    /// Changes what `change` names of the ring.
+    /// Changes the ring: `change` is the body of `PUT /ring`.
     async fn put_ring(&self, change: Value) -> Result<(), Error> {
         self.change(|client| async move { client.change_ring(&change).await.map(drop) }).await
     }
@@ -131,15 +130,14 @@ impl Pool {
         self.change(|client| async move { client.set_weight(&name, weight).await.map(drop) }).await
     }
 
-    /// Notes names of replicas before they are asked for: if the answer is never seen, they are
-    /// there all the same.
+    /// Records names of replicas before they are added: even if the response is lost, they may exist.
     pub(super) fn claim(&self, names: &[String]) {
-        self.ours.borrow_mut().claim(names);
+        self.own.borrow_mut().claim(names);
     }
 
-    /// Notes that replicas of these names did not come, or are gone.
+    /// Records that replicas of these names were not added, or are removed.
     pub(super) fn unclaim(&self, names: &[String]) {
-        self.ours.borrow_mut().unclaim(names);
+        self.own.borrow_mut().unclaim(names);
     }
 
     /// Adds replicas of these names.
@@ -160,27 +158,27 @@ impl Pool {
         self.change(|client| async move { client.remove(names.len() as u32, &names).await.map(drop) })
             .await?;
         let numbers: Vec<u32> = replicas.iter().map(|replica| replica.number).collect();
-        self.ours.borrow_mut().removed(&numbers);
+        self.own.borrow_mut().removed(&numbers);
         Ok(())
     }
 
-    /// Ends the replica of this name as a crash does.
+    /// Kills the replica of this name.
     pub(super) async fn kill(&self, name: &str) -> Result<(), Error> {
         let name = name.to_owned();
         self.change(|client| async move { client.kill(&name).await.map(drop) }).await
     }
 
-    fn is_ours(&self, replica: &ReplicaReport) -> bool {
-        self.ours.borrow().has(replica)
+    fn is_own(&self, replica: &ReplicaReport) -> bool {
+        self.own.borrow().has(replica)
     }
 
-    /// Lets exactly `count` replicas take requests, each with full weight, and returns what the
-    /// ring is then.
+    /// Changes the pool so that exactly `count` replicas take requests, each with full weight. Returns
+    /// the new ring.
     pub(super) async fn resize(&self, count: usize) -> Result<RingReport, Error> {
         let ring = self.ring().await?;
         let keep = self.kept(&ring.replicas, count);
         let leave: Vec<_> = ring.replicas.iter().filter(|replica| !keep.contains(&replica.number)).collect();
-        let (gone, drained): (Vec<_>, Vec<_>) = leave.into_iter().partition(|replica| self.is_ours(replica));
+        let (gone, drained): (Vec<_>, Vec<_>) = leave.into_iter().partition(|replica| self.is_own(replica));
         if !gone.is_empty() {
             self.remove(&gone).await?;
         }
@@ -197,37 +195,37 @@ impl Pool {
         self.ring().await
     }
 
-    /// The numbers of those that stay: first those that are not ours, then by number.
+    /// The numbers of the replicas that stay: first those of others, then by number.
     fn kept(&self, replicas: &[ReplicaReport], count: usize) -> Vec<u32> {
         let mut order: Vec<_> =
-            replicas.iter().map(|replica| (self.is_ours(replica), replica.number)).collect();
+            replicas.iter().map(|replica| (self.is_own(replica), replica.number)).collect();
         order.sort_unstable();
         order.into_iter().take(count).map(|(_, number)| number).collect()
     }
 
     fn new_names(&self, replicas: &[ReplicaReport], count: usize) -> Vec<String> {
         let mut names = (1_u32..).map(|number| format!("{} {number}", self.prefix));
-        std::iter::from_fn(|| ours::free(replicas, &mut names)).take(count).collect()
+        std::iter::from_fn(|| own_replicas::free(replicas, &mut names)).take(count).collect()
     }
 
-    /// Names like these that no replica of `ring` has: with a number if need be.
+    /// Names based on `names` that no replica of `ring` has, with a number if needed.
     pub(super) fn free_names<const N: usize>(ring: &RingReport, names: [&str; N]) -> [String; N] {
         names.map(|name| {
             let numbered = (2_u32..).map(|number| format!("{name} {number}"));
             let wanted = std::iter::once(name.to_owned()).chain(numbered);
-            ours::free(&ring.replicas, wanted).unwrap_or_default()
+            own_replicas::free(&ring.replicas, wanted).unwrap_or_default()
         })
     }
 }
 
-/// The ring that a balancer reports, built anew.
+/// Builds the ring of a report.
 pub(super) fn rebuilt(report: &RingReport) -> Result<Ring, Error> {
     let node = |replica: &ReplicaReport| Node { number: replica.number, weight: replica.weight };
     let nodes: Vec<Node> = report.replicas.iter().map(node).collect();
     Ring::build(&params(report)?, &nodes).map_err(|error: BuildError| Error::Unfit(error.to_string()))
 }
 
-/// The parameters of that ring.
+/// The parameters of the ring of a report.
 pub(super) fn params(report: &RingReport) -> Result<Params, Error> {
     let unfit = |error: crate::ring::ParamsError| Error::Unfit(error.to_string());
     Params::new(

@@ -1,45 +1,45 @@
-//! Which replicas are there because of the experiments, and so may be taken away again. Pure.
+//! Records which replicas the experiments have added, and so may remove. Pure.
 //!
-//! A replica is known by its number: when it dies, its replacement has another name and the same
-//! number. Only a number that was not there at first can be ours.
+//! A replica is identified by its number: if it dies, its replacement has another name and the same
+//! number. A number that existed before the experiments is never one of these.
 
 use std::collections::BTreeSet;
 
 use crate::client::ReplicaReport;
 use crate::names::FoldedName;
 
-/// What is ours.
+/// The replicas that the experiments have added.
 #[derive(Debug, Default)]
-pub(super) struct Ours {
-    /// Whether the whole balancer is.
+pub(super) struct OwnReplicas {
+    /// Whether the whole balancer was started for the experiments.
     all: bool,
-    /// Numbers of replicas that were there at first.
-    first: BTreeSet<u32>,
-    /// Names that were asked for, of replicas that have not been seen since.
+    /// Numbers of the replicas before the experiments.
+    before: BTreeSet<u32>,
+    /// Names of replicas that were requested and have not been observed yet.
     claimed: Vec<String>,
-    /// Numbers of replicas that came under such a name.
+    /// Numbers of replicas that were observed with such a name.
     numbers: BTreeSet<u32>,
 }
 
-impl Ours {
-    /// Of a pool with these replicas: all of it, or nothing yet.
+impl OwnReplicas {
+    /// The record for a pool with these replicas: all of them, or none yet.
     pub(super) fn new(all: bool, replicas: &[ReplicaReport]) -> Self {
-        Self { all, first: replicas.iter().map(|replica| replica.number).collect(), ..Self::default() }
+        Self { all, before: replicas.iter().map(|replica| replica.number).collect(), ..Self::default() }
     }
 
-    /// Notes names that are about to be asked for.
+    /// Records names before they are requested.
     pub(super) fn claim(&mut self, names: &[String]) {
         self.claimed.extend_from_slice(names);
     }
 
-    /// Forgets names that were refused, or whose replicas are gone.
+    /// Forgets names that were refused, or whose replicas are removed.
     pub(super) fn unclaim(&mut self, names: &[String]) {
         self.claimed.retain(|claimed| !names.contains(claimed));
     }
 
-    /// Learns the numbers of replicas that have come.
-    pub(super) fn look(&mut self, replicas: &[ReplicaReport]) {
-        for replica in replicas.iter().filter(|replica| !self.first.contains(&replica.number)) {
+    /// Records the numbers of replicas that have appeared.
+    pub(super) fn update(&mut self, replicas: &[ReplicaReport]) {
+        for replica in replicas.iter().filter(|replica| !self.before.contains(&replica.number)) {
             if let Some(at) = self.claimed.iter().position(|claimed| *claimed == replica.name) {
                 self.claimed.swap_remove(at);
                 self.numbers.insert(replica.number);
@@ -47,7 +47,7 @@ impl Ours {
         }
     }
 
-    /// Forgets numbers of replicas that were taken away: others may get them now.
+    /// Forgets the numbers of removed replicas: others may get them now.
     pub(super) fn removed(&mut self, numbers: &[u32]) {
         self.numbers.retain(|number| !numbers.contains(number));
     }
@@ -57,7 +57,7 @@ impl Ours {
     }
 }
 
-/// The first of `wanted` that no replica has.
+/// The first name of `wanted` that no replica has.
 pub(super) fn free(replicas: &[ReplicaReport], mut wanted: impl Iterator<Item = String>) -> Option<String> {
     wanted.find(|name| !replicas.iter().any(|replica| FoldedName::of(&replica.name) == FoldedName::of(name)))
 }
@@ -74,28 +74,28 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_that_was_there_or_was_refused_is_never_ours() {
+    fn a_replica_that_was_there_or_was_refused_is_never_own() {
         let theirs = [replica(1, "Server 1"), replica(2, "Experiment A")];
-        let mut ours = Ours::new(false, &theirs);
+        let mut own = OwnReplicas::new(false, &theirs);
         let names = ["Experiment A", "Experiment B"].map(str::to_owned);
-        ours.claim(&names);
-        ours.look(&theirs);
-        assert!(!theirs.iter().any(|replica| ours.has(replica)));
-        ours.unclaim(&names);
+        own.claim(&names);
+        own.update(&theirs);
+        assert!(!theirs.iter().any(|replica| own.has(replica)));
+        own.unclaim(&names);
         let came_later = replica(3, "Experiment B");
-        ours.look(std::slice::from_ref(&came_later));
-        assert!(!ours.has(&came_later), "its addition by us was refused");
+        own.update(std::slice::from_ref(&came_later));
+        assert!(!own.has(&came_later), "its addition by us was refused");
     }
 
     #[test]
-    fn the_replacement_of_one_of_ours_is_ours_until_it_is_taken_away() {
-        let mut ours = Ours::new(false, &[replica(1, "Server 1")]);
-        ours.claim(&["Experiment 1".to_owned()]);
-        ours.look(&[replica(1, "Server 1"), replica(2, "Experiment 1")]);
+    fn the_replacement_of_an_own_replica_is_own_until_it_is_taken_away() {
+        let mut own = OwnReplicas::new(false, &[replica(1, "Server 1")]);
+        own.claim(&["Experiment 1".to_owned()]);
+        own.update(&[replica(1, "Server 1"), replica(2, "Experiment 1")]);
         let replacement = replica(2, "Server-AB12CD");
-        assert!(ours.has(&replacement));
-        ours.removed(&[2]);
-        assert!(!ours.has(&replacement));
+        assert!(own.has(&replacement));
+        own.removed(&[2]);
+        assert!(!own.has(&replacement));
     }
 
     #[test]

@@ -1,20 +1,20 @@
-//! Putting a pool back as it was.
+//! Restores the pool after the experiments.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::Pool;
+use super::TargetPool;
 use crate::client::RingReport;
 use crate::experiment::error::Error;
 
-/// Time for a replica that was killed to be replaced.
+/// Time limit for the replacement of a replica that was killed.
 const LIMIT: Duration = Duration::from_secs(30);
 
-const AGAIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-impl Pool {
-    /// Puts ring, weights and number of replicas back as they were; returns what could not be.
+impl TargetPool {
+    /// Restores ring, weights and replicas. Returns what could not be restored.
     pub(in crate::experiment) async fn restore(&self) -> Vec<String> {
         self.settle().await;
         let mut problems = Vec::new();
@@ -32,9 +32,9 @@ impl Pool {
         if ring_of(&now) != ring_of(self.before()) {
             note(self.put_ring(ring_of(self.before())).await);
         }
-        let ours: Vec<_> = now.replicas.iter().filter(|replica| self.is_ours(replica)).collect();
-        if !ours.is_empty() {
-            note(self.remove(&ours).await);
+        let own: Vec<_> = now.replicas.iter().filter(|replica| self.is_own(replica)).collect();
+        if !own.is_empty() {
+            note(self.remove(&own).await);
         }
         for before in &self.before().replicas {
             let now = now.replicas.iter().find(|replica| replica.number == before.number);
@@ -48,12 +48,12 @@ impl Pool {
         Ok(())
     }
 
-    /// Waits until as many are ready as were at first.
+    /// Waits until as many replicas are ready as before the experiments.
     async fn is_whole(&self) -> bool {
         let wanted = ready(self.before());
         let whole = async {
             while self.client().ring().await.is_ok_and(|ring| ready(&ring) < wanted) {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         tokio::time::timeout(LIMIT, whole).await.is_ok()

@@ -1,7 +1,8 @@
-//! A balancer of our own: this binary again, on free ports, with three replicas as processes.
+//! A balancer that is started for the experiments: this binary, on free ports, with three replicas as
+//! processes.
 //!
-//! It is run by the same shim as other programs that replicas may be, and so ends when its standard
-//! input does: also when this process is killed.
+//! It runs under the shim for replicas, and so ends when its standard input closes, also when this
+//! process is killed.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,56 +15,57 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::time::timeout;
 
+use super::error::Error;
+use super::options::Target;
 use crate::client::{Client, Url};
-use crate::experiment::error::Error;
-use crate::experiment::options::Target;
 
-/// Time for it to listen and to have its replicas.
+/// Time limit for it to listen and to have its replicas ready.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Time for it to end; the shim kills it after 5 s.
+/// Time limit for it to end; the shim kills it after 5 s.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Last lines of its log that are told when it does not come up.
+/// Number of lines from the end of its log that are quoted if it does not start.
 const TOLD_LINES: usize = 5;
 
-/// Replicas it begins with.
+/// Number of its replicas at the start.
 const REPLICAS: usize = 3;
 
 /// A running balancer.
-pub(in crate::experiment) struct Own {
+pub(super) struct OwnBalancer {
     process: Child,
-    /// As long as this is open, it runs.
+    /// It ends when this closes.
     stdin: Option<ChildStdin>,
     target: Target,
 }
 
-/// What matters of a line of its log.
+/// The fields of a line of its log that are read.
 #[derive(Deserialize)]
 struct Line {
     message: String,
     address: Option<SocketAddr>,
 }
 
-impl Own {
-    /// Starts one and waits for its replicas.
-    pub(in crate::experiment) async fn start() -> Result<Self, Error> {
+impl OwnBalancer {
+    /// Starts a balancer and waits until its replicas are ready.
+    pub(super) async fn start() -> Result<Self, Error> {
         let mut process = command().spawn()?;
         let stdin = process.stdin.take();
-        let stderr = process.stderr.take().ok_or_else(|| Error::Own("it has no log".to_owned()))?;
+        let stderr = process.stderr.take().ok_or_else(|| Error::OwnBalancer("it has no log".to_owned()))?;
         let mut log = BufReader::new(stderr).lines();
-        let late = |_| Error::Own(format!("it does not listen after {} s", START_LIMIT.as_secs()));
+        let late = |_| Error::OwnBalancer(format!("it does not listen after {} s", START_LIMIT.as_secs()));
         let target = timeout(START_LIMIT, addresses(&mut log)).await.map_err(late)??;
-        // Somebody has to read it, or it would fill up.
+        // The pipe must be read, or the balancer would block when it is full.
         tokio::task::spawn_local(async move { while let Ok(Some(_)) = log.next_line().await {} });
         let own = Self { process, stdin, target };
-        let late = |_| Error::Own(format!("its replicas are not ready after {} s", START_LIMIT.as_secs()));
+        let late =
+            |_| Error::OwnBalancer(format!("its replicas are not ready after {} s", START_LIMIT.as_secs()));
         timeout(START_LIMIT, own.is_ready()).await.map_err(late)??;
         Ok(own)
     }
 
-    /// Where it is.
-    pub(in crate::experiment) fn target(&self) -> &Target {
+    /// Its addresses.
+    pub(super) fn target(&self) -> &Target {
         &self.target
     }
 
@@ -78,15 +80,15 @@ impl Own {
         }
     }
 
-    /// Ends it and its replicas, and waits for that.
-    pub(in crate::experiment) async fn stop(mut self) {
+    /// Stops it and its replicas, and waits for that.
+    pub(super) async fn stop(mut self) {
         drop(self.stdin.take());
-        // If it takes longer, its standard input is closed all the same: it will end.
+        // If it takes longer, it still ends, because its standard input is closed.
         let _ = timeout(STOP_LIMIT, self.process.wait()).await;
     }
 }
 
-/// None of the user's settings: what is measured does not depend on where it is measured.
+/// The command, without the user's settings, so that results do not depend on them.
 fn command() -> Command {
     let replicas = REPLICAS.to_string();
     let mut command = Command::new("/proc/self/exe");
@@ -105,13 +107,13 @@ fn command() -> Command {
     command
 }
 
-/// What its addresses are read from is logged at level info.
+/// Whether a variable configures the balancer. The lines with its addresses have the level info.
 fn is_setting(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     name.starts_with("RINGHERD_") || name == "RUST_LOG"
 }
 
-/// Reads its log until it says where it listens.
+/// Reads its log until that has both addresses.
 async fn addresses(log: &mut Lines<BufReader<ChildStderr>>) -> Result<Target, Error> {
     let mut last = VecDeque::new();
     let (mut admin, mut public) = (None, None);
@@ -131,7 +133,7 @@ async fn addresses(log: &mut Lines<BufReader<ChildStderr>>) -> Result<Target, Er
             last.pop_front();
         }
     }
-    Err(Error::Own(Vec::from(last).join("\n")))
+    Err(Error::OwnBalancer(Vec::from(last).join("\n")))
 }
 
 fn url(address: Option<SocketAddr>) -> Option<Url> {

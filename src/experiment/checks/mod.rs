@@ -1,6 +1,6 @@
-//! every endpoint is asked, and a replica is killed under load.
+//! requests to every endpoint, and a replica killed under load.
 
-mod checks;
+mod endpoints;
 mod kill;
 
 use super::error::Error;
@@ -9,14 +9,14 @@ use super::session::Session;
 
 const REPLICAS: usize = 3;
 
-/// Does both; what the pool cannot do is left out with a note.
+/// Runs both parts. What the pool does not allow is left out with a note.
 pub(super) async fn run(session: &Session<'_>, notes: &mut Vec<String>) -> Result<Endpoints, Error> {
     session.use_ring(None).await?;
     match session.pool.resize(REPLICAS).await {
         Err(error) if error.is_refusal() => {}
         resized => drop(resized?),
     }
-    let checks = checks::run(session, notes).await?;
+    let checks = endpoints::run(session, notes).await?;
     let kill = match kill::run(session).await {
         Ok(kill) => Some(kill),
         Err(error) if error.is_refusal() => {
