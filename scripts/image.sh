@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image from this checkout, without a registry:
+# Builds the image from this checkout, without a registry. Its binary is the lean one, without the
+# feature 'tools' (experiment, top, completions, man):
 #   scripts/image.sh [TAG]      (default ringherd:latest)
 # Needs Rust, a C linker with the static C library (libc6-dev on Debian), and docker. Prints the
 # image's name, id and size; fails if it is larger than 10 MB. The build takes minutes.
@@ -13,7 +14,8 @@ package() { sed -n "s/^$1 = \"\(.*\)\"\$/\1/p" Cargo.toml | head -n 1; }
 
 # With the target named, the flags count for what is shipped and not for build scripts.
 target=$(rustc -vV | sed -n 's/^host: //p')
-RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile dist --locked --bin ringherd --target "$target"
+RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile dist --locked --no-default-features \
+    --bin ringherd --target "$target"
 binary=${CARGO_TARGET_DIR:-target}/$target/dist/ringherd
 
 # The engine gets two files, not the checkout.

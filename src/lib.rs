@@ -42,6 +42,7 @@ pub mod telemetry;
 
 pub mod client;
 
+#[cfg(feature = "tools")]
 pub mod experiment;
 
 pub mod cli;

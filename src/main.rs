@@ -23,6 +23,7 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
             cli::healthcheck::run(&matches).map_err(|error| Failure::new(Exit::Negative, error))?;
         }
         Invocation::Run(run, matches) => run(&matches)?,
+        #[cfg(feature = "tools")]
         Invocation::Experiment(matches) => return cli::experiment::run(&matches),
         Invocation::Print(text) => cli::print(&text)?,
     }

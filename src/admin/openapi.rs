@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the OpenAPI document of the admin API.
+//! `GET /openapi.json`: the `OpenAPI` document of the admin API.
 //!
 //! Written by hand; tests compare it with the router, and the reference in `docs` is generated from
 //! it. It needs the token as other routes do, so that a client without one learns nothing.

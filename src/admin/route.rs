@@ -30,7 +30,7 @@ pub(super) enum Read {
     Sectors,
     Version,
     Metrics,
-    /// The OpenAPI document.
+    /// The `OpenAPI` document.
     Document,
     /// The stream of the journal.
     Events,

@@ -6,14 +6,19 @@
 mod admin;
 mod args;
 pub mod check;
+#[cfg(feature = "tools")]
 mod completions;
 mod exit;
+#[cfg(feature = "tools")]
 pub mod experiment;
 pub mod healthcheck;
 mod help;
+#[cfg(feature = "tools")]
 mod man;
 pub mod replica;
 pub mod ring;
+mod tools;
+#[cfg(feature = "tools")]
 mod top;
 mod variables;
 
@@ -41,7 +46,8 @@ pub enum Invocation {
     Healthcheck(ArgMatches),
     /// Do this with that.
     Run(fn(&ArgMatches) -> Result<(), Failure>, ArgMatches),
-    /// Measure a balancer.
+    /// Run experiments.
+    #[cfg(feature = "tools")]
     Experiment(ArgMatches),
     /// Print this text (help, version).
     Print(String),
@@ -64,19 +70,19 @@ pub fn command() -> Command {
         .subcommand(args::add(serve).after_long_help(help::AFTER))
         .subcommand(args::add(check).after_long_help(help::AFTER))
         .subcommands(admin::commands())
-        .subcommand(top::command())
         .subcommand(ring::command())
         .subcommand(replica::command())
         .subcommand(healthcheck::command())
-        .subcommand(completions::command())
-        .subcommand(man::command())
-        .subcommand(experiment::command())
+        .subcommands(tools::commands())
 }
 
 /// Takes the words of a command line apart, the name of the program first.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
     match command().try_get_matches_from(words) {
-        Ok(matches) => Ok(invocation(&matches)),
+        Ok(matches) => {
+            let tool = matches.subcommand().and_then(|(name, matches)| tools::invocation(name, matches));
+            tool.unwrap_or_else(|| Ok(invocation(&matches)))
+        }
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Invocation::Print(error.render().to_string()))
@@ -96,9 +102,6 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("kill", matches)) => run(admin::kill, matches),
         Some(("weight", matches)) => run(admin::weight, matches),
         Some(("set", matches)) => run(admin::set, matches),
-        Some(("top", matches)) => run(top::run, matches),
-        Some(("completions", matches)) => run(completions::run, matches),
-        Some(("man", matches)) => run(man::run, matches),
         Some(("check", matches)) if matches.get_flag("example") => Invocation::Print(config::example_file()),
         Some(("check", matches)) if matches.get_flag("schema") => {
             Invocation::Print(format!("{:#}\n", config::schema()))
@@ -106,7 +109,6 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("check", matches)) => Invocation::Check(args::flags(matches)),
         Some(("ring", matches)) => Invocation::Ring(matches.clone()),
         Some(("replica", matches)) => Invocation::Replica(matches.clone()),
-        Some(("experiment", matches)) => Invocation::Experiment(matches.clone()),
         Some(("healthcheck", matches)) => Invocation::Healthcheck(matches.clone()),
         subcommand => Invocation::Serve(args::flags(subcommand.map_or(matches, |(_, serve)| serve))),
     }

@@ -29,10 +29,10 @@ mod reduce;
 mod rendezvous;
 mod sizes;
 
-pub use build::{BuildError, MAX_NODES, MAX_WEIGHT, Node};
+pub use build::{MAX_NODES, MAX_WEIGHT, Node};
 pub use choice::{Family, Placement, Probing};
 pub use diff::slots_moved;
-pub use error::ParamsError;
+pub use error::{BuildError, ParamsError};
 pub use hash::{Hash, hash_key, request_id};
 pub use lookup::Ring;
 pub use params::Params;

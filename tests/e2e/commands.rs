@@ -144,6 +144,7 @@ fn a_token_is_found_in_a_file_or_in_the_environment() {
     assert!(by_file.status.success(), "{by_file:?}");
 }
 
+#[cfg(feature = "tools")]
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     for args in [&["completions", "bash"][..], &["man"]] {
@@ -163,6 +164,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     }
 }
 
+#[cfg(feature = "tools")]
 #[test]
 fn manual_pages_are_written_into_a_folder() {
     let folder = std::env::temp_dir().join(format!("ringherd-man-{}", std::process::id()));

@@ -21,4 +21,5 @@ mod routing;
 mod session;
 mod shutdown;
 mod spread;
+#[cfg(feature = "tools")]
 mod top;

@@ -1,4 +1,4 @@
-//! ExitCause, illness and recovery: the ring stays what it was.
+//! Death, illness and recovery: the ring stays what it was.
 
 use std::collections::VecDeque;
 
