@@ -1,8 +1,7 @@
 //! One HTTP/1 request and its response, over a connection of its own.
 //!
-//! What every small client here stands on: heartbeats, calls to the engine, the client of the
-//! admin API. Knows no addresses, limits of time or meanings; the data plane has a client of its
-//! own.
+//! Used by all small clients: heartbeats, calls of the engine, the client of the admin API. Knows no
+//! addresses and no time limits. The data plane has a client of its own.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A response whose head has come. It holds the connection, which moves only while something of
-/// the answer is awaited, and ends with it.
+/// the response is awaited, and ends with it.
 pub struct Response<S, B>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -27,7 +26,7 @@ where
     driver: Driver<S, B>,
 }
 
-/// Sends `request` on `stream`, a fresh connection, and waits for the head of the answer.
+/// Sends `request` on `stream`, a fresh connection, and waits for the head of the response.
 ///
 /// # Errors
 /// The connection broke, or what came is not HTTP.
@@ -38,10 +37,10 @@ where
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut driver = Driver { connection: Some(connection), broken: None };
-    let answer = driver.drive(sender.send_request(request)).await;
+    let response = driver.drive(sender.send_request(request)).await;
     // The connection's own error says more than that it is gone.
-    let answer = answer.map_err(|error| driver.broken.take().unwrap_or(error))?;
-    Ok(Response { status: answer.status(), body: answer.into_body(), driver })
+    let response = response.map_err(|error| driver.broken.take().unwrap_or(error))?;
+    Ok(Response { status: response.status(), body: response.into_body(), driver })
 }
 
 impl<S, B> Response<S, B>
@@ -49,12 +48,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data: Send, Error: Into<BoxError>> + 'static,
 {
-    /// The status.
+    /// Status of the response.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The whole body.
+    /// Reads the whole body.
     ///
     /// # Errors
     /// It broke off, or is longer than `max` bytes.
@@ -62,7 +61,7 @@ where
         Ok(self.driver.drive(Limited::new(self.body, max).collect()).await?.to_bytes())
     }
 
-    /// The next piece of the body, or `None` at its end.
+    /// Reads the next piece of the body; `None` at its end.
     ///
     /// # Errors
     /// It broke off.
@@ -79,7 +78,7 @@ where
     }
 }
 
-/// A connection, which does nothing by itself.
+/// A connection, which makes progress only while it is driven.
 struct Driver<S, B>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -96,8 +95,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data: Send, Error: Into<BoxError>> + 'static,
 {
-    /// Waits for `wanted`, with the connection moving meanwhile. What came before its end is
-    /// still to be had after it.
+    /// Awaits `wanted`, and drives the connection meanwhile. What was received before the end of the
+    /// connection can still be read after it.
     async fn drive<T>(&mut self, wanted: impl Future<Output = T>) -> T {
         tokio::pin!(wanted);
         let Some(connection) = &mut self.connection else { return wanted.await };
@@ -136,20 +135,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_had_whole_or_in_pieces_also_after_the_end_of_the_connection() {
-        for answer in [
+        for response in [
             "HTTP/1.1 201 Created\r\ncontent-length: 5\r\n\r\nhello",
             "HTTP/1.1 201 Created\r\nconnection: close\r\n\r\nhello",
             "HTTP/1.1 201 Created\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nx: y\r\n\r\n",
         ] {
-            let whole = answered(answer).await.unwrap();
+            let whole = answered(response).await.unwrap();
             assert_eq!(whole.status(), StatusCode::CREATED);
-            assert_eq!(whole.collect(5).await.unwrap(), "hello", "{answer:?}");
-            let mut pieces = answered(answer).await.unwrap();
+            assert_eq!(whole.collect(5).await.unwrap(), "hello", "{response:?}");
+            let mut pieces = answered(response).await.unwrap();
             let mut text = Vec::new();
             while let Some(piece) = pieces.piece().await {
                 text.extend(piece.unwrap());
             }
-            assert_eq!(text, b"hello", "{answer:?}");
+            assert_eq!(text, b"hello", "{response:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! `ringherd completions`: what a shell needs to complete the words of the command.
+//! `ringherd completions`: completion scripts for shells.
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use clap_complete::{Shell, generate};
@@ -12,7 +12,7 @@ Prints what a shell needs to complete subcommands and flags, for example:
   ringherd completions zsh > ~/.zfunc/_ringherd       (with ~/.zfunc in $fpath)
   ringherd completions fish > ~/.config/fish/completions/ringherd.fish";
 
-/// The subcommand.
+/// The subcommand `completions` with its arguments.
 pub fn command() -> Command {
     Command::new("completions").about("Print completions for a shell").long_about(LONG_ABOUT).arg(
         Arg::new("shell")
@@ -23,7 +23,7 @@ pub fn command() -> Command {
     )
 }
 
-/// Prints them.
+/// Prints the script for a shell.
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let shell = *matches.get_one::<Shell>("shell").expect("a required argument");
     print(&script(shell))

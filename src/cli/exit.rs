@@ -1,4 +1,4 @@
-//! How the command ends: exit codes, and what is said on the way out.
+//! Exit codes and error messages of the command.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -7,10 +7,10 @@ use std::process::ExitCode;
 /// Exit codes, after `sysexits.h` where it has one. Listed in the help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Success, also after a stop that was asked for.
+    /// Success, also after a requested stop.
     Ok = 0,
-    /// The answer is no: what was asked is not well (containers know no other code for that), the
-    /// balancer refuses, or an experiment found something that must not be.
+    /// A negative result: a health check failed (containers know no other code for that), the balancer
+    /// refused a request, or an experiment found a fault.
     Negative = 1,
     /// The command line cannot be understood.
     Usage = 64,
@@ -30,7 +30,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a subcommand ends without success: what the user is told, and the exit code.
+/// The failure of a subcommand: a message for the user, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     exit: Exit,
@@ -38,29 +38,29 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Ends with `exit` and `message`, which needs neither a prefix nor a newline at the end.
+    /// A failure with this exit code and message; the message has no prefix and no newline at its end.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: message.to_string() }
     }
 
-    /// The exit code.
+    /// Exit code of the failure.
     pub fn exit(&self) -> Exit {
         self.exit
     }
 }
 
-/// Tells the user of a failure, and returns the exit code.
+/// Prints the message of a failure, and returns the exit code.
 pub fn finish(result: Result<ExitCode, Failure>) -> ExitCode {
     let Failure { exit, message } = match result {
         Ok(code) => return code,
         Err(failure) => failure,
     };
-    // There is nobody left to tell when standard error is closed.
+    // Ignored if standard error is closed.
     let _ = writeln!(io::stderr(), "ringherd: {}", message.trim_end());
     exit.into()
 }
 
-/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+/// Prints to standard output. That the reader has closed it (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,4 +1,5 @@
-//! `ringherd experiment`: arguments to experiments, and how they end.
+//! `ringherd experiment`: parses the arguments, runs the experiments, and maps their end to an exit
+//! code.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use crate::config::quote;
 use crate::experiment::{self, End, Error, Experiment, Options, Target};
 use crate::ring::Family;
 
-/// Where a balancer takes requests unless it is told otherwise.
+/// Default port of the public listener.
 const DEFAULT_PUBLIC_PORT: u16 = 5000;
 
 const TOKEN_VARIABLE: &str = "RINGHERD_ADMIN_TOKEN";
@@ -60,7 +61,7 @@ Examples:
   ringherd experiment a2 --target http://127.0.0.1:5001
       On a running balancer that takes requests on 127.0.0.1:5000.";
 
-/// The subcommand and its arguments.
+/// The subcommand `experiment` with its arguments.
 pub fn command() -> Command {
     Command::new("experiment")
         .about("Measure how evenly requests spread")
@@ -128,12 +129,12 @@ fn measuring() -> [Arg; 5] {
     ]
 }
 
-/// One experiment, or all.
+/// Parses the name of an experiment, or `all`.
 fn chosen(word: &str) -> Result<Vec<Experiment>, String> {
     if word == "all" { Ok(Experiment::ALL.to_vec()) } else { word.parse().map(|one| vec![one]) }
 }
 
-/// Does what `matches` (of [`command`]) ask for, and prints what came of it.
+/// Runs the experiments that `matches` (of [`command`]) choose, and prints the results.
 pub fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let options = options(matches, std::env::var(TOKEN_VARIABLE).ok())?;
     let runtime = LocalRuntime::new()
@@ -212,7 +213,7 @@ fn options(matches: &ArgMatches, token: Option<String>) -> Result<Options, Failu
     Ok(options)
 }
 
-/// The host of the admin API at the port where requests are taken by default.
+/// The default public URL: the host of the admin API with the default port.
 fn beside(admin: &Url) -> Result<Url, String> {
     let address = admin.address();
     let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
@@ -220,7 +221,7 @@ fn beside(admin: &Url) -> Result<Url, String> {
     url.parse().map_err(|error| format!("{url} is no URL to send requests to: {error}; give --public"))
 }
 
-/// The token in a file, without the newline that editors end it with.
+/// Reads the token in a file, without the newline at its end.
 fn read_token(file: &PathBuf) -> Result<String, String> {
     let refused = |why: &str| format!("--token-file {}: {why}", file.display());
     let text = std::fs::read_to_string(file).map_err(|error| refused(&error.to_string()))?;
@@ -232,7 +233,7 @@ fn read_token(file: &PathBuf) -> Result<String, String> {
     }
 }
 
-/// The command line that asks for the same again, the seed included.
+/// The command line that repeats the run, including the seed.
 fn command_line(options: &Options) -> String {
     let mut words = vec!["ringherd".to_owned(), "experiment".to_owned()];
     if options.experiments == Experiment::ALL {

@@ -1,6 +1,5 @@
-//! `ringherd healthcheck`: asks a running ringherd whether it is well, for images that have no
-//! other program to do it. In the container of a balancer it asks the admin API, in that of a
-//! replica the replica. Knows what is asked, not what makes the answer.
+//! `ringherd healthcheck`: the health check of the image, which has no other program. In the container
+//! of a balancer it sends a request to the admin API, in that of a replica to the replica.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -24,12 +23,12 @@ Where SERVER_ID is set, as in the container of a replica, it asks http://127.0.0
 (5000 without PORT). Elsewhere it asks for /readyz at RINGHERD_ADMIN_LISTEN (127.0.0.1:5001 if that \
 is not set): flags and file of the balancer are not known to it.";
 
-/// Time for the whole check.
+/// Time limit for the whole check.
 const LIMIT: Duration = Duration::from_secs(3);
 
 const DEFAULT_REPLICA_PORT: &str = "5000";
 
-/// The subcommand.
+/// The subcommand `healthcheck` with its arguments.
 pub fn command() -> Command {
     Command::new("healthcheck").about("Ask a running ringherd whether it is well").long_about(LONG_ABOUT).arg(
         Arg::new("url")
@@ -40,10 +39,10 @@ pub fn command() -> Command {
     )
 }
 
-/// Asks, and waits for the answer.
+/// Sends the request, and checks the response.
 ///
 /// # Errors
-/// Why what was asked is not well, in one line.
+/// Why the check failed, in one line.
 pub fn run(matches: &ArgMatches) -> Result<(), String> {
     let target = match matches.get_one::<Url>("url") {
         Some(target) => target.clone(),
@@ -56,7 +55,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
     healthy
 }
 
-/// What there is to ask in a container with these variables.
+/// The URL to check in a container with these variables.
 fn of_container(variable: impl Fn(&str) -> Option<String>) -> Result<Url, String> {
     let given = |name| variable(name).filter(|value| !value.is_empty());
     if given("SERVER_ID").is_none() {
@@ -116,7 +115,7 @@ mod tests {
             ("[::]:9", "http://[::1]:9/readyz"),
             ("10.0.0.7:9", "http://10.0.0.7:9/readyz"),
         ] {
-            // Platforms set PORT for anything.
+            // Platforms set PORT in any container.
             let variables = [("RINGHERD_ADMIN_LISTEN", listen), ("PORT", "80"), ("SERVER_ID", "")];
             assert_eq!(target(&variables).as_deref(), Ok(url));
         }
@@ -137,7 +136,7 @@ mod tests {
         );
     }
 
-    /// Answers one connection with `answer` and closes it; returns what was asked.
+    /// Sends `response` on one connection and closes it; also returns the request.
     async fn checked(answer: &'static str) -> (Result<(), String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = Url::local(listener.local_addr().unwrap()).with_path("/readyz");

@@ -1,4 +1,4 @@
-//! `ringherd man`: the help as manual pages.
+//! `ringherd man`: the manual pages, generated from the help.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, roman};
 
 use super::{Exit, Failure, print};
 
-/// How a straight apostrophe is written, by formatter.
+/// Defines a straight apostrophe for each formatter.
 const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 const LONG_ABOUT: &str = "\
@@ -18,7 +18,7 @@ Prints the manual page ringherd(1), or writes it and one for each subcommand int
   ringherd man | man -l -
   ringherd man --out ~/.local/share/man/man1";
 
-/// The subcommand.
+/// The subcommand `man` with its arguments.
 pub fn command() -> Command {
     Command::new("man").about("Print the manual page, or write all of them").long_about(LONG_ABOUT).arg(
         Arg::new("out")
@@ -29,7 +29,7 @@ pub fn command() -> Command {
     )
 }
 
-/// Prints or writes.
+/// Prints the page of the command, or writes all pages to a folder.
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let pages = pages();
     let Some(folder) = matches.get_one::<PathBuf>("out") else {
@@ -56,7 +56,7 @@ fn page(command: &Command) -> (String, String) {
     let man = Man::new(command.clone());
     let mut text = Vec::new();
     render(&man, command, &mut text).expect("memory takes what is written to it");
-    // Each section begins with it; the page needs it once.
+    // Each section begins with the preamble; the page needs it once.
     let text = String::from_utf8_lossy(&text).replace(PREAMBLE, "");
     let name = man.get_filename();
     let title = name.strip_suffix(".1").unwrap_or(&name);
@@ -64,7 +64,7 @@ fn page(command: &Command) -> (String, String) {
     (name.clone(), format!("{PREAMBLE}.TH \"{title}\" 1 \"\" \"{version}\" \"ringherd\"\n{text}"))
 }
 
-/// All but the title, which is written without the crate because it leaves out an empty date.
+/// Renders all sections. The title is written by hand, because the crate omits an empty date.
 fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
@@ -77,7 +77,7 @@ fn render(man: &Man, command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     notes.map_or(Ok(()), |notes| sections(&notes.to_string()).to_writer(out))
 }
 
-/// Paragraphs that begin with a heading, such as `Exit codes:`. Their lines stay as they are.
+/// Renders paragraphs that begin with a heading, such as `Exit codes:`; lines are not filled.
 fn sections(text: &str) -> Roff {
     let mut roff = Roff::new();
     for paragraph in text.split("\n\n") {
@@ -131,7 +131,7 @@ mod tests {
         assert!(pages[0].1.contains(".SH \"EXIT CODES\""), "{}", pages[0].1);
     }
 
-    /// Where man-db or mandoc is installed it has the last word.
+    /// Checked by man-db or mandoc if one is installed.
     #[test]
     fn the_formatter_has_nothing_to_complain_of() {
         for (_, page) in pages() {

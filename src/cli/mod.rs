@@ -1,7 +1,7 @@
-//! The command line: what can be asked for, its help, and how the command ends.
+//! The command line: its subcommands, their help, and exit codes.
 //!
-//! Takes words apart and names the subcommand; runs none but those that only print. What flags
-//! mean is the business of [`crate::config`].
+//! Parses arguments into an [`Invocation`], and implements all subcommands but the balancer itself.
+//! [`crate::config`] interprets the flags of settings.
 
 mod admin;
 mod args;
@@ -31,10 +31,10 @@ pub use exit::{Exit, Failure, finish, print};
 
 use crate::config::{self, Flags};
 
-/// What the command line asks for.
+/// A parsed command line.
 #[derive(Clone, Debug)]
 pub enum Invocation {
-    /// Balance.
+    /// Run the balancer.
     Serve(Flags),
     /// Print the effective configuration.
     Check(Flags),
@@ -42,18 +42,18 @@ pub enum Invocation {
     Ring(ArgMatches),
     /// Run one replica.
     Replica(ArgMatches),
-    /// Ask a running one whether it is well.
+    /// Check the health of a running balancer or replica.
     Healthcheck(ArgMatches),
-    /// Do this with that.
+    /// Run this subcommand with these arguments.
     Run(fn(&ArgMatches) -> Result<(), Failure>, ArgMatches),
     /// Run experiments.
     #[cfg(feature = "tools")]
     Experiment(ArgMatches),
-    /// Print this text (help, version).
+    /// Print the help or the version.
     Print(String),
 }
 
-/// The whole command line.
+/// The command with all subcommands.
 pub fn command() -> Command {
     let serve = Command::new("serve").about("Run the balancer (the default)").long_about(help::SERVE);
     let check = Command::new("check")
@@ -76,7 +76,7 @@ pub fn command() -> Command {
         .subcommands(tools::commands())
 }
 
-/// Takes the words of a command line apart, the name of the program first.
+/// Parses a command line; the first word is the name of the program.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Failure> {
     match command().try_get_matches_from(words) {
         Ok(matches) => {

@@ -1,4 +1,4 @@
-//! `ringherd replica`: arguments to a running replica. Knows no balancer.
+//! `ringherd replica`: runs one replica. Knows no balancer.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use crate::replica::{self, ReplicaConfig, shim};
 
 const DEFAULT_NAME: &str = "0";
 
-/// The subcommand.
+/// The subcommand `replica` with its arguments.
 pub fn command() -> Command {
     Command::new("replica")
         .about("Run one replica: the small web server the balancer starts by default")
@@ -42,7 +42,8 @@ pub fn command() -> Command {
         .args(exec_args())
 }
 
-/// What the process runtime uses for `--replica-command`; of no use by hand, hence hidden.
+/// The arguments that the process runtime uses for `--replica-command`; hidden, because nobody needs
+/// them by hand.
 fn exec_args() -> [Arg; 2] {
     let exec = Arg::new("exec")
         .long("exec")
@@ -61,19 +62,18 @@ fn exec_args() -> [Arg; 2] {
     [exec, command]
 }
 
-/// Runs the replica until it is told to end.
+/// Runs the replica until it is stopped.
 ///
-/// With `--exec` it does not return once the program has run: the process exits with the
-/// program's own code.
+/// With `--exec` it does not return: the process exits with the program's exit code.
 ///
 /// # Errors
-/// What could not be set up, on what, and what to do about it.
+/// What could not be started, and what to do.
 pub fn run(matches: &ArgMatches) -> Result<(), String> {
     show_own_name();
     let runtime = replica::runtime().map_err(|error| format!("cannot start the replica: {error}"))?;
     let Some(words) = matches.get_many::<OsString>("command") else {
         let served = runtime.block_on(replica::serve(config(matches)));
-        // Standard input may be read by a thread that never returns; nothing else is left.
+        // A thread that reads standard input may never return.
         runtime.shutdown_background();
         return served.map_err(|error| error.to_string());
     };
@@ -92,13 +92,13 @@ fn config(matches: &ArgMatches) -> ReplicaConfig {
     }
 }
 
-/// The flag wins over the environment; an empty name is none.
+/// The name from the flag, else from the environment; an empty name counts as none.
 fn name(flag: Option<&String>, environment: Option<String>) -> String {
     flag.cloned().or(environment).filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_NAME.to_owned())
 }
 
-/// A replica is started through `/proc/self/exe`, after which the kernel calls it "exe".
-/// Where that cannot be changed, only tools like `top` show the odd name.
+/// Sets the name of the process: one started through `/proc/self/exe` is called "exe". If this fails,
+/// only process lists show that name.
 fn show_own_name() {
     let _ = std::fs::write("/proc/self/comm", env!("CARGO_PKG_NAME"));
 }

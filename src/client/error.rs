@@ -1,33 +1,33 @@
-//! Why a request came to nothing.
+//! Errors of requests to the admin API.
 
 use http::StatusCode;
 use serde_json::Value;
 
 use super::{Response, Url, plain};
 
-/// What went wrong, and with whom.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Nobody answers there.
+    /// There is no response from this URL, for this reason.
     #[error("no answer from {0}: {1}; check that a balancer has its admin API there")]
     Unreachable(Url, String),
-    /// The balancer says no; the message is its own.
+    /// The balancer refused the request.
     #[error("{message} ({url} answered {status})")]
     Refused {
-        /// Who.
+        /// URL of the admin API.
         url: Url,
-        /// Its status.
+        /// Status of the response.
         status: StatusCode,
-        /// Its words.
+        /// Message of the balancer.
         message: String,
     },
-    /// What came is not what the admin API answers.
+    /// The response is not one of the admin API, for this reason.
     #[error("{0} does not answer as ringherd does: {1}; check that the URL is that of an admin API")]
     BadResponse(Url, String),
 }
 
 impl Error {
-    /// The status, where there is an answer that says no.
+    /// Status of the response, if the balancer refused the request.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status, .. } => Some(*status),
@@ -35,15 +35,15 @@ impl Error {
         }
     }
 
-    /// What an answer from `url` that is no 2xx tells. Each refusal of a balancer gives its reason.
-    pub(super) fn refused(url: &Url, answer: &Response) -> Self {
-        let told = serde_json::from_slice::<Value>(&answer.body).ok();
+    /// The error of a response that is not 2xx. Every refusal of a balancer has a message.
+    pub(super) fn refused(url: &Url, response: &Response) -> Self {
+        let told = serde_json::from_slice::<Value>(&response.body).ok();
         let told = told.as_ref().and_then(|body| body.get("message")?.as_str()?.strip_prefix("<Error> "));
         match told {
             Some(message) => {
-                Self::Refused { url: url.clone(), status: answer.status, message: plain(message) }
+                Self::Refused { url: url.clone(), status: response.status, message: plain(message) }
             }
-            None => Self::BadResponse(url.clone(), format!("it answered {}", answer.status)),
+            None => Self::BadResponse(url.clone(), format!("it answered {}", response.status)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /events`: what happens, as it happens.
+//! `GET /events`: a stream of events.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,137 +11,137 @@ use super::sse::{Message, Parser};
 use super::transport::{MAX_RESPONSE, PendingResponse};
 use super::{Error, Url};
 
-/// Longest silence of a stream that lives: a comment comes every 15 s.
+/// Time after which a silent stream counts as broken; the balancer sends a comment every 15 s.
 const SILENCE: Duration = Duration::from_secs(45);
 
-/// One thing that happened.
+/// An event of the balancer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Its number; figures have none.
+    /// Number of the event; statistics have none.
     pub id: Option<u64>,
-    /// When, in milliseconds since the Unix epoch.
+    /// When it happened, in milliseconds since the Unix epoch.
     pub time: u64,
-    /// What.
-    pub what: Known,
+    /// What happened.
+    pub kind: EventKind,
 }
 
-/// What happened.
+/// The kind of an event, with its data.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Known {
-    /// To a replica.
+pub enum EventKind {
+    /// A replica changed its state.
     Replica(ReplicaChange),
-    /// A new snapshot is in force.
+    /// A snapshot was published.
     Publish(Publication),
-    /// Somebody wanted a change.
+    /// A client requested a change.
     Change {
-        /// Who.
+        /// Address of the client.
         peer: String,
         /// Method and path of the request.
         request: String,
-        /// What, in the words of the audit log; `None` where the request was not understood.
+        /// The change as in the audit log; `None` if the request could not be parsed.
         change: Option<String>,
-        /// `done` or `refused`.
+        /// `done`, `refused`, or that the client left before the response.
         outcome: String,
     },
-    /// Replicas can be started and stopped again, or no longer.
+    /// An outage of the runtime has begun or ended.
     Outage {
-        /// Whether they can.
+        /// Whether replicas can be started and stopped.
         available: bool,
-        /// Why not.
+        /// Why they cannot; empty if they can.
         reason: String,
     },
-    /// The configuration was read again.
+    /// The configuration was reloaded; the message says with what outcome.
     Config(String),
-    /// The figures of the last second.
+    /// Statistics of the last second.
     Stats(Stats),
-    /// Something that this version has no word for, or cannot read: its kind.
+    /// An event that this version does not know or cannot read: the name of its kind.
     Other(String),
 }
 
-/// What happened to a replica.
+/// A change of a replica's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaChange {
-    /// Its name.
+    /// Name of the replica.
     pub replica: String,
-    /// Its number on the ring.
+    /// Number on the ring, at least 1.
     pub number: u32,
     /// `starting`, `joined`, `left`, `ejected`, `recovered`, `died` or `stopped`.
     pub event: String,
-    /// Its state now.
+    /// State after the change.
     #[serde(default)]
     pub state: String,
-    /// Why; may be empty.
+    /// Why it changed; may be empty.
     #[serde(default)]
     pub reason: String,
-    /// Where it takes requests, once known.
+    /// Where it takes requests, once that is known.
     #[serde(default)]
     pub address: Option<SocketAddr>,
 }
 
-/// A publication.
+/// The publication of a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
-    /// Its version.
+    /// Version of the snapshot.
     pub version: u64,
-    /// Replicas on the ring.
+    /// Number of replicas on the ring.
     pub replicas: u32,
-    /// Slots whose owner is another than before; `None` where the rings cannot be compared.
+    /// Number of slots with another owner than before; `None` if the rings cannot be compared.
     #[serde(default)]
     pub slots_moved: Option<u32>,
-    /// Their part of all slots, 0 to 1.
+    /// Share of all slots that have another owner, 0 to 1; `None` as above.
     #[serde(default)]
     pub keys_moved: Option<f64>,
 }
 
-/// The figures of a second.
+/// Statistics of one second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stats {
     /// Version of the ring.
     pub version: u64,
-    /// Requests ever.
+    /// Number of requests since the start of the balancer.
     pub requests: u64,
-    /// Requests in this second.
+    /// Requests per second.
     pub requests_per_second: f64,
-    /// Answers 5xx and failures in this second.
+    /// Responses 5xx and failures per second.
     pub errors_per_second: f64,
-    /// Attempts that were repeated.
+    /// Retries per second.
     pub retries_per_second: f64,
-    /// Requests that went past a full replica.
+    /// Requests per second that passed over a full replica.
     pub spills_per_second: f64,
-    /// Median of the durations, in milliseconds; `None` without requests.
+    /// Median duration of requests, in milliseconds; `None` without requests.
     pub p50_ms: Option<f64>,
-    /// Their 99th percentile.
+    /// 99th percentile of the durations, in milliseconds; `None` without requests.
     pub p99_ms: Option<f64>,
-    /// Requests in flight.
+    /// Number of requests in flight.
     pub in_flight: u64,
-    /// Connections of clients.
+    /// Number of open connections of clients.
     pub connections: u64,
-    /// The replicas in ascending number.
-    pub replicas: Vec<Measured>,
+    /// The replicas, by number.
+    pub replicas: Vec<ReplicaStats>,
 }
 
-/// A replica and its figures.
+/// Statistics of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Measured {
+pub struct ReplicaStats {
     /// Number on the ring.
     pub number: u32,
-    /// Name.
+    /// Name as the user gave it.
     pub name: String,
-    /// State.
+    /// `starting`, `ready`, `ejected`, `draining` or `stopped`.
     pub state: String,
-    /// Why it is not ready.
+    /// Why it is not ready; empty if it is.
     pub note: String,
-    /// 0 to 100.
+    /// Weight, 0 to 100.
     pub weight: u8,
-    /// Slots it owns.
+    /// Number of slots it owns.
     pub slots: u32,
-    /// Their part of all slots, 0 to 1.
+    /// Share of all slots that it owns, 0 to 1.
     pub share: f64,
-    /// Requests being forwarded to it.
+    /// Number of requests in flight to it.
     pub in_flight: u64,
-    /// Requests ever forwarded to it.
+    /// Number of requests ever sent to it.
     pub requests: u64,
     /// Requests in this second.
     pub requests_per_second: f64,
@@ -150,7 +150,7 @@ pub struct Measured {
 /// A stream of events.
 pub struct Events {
     url: Url,
-    answer: PendingResponse,
+    response: PendingResponse,
     parser: Parser,
     waiting: VecDeque<Message>,
     last: Option<u64>,
@@ -163,23 +163,22 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(super) fn new(url: Url, answer: PendingResponse, last: Option<u64>) -> Self {
-        Self { url, answer, parser: Parser::new(MAX_RESPONSE), waiting: VecDeque::new(), last }
+    pub(super) fn new(url: Url, response: PendingResponse, last: Option<u64>) -> Self {
+        Self { url, response, parser: Parser::new(MAX_RESPONSE), waiting: VecDeque::new(), last }
     }
 
-    /// The number of the last event that was handed out: where to go on after an end.
+    /// The number of the last event that was returned, to continue from after the end of the stream.
     pub fn last(&self) -> Option<u64> {
         self.last
     }
 
-    /// Waits for the next event; `None` when the balancer has ended the stream. If it is dropped
-    /// while it waits, nothing is lost.
+    /// Waits for the next event; `None` if the balancer has ended the stream. Cancel-safe.
     ///
     /// # Errors
-    /// The stream broke off, was silent for too long, or holds an event without end.
+    /// The stream broke off, was silent for too long, or has an event that is too long.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         while self.waiting.is_empty() {
-            let piece = tokio::time::timeout(SILENCE, self.answer.piece()).await;
+            let piece = tokio::time::timeout(SILENCE, self.response.piece()).await;
             let piece = piece.map_err(|_| self.broken(&"it is silent"))?;
             let Some(piece) = piece else { return Ok(None) };
             let piece = piece.map_err(|error| self.broken(&error))?;
@@ -197,19 +196,20 @@ impl Events {
 }
 
 impl Event {
-    /// The event of a message. One that cannot be read is no reason to lose those behind it.
+    /// The event of a message. One that cannot be read is [`EventKind::Other`], so that the stream goes
+    /// on.
     fn of(message: &Message) -> Self {
         #[derive(Deserialize)]
         struct Time {
             time: u64,
         }
         let time = serde_json::from_str(&message.data).map_or(0, |Time { time }| time);
-        let what = Known::of(message).unwrap_or_else(|_| Known::Other(message.event.clone()));
-        Self { id: message.id, time, what }
+        let kind = EventKind::of(message).unwrap_or_else(|_| EventKind::Other(message.event.clone()));
+        Self { id: message.id, time, kind }
     }
 }
 
-impl Known {
+impl EventKind {
     fn of(message: &Message) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
         struct Attempt {

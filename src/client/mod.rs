@@ -1,8 +1,7 @@
-//! The client's side of the admin API: what the commands, the terminal page and the experiments
-//! ask of a running balancer.
+//! A client of the admin API, for the commands, `top` and the experiments.
 //!
-//! One connection for each request; no proxies, no redirects, no TLS. Knows the words of the API
-//! and nothing of the balancer behind it.
+//! One connection for each request; no proxies, no redirects, no TLS. Knows the API, and nothing of
+//! the balancer behind it.
 
 mod error;
 mod event;
@@ -21,31 +20,31 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 pub use error::Error;
-pub use event::{Event, Events, Known, Measured, Publication, ReplicaChange, Stats};
+pub use event::{Event, EventKind, Events, Publication, ReplicaChange, ReplicaStats, Stats};
 pub use plain::{plain, plain_json};
 pub use report::{ReplicaReport, RingReport};
 pub use url::{BadUrl, Url};
 
-/// Time for an answer.
+/// Time limit for a response.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Time for the answer to an addition, which waits for the new replicas' first good heartbeats:
-/// the longest `--start-timeout` there is, and a minute.
+/// Time limit for the response to `/add`, which waits until the new replicas are ready: the longest
+/// possible `--start-timeout`, and a minute.
 const ADD_LIMIT: Duration = Duration::from_secs(3600 + 60);
 
-/// The admin API of one balancer.
+/// A client of one balancer.
 #[derive(Clone)]
 pub struct Client {
     url: Url,
     token: Option<String>,
 }
 
-/// An answer: its status and its whole body.
+/// A response, with its whole body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The status.
+    /// Status, whatever it is.
     pub status: StatusCode,
-    /// The body.
+    /// Body, at most 16 MiB.
     pub body: Bytes,
 }
 
@@ -56,28 +55,28 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the balancer whose admin API is at `url`, which asks for `token` or for none.
+    /// A client of the balancer whose admin API is at `url`, with its admin token if it has one.
     pub fn new(url: Url, token: Option<String>) -> Self {
         Self { url, token }
     }
 
-    /// Where the balancer is.
+    /// URL of the admin API.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The ring and its replicas.
+    /// Gets the ring and its replicas.
     pub async fn ring(&self) -> Result<RingReport, Error> {
         self.read("/ring").await
     }
 
-    /// Adds `count` replicas, the first of them called `names`; answers when they are ready.
-    /// As all changes it returns the JSON of the answer.
+    /// Adds `count` replicas, and names the first of them `names`. Returns the JSON of the response, as
+    /// all changes do, once they are ready.
     pub async fn add(&self, count: u32, names: &[String]) -> Result<Value, Error> {
         self.add_as(&json!({"n": count, "hostnames": names})).await
     }
 
-    /// Adds a replica for each of `endpoints` (`HOST:PORT`), the first of them called `names`.
+    /// Adds a replica for each of `endpoints` (`HOST:PORT`), and names the first of them `names`.
     pub async fn add_endpoints(&self, endpoints: &[String], names: &[String]) -> Result<Value, Error> {
         let add = json!({"n": endpoints.len(), "hostnames": names, "endpoints": endpoints});
         self.add_as(&add).await
@@ -87,7 +86,7 @@ impl Client {
         self.send_within(ADD_LIMIT, Method::POST, "/add", Some(body)).await?.success(&self.url)
     }
 
-    /// Takes `count` replicas off the ring, `names` among them.
+    /// Removes `count` replicas, `names` among them.
     pub async fn remove(&self, count: u32, names: &[String]) -> Result<Value, Error> {
         self.change(Method::DELETE, "/rm", &json!({"n": count, "hostnames": names})).await
     }
@@ -97,35 +96,35 @@ impl Client {
         self.change(Method::PUT, "/ring", change).await
     }
 
-    /// Sets the weight (0 to 100) of the replica called `name`.
+    /// Sets the weight (0 to 100) of a replica.
     pub async fn set_weight(&self, name: &str, weight: u8) -> Result<Value, Error> {
         let path = format!("/replicas/{}", url::encode(name));
         self.change(Method::PUT, &path, &json!({ "weight": weight })).await
     }
 
-    /// Ends the replica called `name` at once, as a crash would.
+    /// Kills a replica, as a crash would.
     pub async fn kill(&self, name: &str) -> Result<Value, Error> {
         let path = format!("/replicas/{}/kill", url::encode(name));
         self.change(Method::POST, &path, &json!({})).await
     }
 
-    /// Reads what is at `path`.
+    /// Gets the JSON at `path`.
     pub async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         self.send(Method::GET, path, None).await?.success(&self.url)
     }
 
-    /// What happens, from the events after the one with the number `after` (the last 256 there
-    /// are, for `None`) on. A stream that ends can be begun again with [`Events::last`].
+    /// Streams events: those after number `after`, or from the last 256 on if it is `None`. After the
+    /// end of a stream, continue from [`Events::last`].
     pub async fn events(&self, after: Option<u64>) -> Result<Events, Error> {
         let path = after.map_or_else(|| "/events".to_owned(), |after| format!("/events?after={after}"));
         let request = transport::request(&self.url, self.token.as_deref(), Method::GET, &path, None);
         let begun = async { transport::begin(&self.url, request?).await };
-        let answer = self.in_time(LIMIT, begun).await?;
-        let status = answer.status();
+        let response = self.in_time(LIMIT, begun).await?;
+        let status = response.status();
         if status == StatusCode::OK {
-            return Ok(Events::new(self.url.clone(), answer, after));
+            return Ok(Events::new(self.url.clone(), response, after));
         }
-        let body = self.in_time(LIMIT, answer.collect(transport::MAX_RESPONSE)).await?;
+        let body = self.in_time(LIMIT, response.collect(transport::MAX_RESPONSE)).await?;
         Err(Error::refused(&self.url, &Response { status, body }))
     }
 
@@ -133,7 +132,7 @@ impl Client {
         self.send(method, path, Some(body)).await?.success(&self.url)
     }
 
-    /// Sends a request and reads its answer, whatever its status.
+    /// Sends a request and reads the response, whatever its status.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response, Error> {
         self.send_within(LIMIT, method, path, body).await
     }
@@ -152,18 +151,18 @@ impl Client {
     async fn in_time<T>(
         &self,
         limit: Duration,
-        answer: impl Future<Output = Result<T, transport::BoxError>>,
+        response: impl Future<Output = Result<T, transport::BoxError>>,
     ) -> Result<T, Error> {
         let unreachable = |why: String| Error::Unreachable(self.url.clone(), why);
-        match tokio::time::timeout(limit, answer).await {
-            Ok(answer) => answer.map_err(|error| unreachable(error.to_string())),
+        match tokio::time::timeout(limit, response).await {
+            Ok(response) => response.map_err(|error| unreachable(error.to_string())),
             Err(_) => Err(unreachable(format!("no answer within {}", humantime::format_duration(limit)))),
         }
     }
 }
 
 impl Response {
-    /// What is in the body of a 2xx; else the error it tells of.
+    /// The JSON of a 2xx response; otherwise the error.
     fn success<T: serde::de::DeserializeOwned>(self, url: &Url) -> Result<T, Error> {
         if !self.status.is_success() {
             return Err(Error::refused(url, &self));

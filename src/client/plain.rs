@@ -1,12 +1,11 @@
-//! Text from elsewhere that may be shown on a terminal.
+//! Makes text from the network safe to show on a terminal.
 
-/// `text` without what would move a cursor or change what stands around it: control characters
-/// and those that turn the direction of writing are shown as U+FFFD.
+/// Replaces control characters, and characters that change the direction of text, with U+FFFD.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// JSON text in which such characters are escaped. They can stand in its strings only.
+/// Formats JSON with such characters escaped. They can only occur in strings.
 pub fn plain_json(json: &serde_json::Value) -> String {
     use std::fmt::Write;
     json.to_string().chars().fold(String::new(), |mut plain, c| {

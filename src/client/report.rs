@@ -1,62 +1,62 @@
-//! What the admin API tells.
+//! The responses of the admin API.
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// `GET /ring`.
+/// The response of `GET /ring`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RingReport {
-    /// Hash family.
+    /// Hash family: `classic` or `modified`.
     pub family: String,
-    /// Collision resolution.
+    /// Collision resolution: `quadratic` or `linear`.
     pub probing: String,
     /// Number of slots.
     pub slots: u32,
     /// Virtual nodes per replica.
     pub virtual_nodes: u32,
-    /// Placement mode.
+    /// Placement: `ring` or `rendezvous`.
     pub placement: String,
-    /// Grows with each publication.
+    /// Version of the published snapshot; grows with each publication.
     pub version: u64,
-    /// Largest share over the average share.
+    /// Largest share of slots divided by the average share; 1 is even.
     pub peak_to_average: f64,
-    /// What is hashed.
+    /// Routing key, such as `request-id` or `header:NAME`.
     pub key: String,
-    /// Factor of bounded load, if there is a bound.
+    /// Factor of bounded load; `None` for no bound.
     pub bounded_load: Option<f64>,
-    /// Why replicas can neither be added nor removed, if they cannot.
+    /// Why replicas can neither be added nor removed at the moment; `None` if they can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outage: Option<String>,
-    /// The replicas in ascending number.
+    /// The replicas, by number.
     pub replicas: Vec<ReplicaReport>,
 }
 
-/// One replica of it.
+/// A replica in the response of `GET /ring`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaReport {
     /// Number on the ring.
     pub number: u32,
-    /// Name.
+    /// Name as the user gave it.
     pub name: String,
     /// Where it takes requests, once known.
     pub address: Option<SocketAddr>,
     /// `starting`, `ready`, `ejected`, `draining` or `stopped`.
     pub state: String,
-    /// 0 to 100.
+    /// Weight, 0 to 100.
     pub weight: u8,
-    /// Slots it owns.
+    /// Number of slots it owns.
     pub slots: u32,
-    /// Share of all slots, 0 to 1.
+    /// Share of all slots that it owns, 0 to 1.
     pub share: f64,
-    /// Requests being forwarded to it.
+    /// Number of requests in flight to it.
     pub in_flight: u64,
-    /// Requests ever forwarded to it.
+    /// Number of requests ever sent to it.
     pub requests: u64,
-    /// What an operator knows it by, such as `pid 4711`.
+    /// How an operator finds it, such as `pid 4711`.
     #[serde(default)]
     pub instance: String,
-    /// Why it is not ready; empty when it is.
+    /// Why it is not ready; empty if it is.
     #[serde(default)]
     pub note: String,
 }

@@ -1,42 +1,41 @@
-//! Server-sent events (HTML standard, section 9.2.6): from bytes to messages. Knows none of the
-//! events.
+//! Parses server-sent events (HTML standard, section 9.2.6). Knows nothing of their content.
 
 /// A message of the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Message {
-    /// Its number, where it is one.
+    /// Its id, if that is a number.
     pub(super) id: Option<u64>,
-    /// Its kind; empty if the stream names none.
+    /// Its event type; empty if it has none.
     pub(super) event: String,
-    /// Its lines of data.
+    /// Its data; several lines are joined with a newline.
     pub(super) data: String,
 }
 
-/// The stream holds a message that is longer than the limit.
+/// Error: a message is longer than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event is longer than {0} bytes")]
 pub(super) struct TooLong(usize);
 
-/// Takes pieces of the stream, cut anywhere.
+/// A parser of a stream that arrives in pieces.
 #[derive(Debug)]
 pub(super) struct Parser {
-    /// What came since the last whole line.
+    /// The start of a line that is not complete.
     line: Vec<u8>,
     message: Message,
     has_data: bool,
-    /// Bytes of the message so far.
+    /// Size of the message so far, in bytes.
     size: usize,
     max: usize,
 }
 
 impl Parser {
-    /// A parser of messages that have at most `max` bytes each.
+    /// A parser for messages of at most `max` bytes.
     pub(super) fn new(max: usize) -> Self {
         Self { line: Vec::new(), message: Message::default(), has_data: false, size: 0, max }
     }
 
-    /// Takes the next piece; `each` is given the messages that it completes. Lines end with LF or
-    /// CRLF; a CR alone, which the standard allows too, ends none here: ringherd sends LF.
+    /// Parses the next piece, and passes each message that it completes to `each`. Lines end with LF or
+    /// CRLF. The standard also allows CR alone, which is not supported: ringherd sends LF.
     pub(super) fn push(&mut self, piece: &[u8], mut each: impl FnMut(Message)) -> Result<(), TooLong> {
         for part in piece.split_inclusive(|&byte| byte == b'\n') {
             self.size += part.len();
@@ -54,7 +53,7 @@ impl Parser {
         Ok(())
     }
 
-    /// The message that the line in `bytes` ends, if it is the empty one.
+    /// Parses a line; returns the message that an empty line completes.
     fn end_of_line(&mut self, bytes: &[u8]) -> Option<Message> {
         let line = &*text(bytes);
         if line.is_empty() {
@@ -65,8 +64,8 @@ impl Parser {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            // A comment keeps the connection alive, and is no part of a message. Its bytes are
-            // counted as they came: what is no UTF-8 is longer as text.
+            // A comment keeps the connection alive, and is not part of a message. Its bytes are counted
+            // and not its text, which is longer if it is not UTF-8.
             "" => self.size -= bytes.len(),
             "id" => self.message.id = value.parse().ok(),
             "event" => value.clone_into(&mut self.message.event),
@@ -82,7 +81,7 @@ impl Parser {
     }
 }
 
-/// A line without what ends it.
+/// The text of a line, without its line ending.
 fn text(line: &[u8]) -> std::borrow::Cow<'_, str> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line))

@@ -168,13 +168,13 @@ async fn events_come_one_by_one_until_the_stream_ends() {
     assert_eq!(events.last(), Some(8));
     let ids: Vec<_> = found.iter().map(|event| event.id).collect();
     assert_eq!(ids, [Some(3), Some(4), Some(5), Some(6), Some(7), Some(8), None]);
-    assert!(matches!(&found[0].what, Known::Replica(change) if change.event == "died"));
-    assert!(matches!(&found[1].what, Known::Publish(Publication { version: 9, slots_moved: None, .. })));
-    assert!(matches!(&found[2].what, Known::Change { outcome, .. } if outcome == "refused"));
-    assert!(matches!(&found[3].what, Known::Outage { available: false, .. }));
-    assert_eq!(found[4].what, Known::Config("configuration reloaded".to_owned()));
-    assert_eq!(found[5].what, Known::Other("news".to_owned()));
-    let Known::Stats(stats) = &found[6].what else { panic!("{:?}", found[6]) };
+    assert!(matches!(&found[0].kind, EventKind::Replica(change) if change.event == "died"));
+    assert!(matches!(&found[1].kind, EventKind::Publish(Publication { version: 9, slots_moved: None, .. })));
+    assert!(matches!(&found[2].kind, EventKind::Change { outcome, .. } if outcome == "refused"));
+    assert!(matches!(&found[3].kind, EventKind::Outage { available: false, .. }));
+    assert_eq!(found[4].kind, EventKind::Config("configuration reloaded".to_owned()));
+    assert_eq!(found[5].kind, EventKind::Other("news".to_owned()));
+    let EventKind::Stats(stats) = &found[6].kind else { panic!("{:?}", found[6]) };
     assert_eq!((stats.requests_per_second, stats.p50_ms, stats.p99_ms), (1.5, None, Some(2.5)));
     assert_eq!(stats.replicas[0].name, "S1");
 }
@@ -188,10 +188,10 @@ async fn an_event_that_cannot_be_read_costs_no_other() {
     let mut events = Client::new(url, None).events(None).await.unwrap();
     for (id, time, kind) in [(3, 0, "stats"), (4, 7, "publish")] {
         let event = events.next().await.unwrap().unwrap();
-        assert_eq!(event, Event { id: Some(id), time, what: Known::Other(kind.to_owned()) });
+        assert_eq!(event, Event { id: Some(id), time, kind: EventKind::Other(kind.to_owned()) });
         assert_eq!(events.last(), Some(id));
     }
     let [peer, request, outcome] = ["a", "POST /add", "refused"].map(str::to_owned);
-    let what = Known::Change { peer, request, change: None, outcome };
-    assert_eq!(events.next().await.unwrap(), Some(Event { id: Some(5), time: 8, what }));
+    let kind = EventKind::Change { peer, request, change: None, outcome };
+    assert_eq!(events.next().await.unwrap(), Some(Event { id: Some(5), time: 8, kind }));
 }

@@ -1,4 +1,4 @@
-//! Requests of the admin API: what each has in its head, and sending it.
+//! Builds and sends requests of the admin API.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
@@ -9,15 +9,15 @@ use tokio::net::TcpStream;
 use super::{Response, Url};
 use crate::http_client;
 
-/// Largest answer that is read, in bytes: that of thousands of replicas.
+/// Largest response body that is read, in bytes: enough for thousands of replicas.
 pub(super) const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An answer that is still coming.
+/// A response whose body has not been read yet.
 pub(super) type PendingResponse = http_client::Response<TcpStream, Full<Bytes>>;
 
-/// A request of the admin API.
+/// Builds a request of the admin API.
 pub(super) fn request(
     url: &Url,
     token: Option<&str>,
@@ -45,15 +45,15 @@ pub(super) fn request(
     Ok(request?)
 }
 
-/// Sends it; the answer's body is still to come.
+/// Sends a request, and waits for the head of the response.
 pub(super) async fn begin(url: &Url, request: Request<Full<Bytes>>) -> Result<PendingResponse, BoxError> {
     let stream = TcpStream::connect(url.address()).await?;
     Ok(http_client::send(stream, request).await?)
 }
 
-/// Sends it and reads the whole answer.
+/// Sends a request, and reads the whole response.
 pub(super) async fn run(url: &Url, request: Request<Full<Bytes>>) -> Result<Response, BoxError> {
-    let answer = begin(url, request).await?;
-    let status = answer.status();
-    Ok(Response { status, body: answer.collect(MAX_RESPONSE).await? })
+    let response = begin(url, request).await?;
+    let status = response.status();
+    Ok(Response { status, body: response.collect(MAX_RESPONSE).await? })
 }

@@ -1,4 +1,4 @@
-//! Where a balancer is asked.
+//! URLs of balancers.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// `http://HOST[:PORT][/PATH]`. The admin API of a balancer is at one without a path.
+/// A URL of the form `http://HOST[:PORT][/PATH]`. That of an admin API has no path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// Host and port as given.
@@ -17,22 +17,22 @@ pub struct Url {
     path: String,
 }
 
-/// A text that is no such URL.
+/// Error: the text is not such a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("use http://HOST:PORT{0}")]
 pub struct BadUrl(&'static str);
 
 impl Url {
-    /// Reads the URL of an admin API, which has no path.
+    /// Parses the URL of an admin API.
     ///
     /// # Errors
-    /// It is none, or it has a path.
+    /// It is not a URL, or it has a path.
     pub fn of_api(text: &str) -> Result<Self, BadUrl> {
         text.parse().ok().filter(|url: &Self| url.path == "/").ok_or(BadUrl(""))
     }
 
-    /// That of something on this machine that listens on `address`: one that stands for all is
-    /// reached through the loopback address.
+    /// The URL of a server on this machine that listens on `address`. The unspecified address is
+    /// replaced with the loopback address.
     pub fn local(mut address: SocketAddr) -> Self {
         match address {
             SocketAddr::V4(v4) if v4.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -42,18 +42,18 @@ impl Url {
         Self { authority: address.to_string(), port: address.port(), path: "/".to_owned() }
     }
 
-    /// The same host and port with `path`, which begins with a slash.
+    /// The URL with another path, which begins with a slash.
     #[must_use]
     pub fn with_path(self, path: impl Into<String>) -> Self {
         Self { path: path.into(), ..self }
     }
 
-    /// What to connect to: host and port.
+    /// Host and port to connect to.
     pub fn address(&self) -> String {
         if self.has_port() { self.authority.clone() } else { format!("{}:{}", self.authority, self.port) }
     }
 
-    /// Host and port as given, for `Host`.
+    /// Host and port as given, for the header `Host`.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -64,7 +64,7 @@ impl Url {
     }
 
     fn has_port(&self) -> bool {
-        // As a number, since there may be zeros before it.
+        // Compared as a number, because it may have leading zeros.
         self.authority.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(self.port))
     }
 }

@@ -1,4 +1,4 @@
-//! What was found, as data: `results.json` is this, and every table and chart is made of it.
+//! The results, as data: `results.json` has them, and all tables and charts are made of them.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use super::machine::Machine;
 use super::rings::RingFacts;
 use super::stats::{Summary, Test};
 
-/// All figures of one run.
+/// The results of one run.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Results {
     pub(super) version: &'static str,
     /// The command line.
     pub(super) command: String,
     pub(super) seed: u64,
-    /// Requests of each measurement.
+    /// Number of requests of each measurement.
     pub(super) requests_each: u32,
     pub(super) concurrency: u32,
     /// When it began, as RFC 3339.
@@ -23,11 +23,11 @@ pub(super) struct Results {
     pub(super) took_seconds: f64,
     pub(super) machine: Machine,
     pub(super) target: TargetFacts,
-    /// Requests in all.
+    /// Total number of requests.
     pub(super) requests: u64,
-    /// Requests that got no answer, or a 4xx or 5xx.
+    /// Number of requests with no response, or a 4xx or 5xx.
     pub(super) lost: u64,
-    /// Some of the reasons.
+    /// Some of the reasons for losses.
     pub(super) lost_because: Vec<String>,
     pub(super) a1: Option<Spread>,
     pub(super) a2: Option<Vec<Spread>>,
@@ -36,39 +36,39 @@ pub(super) struct Results {
     pub(super) movement: Option<Vec<Movement>>,
     pub(super) zipf: Option<Popular>,
     pub(super) latency: Option<Latency>,
-    /// What was not done, and why.
+    /// Experiments that were not made, and why.
     pub(super) skipped: Vec<Skipped>,
-    /// What one has to know to read the figures.
+    /// Notes for the reader.
     pub(super) notes: Vec<String>,
 }
 
-/// What was measured.
+/// The balancer that was measured.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct TargetFacts {
-    /// Whether it was started for this.
+    /// Whether it was started for the experiments.
     pub(super) own: bool,
     pub(super) admin: String,
     pub(super) public: String,
 }
 
-/// An experiment that was not done, or a part of one.
+/// An experiment, or a part of one, that was not made.
 #[derive(Debug, Serialize)]
 pub(super) struct Skipped {
     pub(super) what: String,
     pub(super) why: String,
 }
 
-/// How requests spread over the replicas of one ring.
+/// The spread of requests over the replicas of one ring.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Spread {
     pub(super) ring: RingFacts,
-    /// What was hashed.
+    /// The routing key.
     pub(super) key: String,
-    /// Factor of bounded load in force, if there was a bound.
+    /// Factor of bounded load; `None` for no bound.
     pub(super) bounded_load: Option<f64>,
-    /// Requests that were sent.
+    /// Number of requests sent.
     pub(super) sent: u64,
-    /// Requests that its replicas answered.
+    /// Number of requests that the replicas have handled.
     pub(super) requests: u64,
     pub(super) lost: u64,
     pub(super) seconds: f64,
@@ -76,34 +76,34 @@ pub(super) struct Spread {
     pub(super) summary: Summary,
     /// Largest of the expected counts over the average.
     pub(super) expected_peak_to_average: f64,
-    /// Requests that another replica answered than the one that owns their key; `None` where
-    /// replicas do not say who they are.
+    /// Number of requests that another replica handled than the owner of the key; `None` if responses do
+    /// not have the replica's name.
     pub(super) elsewhere: Option<u64>,
-    /// Against the shares expected of the ring.
+    /// Test against the shares expected of the ring.
     pub(super) chi_squared_ring: Test,
-    /// Against equal shares.
+    /// Test against equal shares.
     pub(super) chi_squared_uniform: Test,
-    /// For each request the number of who answered it, or 0.
+    /// For each request, the number of the replica that handled it, or 0.
     #[serde(skip)]
-    pub(super) answered: Vec<u32>,
+    pub(super) handled_by: Vec<u32>,
 }
 
-/// One replica of it.
+/// The requests of one replica.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Count {
     pub(super) number: u32,
     pub(super) name: String,
     pub(super) requests: u64,
-    /// Part of all slots.
+    /// Share of all slots.
     pub(super) slot_share: f64,
-    /// Part of the keys: what a request is expected to do.
+    /// Expected share of requests: its share of the keys.
     pub(super) expected_share: f64,
-    /// That of the requests that were sent.
+    /// Expected number of requests.
     pub(super) expected: f64,
 }
 
 impl Spread {
-    /// Replicas there were.
+    /// Number of replicas.
     pub(super) fn n(&self) -> usize {
         self.replicas.len()
     }
@@ -132,7 +132,7 @@ pub(super) struct Endpoints {
     pub(super) kill: Option<Kill>,
 }
 
-/// One request to an endpoint, and whether the answer is the one described.
+/// A request to an endpoint, and whether the response is the documented one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     pub(super) request: String,
@@ -160,14 +160,14 @@ pub(super) struct Kill {
     pub(super) limit_seconds: u64,
     /// Why the pool could not be watched to the end.
     pub(super) problem: Option<String>,
-    /// Longest time between two good answers from the kill on.
+    /// Longest time between two responses after the kill.
     pub(super) longest_gap_ms: f64,
     /// From the first request to the kill.
     pub(super) killed_at_ms: f64,
     /// Names of the series of the timeline.
     pub(super) series: Vec<String>,
     pub(super) bucket_ms: u32,
-    /// For each bucket the good answers by series, then the lost requests.
+    /// For each bucket, the number of responses by series, then of lost requests.
     pub(super) timeline: Vec<Vec<u32>>,
     /// N in the end, if it could be asked for.
     pub(super) n_after: Option<usize>,
@@ -180,7 +180,7 @@ pub(super) struct Movement {
     pub(super) label: &'static str,
     pub(super) key: &'static str,
     pub(super) steps: Vec<Step>,
-    /// After 2 → 6 → 2: requests that another replica answered than at first.
+    /// After 2 → 6 → 2: number of requests that another replica handled than at first.
     pub(super) changed_after_return: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What the requests ask for: keys drawn from a seed. Pure.
+//! The keys of requests, drawn from a seed. Pure.
 
 use fastrand::Rng;
 use http::HeaderValue;
@@ -11,13 +11,13 @@ pub(super) const FIRST_ID: u64 = 100_000;
 /// The largest: request ids are the six-digit numbers.
 pub(super) const LAST_ID: u64 = 999_999;
 
-/// Keys of the popular kind there are.
+/// Number of popular keys.
 pub(super) const ZIPF_KEYS: usize = 1_000;
 
-/// Their exponent: the key of rank `k` is asked for in proportion to `k^-1.1`.
+/// Exponent of Zipf's law: the key of rank `k` has a frequency proportional to `k^-1.1`.
 pub(super) const ZIPF_EXPONENT: f64 = 1.1;
 
-/// One request's key, as it is sent and as the ring reads it.
+/// The key of a request, as it is sent and as the ring reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     /// The value of `X-Request-Id`.
@@ -26,15 +26,15 @@ pub(super) struct Key {
     pub(super) id: u64,
 }
 
-/// `count` request ids, each of the six-digit numbers equally likely. The same seed gives the
-/// same ids, so that rings are compared on equal terms.
+/// `count` request ids, drawn uniformly from the six-digit numbers. The same seed gives the same ids,
+/// so that rings are compared with the same requests.
 pub(super) fn six_digit(seed: u64, count: u32) -> Vec<Key> {
     let mut random = Rng::with_seed(seed);
     let draw = |_| random.u64(FIRST_ID..=LAST_ID);
     (0..count).map(draw).map(|id| Key { header: HeaderValue::from(id), id }).collect()
 }
 
-/// `count` keys of [`ZIPF_KEYS`], few of which make up most: `user-1` is the most popular.
+/// `count` keys, drawn from [`ZIPF_KEYS`] by Zipf's law: `user-1` is the most popular.
 pub(super) fn zipf(seed: u64, count: u32) -> Vec<Key> {
     let mut random = Rng::with_seed(seed);
     let keys: Vec<Key> = (1..=ZIPF_KEYS).map(user).collect();
@@ -54,7 +54,7 @@ fn user(rank: usize) -> Key {
     Key { header: HeaderValue::try_from(text).expect("letters, digits and a hyphen"), id }
 }
 
-/// The sums of the popularities of the keys of rank 1, 1 to 2, 1 to 3, and so on.
+/// The cumulative popularities of the keys, by rank.
 fn cumulative() -> Vec<f64> {
     let popularity = |rank: usize| (rank as f64).powf(-ZIPF_EXPONENT);
     let sum = |sum: &mut f64, rank| {
@@ -64,7 +64,7 @@ fn cumulative() -> Vec<f64> {
     (1..=ZIPF_KEYS).scan(0.0, sum).collect()
 }
 
-/// The part of all requests that ask for the most popular key.
+/// The share of requests with the most popular key.
 pub(super) fn top_share() -> f64 {
     1.0 / cumulative().last().copied().unwrap_or(1.0)
 }

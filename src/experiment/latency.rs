@@ -1,8 +1,8 @@
 //! Latency at a fixed rate.
 //!
-//! In an open loop: requests are due at even distances, and latency counts from when a request was
-//! due. A stall then shows in every request that it held up, and not only in those that were
-//! already sent ("coordinated omission").
+//! An open loop: requests are due at regular times, and the latency of a request is measured from then.
+//! So a stall shows in every request that it delays, and not only in those already sent ("coordinated
+//! omission").
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use super::figures::{Latency, Quantiles};
 use super::load::{self, Outcome, Plan, Record, Records};
 use super::session::Session;
 
-/// Requests a second.
+/// Requests per second.
 const RATE: u32 = 1_000;
 
 const REPLICAS: usize = 3;
 
-/// Largest latency that is told apart, in microseconds; a request is lost after 10 s.
+/// Largest latency of the histogram, in microseconds; a request is lost after 10 s.
 const MAX_MICROS: u64 = 60_000_000;
 
 /// Bars of the histogram for each doubling of the latency.
 const BARS_PER_DOUBLING: f64 = 4.0;
 
-/// Measures it.
+/// Measures the latency.
 pub(super) async fn run(session: &Session<'_>) -> Result<Latency, Error> {
     session.use_ring(None).await?;
     match session.pool.resize(REPLICAS).await {
-        // As many as there are will do.
+        // Any number of replicas is enough.
         Err(error) if error.is_refusal() => {}
         resized => drop(resized?),
     }
@@ -66,7 +66,7 @@ fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
     }
 }
 
-/// Bars whose widths grow with the latency, from the first that is not empty to the last.
+/// The bars of the chart, on a logarithmic scale, from the first that is not empty to the last.
 fn bars(histogram: &Histogram<u64>) -> Vec<(f64, u64)> {
     if histogram.is_empty() {
         return Vec::new();

@@ -76,7 +76,7 @@ fn step(session: &Session<'_>, variant: &Variant, n: u32, spreads: &[Spread]) ->
 
 /// The number of requests that another replica handled, and of those handled both times.
 fn differing(before: &Spread, after: &Spread) -> Option<(u64, u64)> {
-    let same_keys = before.answered.len() == after.answered.len() && !before.answered.is_empty();
-    let both = || before.answered.iter().zip(&after.answered).filter(|(a, b)| **a != 0 && **b != 0);
+    let same_keys = before.handled_by.len() == after.handled_by.len() && !before.handled_by.is_empty();
+    let both = || before.handled_by.iter().zip(&after.handled_by).filter(|(a, b)| **a != 0 && **b != 0);
     same_keys.then(|| (both().filter(|(a, b)| a != b).count() as u64, both().count() as u64))
 }

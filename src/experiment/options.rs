@@ -1,4 +1,4 @@
-//! What is asked for. Knows nothing of how words on a command line become it.
+//! The options of a run. Knows nothing of the command line.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use std::str::FromStr;
 use crate::client::Url;
 use crate::ring::Family;
 
-/// One experiment.
+/// The name of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Experiment {
-    /// How requests spread over three replicas.
+    /// The spread of requests over three replicas.
     A1,
-    /// The same for two to six.
+    /// The spread of requests over two to six replicas.
     A2,
-    /// Every endpoint, and a replica killed under load.
+    /// Requests to every endpoint, and a replica killed under load.
     A3,
     /// for each kind of ring.
     A4,
@@ -27,11 +27,11 @@ pub enum Experiment {
 }
 
 impl Experiment {
-    /// All, in the order in which they are done.
+    /// All experiments, in the order in which they run.
     pub const ALL: [Self; 7] =
         [Self::A1, Self::A2, Self::A3, Self::A4, Self::Movement, Self::Zipf, Self::Latency];
 
-    /// The word that users write.
+    /// The name on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::A1 => "a1",
@@ -44,7 +44,7 @@ impl Experiment {
         }
     }
 
-    /// What it is called in reports.
+    /// The title in reports.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::A1 => "A-1: three replicas",
@@ -73,18 +73,18 @@ impl FromStr for Experiment {
     }
 }
 
-/// A running balancer to drive.
+/// A running balancer to measure.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Its admin API.
+    /// URL of its admin API.
     pub admin: Url,
-    /// Where it takes requests.
+    /// URL of its public listener.
     pub public: Url,
-    /// Its admin token, if it asks for one.
+    /// Its admin token, if it has one.
     pub token: Option<String>,
 }
 
-/// The token is not shown.
+/// Without the token.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
@@ -94,29 +94,29 @@ impl fmt::Debug for Target {
     }
 }
 
-/// All that is asked for.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Which, in any order.
+    /// The experiments to run, in any order.
     pub experiments: Vec<Experiment>,
-    /// A running balancer, or none to start one.
+    /// The balancer to measure; `None` to start one.
     pub target: Option<Target>,
-    /// Requests of each measurement.
+    /// Number of requests of each measurement, at least 1.
     pub requests: u32,
-    /// Connections, and so requests at a time.
+    /// Number of connections, each with one request at a time, at least 1.
     pub concurrency: u32,
-    /// What keys are drawn from.
+    /// Seed of the random keys.
     pub seed: u64,
-    /// Where the report goes.
+    /// Folder of the report.
     pub out: PathBuf,
-    /// Restricts to one hash family.
+    /// Restricts the rings to one hash family.
     pub family: Option<Family>,
-    /// The command line that asks for the same again, for the report.
+    /// The command line that repeats the run, for the report.
     pub command: String,
 }
 
 impl Options {
-    /// Whether this one is asked for.
+    /// Whether an experiment is chosen.
     pub(super) fn wants(&self, experiment: Experiment) -> bool {
         self.experiments.contains(&experiment)
     }

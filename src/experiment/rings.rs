@@ -1,4 +1,4 @@
-//! The rings that are compared, and what each promises before any request is sent. Pure.
+//! The rings that are compared, and what is expected of each. Pure.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::keys::{FIRST_ID, LAST_ID};
 use crate::ring::{Family, Hash, Node, Params, Placement, Probing, Ring};
 
-/// A kind of ring with a name to show.
+/// A ring that is compared.
 #[derive(Clone, Debug)]
 pub(super) struct Variant {
-    /// In tables and charts.
+    /// Name in tables and charts.
     pub(super) label: &'static str,
-    /// In `results.json`.
+    /// Name in `results.json`.
     pub(super) key: &'static str,
     pub(super) params: Params,
 }
@@ -41,7 +41,7 @@ pub(super) fn variants(family: Option<Family>) -> Vec<Variant> {
         .collect()
 }
 
-/// What a ring is like, in the words of the admin API.
+/// The parameters of a ring, as in the admin API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct RingFacts {
     pub(super) family: String,
@@ -49,7 +49,7 @@ pub(super) struct RingFacts {
     pub(super) placement: String,
     pub(super) slots: u32,
     pub(super) virtual_nodes: u32,
-    /// Slots that request ids can hit at all.
+    /// Number of slots that request ids can hit.
     pub(super) reachable_slots: u32,
 }
 
@@ -66,16 +66,15 @@ impl RingFacts {
     }
 }
 
-/// How many of the six-digit request ids fall on each slot, remembered for each kind of ring.
+/// The number of six-digit request ids on each slot, cached by kind of ring.
 #[derive(Default)]
 pub(super) struct Population {
     hits: HashMap<(Family, u32), Vec<u32>>,
 }
 
 impl Population {
-    /// The part of all six-digit request ids that each node of `ring` owns: what a request drawn
-    /// among them is expected to do. Not the same as the part of the slots where some slots are
-    /// never hit.
+    /// The share of all six-digit request ids that each node of `ring` owns, which is the expected share
+    /// of requests. It differs from the share of slots if some slots are never hit.
     pub(super) fn shares(&mut self, ring: &Ring) -> Vec<f64> {
         let mut owned = vec![0_u64; ring.nodes().len()];
         for (slot, &hits) in (0..).zip(self.hits(ring)) {
@@ -86,7 +85,7 @@ impl Population {
         owned.iter().map(|&owned| owned as f64 / (LAST_ID - FIRST_ID + 1) as f64).collect()
     }
 
-    /// The part of all six-digit request ids whose owner differs.
+    /// The share of all six-digit request ids whose owner differs.
     pub(super) fn moved(&mut self, before: &Ring, after: &Ring) -> f64 {
         let differs = |slot: &u32| before.owner_number(*slot) != after.owner_number(*slot);
         let hits = (0..).zip(self.hits(before)).filter(|(slot, _)| differs(slot));
@@ -108,7 +107,7 @@ pub(super) fn first(params: &Params, count: u32) -> Option<Ring> {
     Ring::build(params, &(1..=count).map(Node::new).collect::<Vec<_>>()).ok()
 }
 
-/// The largest part over the average part.
+/// The largest share divided by the average share.
 pub(super) fn peak(shares: &[f64]) -> f64 {
     shares.iter().copied().fold(0.0, f64::max) * shares.len() as f64 / shares.iter().sum::<f64>()
 }

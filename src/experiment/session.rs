@@ -1,4 +1,4 @@
-//! What every experiment works with: the pool, the keys, the tally of all requests.
+//! The context of every experiment: the pool, the keys, and the counts of all requests.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -17,15 +17,15 @@ use super::target_pool::{self, PLAIN_KEY, TargetPool};
 use crate::client::RingReport;
 use crate::ring::{Params, Ring};
 
-/// Reasons for losses that are told.
+/// Number of reasons for losses that are kept.
 const TOLD: usize = 5;
 
-/// One run of experiments.
+/// The context of one run.
 pub(super) struct Session<'a> {
     pub(super) options: &'a Options,
     pub(super) pool: &'a TargetPool,
     pub(super) progress: ProgressBar,
-    /// The keys that all rings get.
+    /// The request ids that are sent to all rings.
     ids: Rc<[Key]>,
     population: RefCell<Population>,
     requests: Cell<u64>,
@@ -47,7 +47,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Requests so far, those that were lost, and some of the reasons.
+    /// The number of requests so far, of lost ones, and some of the reasons.
     pub(super) fn tally(&self) -> (u64, u64, Vec<String>) {
         (self.requests.get(), self.lost.get(), self.reasons.borrow().clone())
     }
@@ -67,7 +67,7 @@ impl<'a> Session<'a> {
         rings::peak(&self.population.borrow_mut().shares(ring))
     }
 
-    /// A load of `keys`, each once.
+    /// A load that sends each of `keys` once.
     pub(super) fn plan(&self, keys: Rc<[Key]>) -> Plan {
         Plan {
             address: self.pool.public().address(),
@@ -78,8 +78,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Counts what a load has come to. Nobody there at all is an error, and so is somebody who no
-    /// longer answers: then the figures of this load are worth nothing, but those before it are.
+    /// Counts the requests of a load. It is an error if there is no response at all, or none any more:
+    /// then the figures of this load are void, but those of earlier ones are not.
     pub(super) fn count(&self, records: io::Result<Records>) -> Result<Records, Error> {
         let mut records = records?;
         self.requests.set(self.requests.get() + records.all.len() as u64);
@@ -99,8 +99,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Makes the ring one that is measured by itself: these parameters or else those there were at
-    /// first, of the family asked for, and a key that no bound diverts.
+    /// Sets the ring to these parameters, or to those before the experiments, with the chosen family and
+    /// a key without bounded load.
     pub(super) async fn use_ring(&self, params: Option<&Params>) -> Result<(), Error> {
         let now = self.pool.ring().await?;
         let mut wanted = params.cloned().map_or_else(|| target_pool::params(self.pool.before()), Ok)?;
@@ -115,14 +115,13 @@ impl<'a> Session<'a> {
         self.pool.set_ring(&wanted, PLAIN_KEY).await
     }
 
-    /// Sends the ids of the seed to the pool as it is.
+    /// Sends the request ids of the seed to the current pool.
     pub(super) async fn measure_ids(&self) -> Result<Spread, Error> {
         let expected = |ring: &Ring| self.population.borrow_mut().shares(ring);
         Ok(self.measure(self.ids(), expected).await?.0)
     }
 
-    /// Sends `keys` to the pool as it is, of which each node of the ring is expected to own the
-    /// shares of `expected`.
+    /// Sends `keys` to the current pool. `expected` computes the expected share of each node.
     pub(super) async fn measure(
         &self,
         keys: Rc<[Key]>,
@@ -136,24 +135,24 @@ impl<'a> Session<'a> {
         let after = self.pool.ring().await?;
         let counts = if named { by_name(&before, &records) } else { by_counter(&before, &after) };
         self.check(&counts, &records, named)?;
-        let answered = if named { numbers(&before, &records) } else { Vec::new() };
+        let handled_by = if named { numbers(&before, &records) } else { Vec::new() };
         let owner = |key: &Key| ring.owner_number(ring.slot_of(key.id)).unwrap_or(0);
-        let differs = |(key, answered): &(&Key, &u32)| **answered != 0 && owner(key) != **answered;
-        let elsewhere = named.then(|| keys.iter().zip(&answered).filter(differs).count() as u64);
+        let differs = |(key, number): &(&Key, &u32)| **number != 0 && owner(key) != **number;
+        let elsewhere = named.then(|| keys.iter().zip(&handled_by).filter(differs).count() as u64);
         let mut spread = spread(&before, &ring, &counts, &expected);
         spread.sent = records.all.len() as u64;
         spread.lost = records.lost;
         spread.seconds = records.took.as_secs_f64();
         spread.elsewhere = elsewhere;
-        spread.answered = answered;
+        spread.handled_by = handled_by;
         Ok((spread, records))
     }
 
-    /// Every answer has to be one of a replica of this pool.
+    /// Checks that every response came from a replica of this pool.
     fn check(&self, counts: &[u64], records: &Records, named: bool) -> Result<(), Error> {
         let (sent, counted) = (records.all.len() as u64, counts.iter().sum::<u64>());
         let answered = sent - records.lost;
-        // The balancer counts requests that were answered with an error too.
+        // The balancer also counts requests with an error response.
         let most = if named { answered } else { sent };
         if (answered..=most).contains(&counted) {
             return Ok(());
@@ -162,35 +161,35 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Replicas that take requests: those with weight.
+/// The replicas with a weight, which take requests.
 fn members(report: &RingReport) -> impl Iterator<Item = (usize, &crate::client::ReplicaReport)> {
     report.replicas.iter().enumerate().filter(|(_, replica)| replica.weight > 0)
 }
 
-/// How often each replica has answered.
+/// The number of requests by replica, from the names in the responses.
 fn by_name(report: &RingReport, records: &Records) -> Vec<u64> {
-    let mut answers = vec![0; records.names.len()];
+    let mut handled = vec![0; records.names.len()];
     for record in &records.all {
         if let Outcome::By(index) = record.outcome {
-            answers[index] += 1;
+            handled[index] += 1;
         }
     }
-    let of = |name: &str| records.names.iter().position(|known| known == name).map_or(0, |at| answers[at]);
+    let of = |name: &str| records.names.iter().position(|known| known == name).map_or(0, |at| handled[at]);
     report.replicas.iter().map(|replica| of(&replica.name)).collect()
 }
 
-/// How many requests the balancer has forwarded to each meanwhile.
+/// The number of requests by replica, from the counters of the balancer.
 fn by_counter(before: &RingReport, after: &RingReport) -> Vec<u64> {
     let then = |number| after.replicas.iter().find(|r| r.number == number).map_or(0, |r| r.requests);
     let counted = |replica: &crate::client::ReplicaReport| {
         let (before, after) = (replica.requests, then(replica.number));
-        // A replacement counts from 0.
+        // The counter of a replacement starts at 0.
         after.checked_sub(before).unwrap_or(after)
     };
     before.replicas.iter().map(counted).collect()
 }
 
-/// For each request the number of who answered.
+/// For each request, the number of the replica that handled it.
 fn numbers(report: &RingReport, records: &Records) -> Vec<u32> {
     let number = |name: &String| report.replicas.iter().find(|r| r.name == *name).map_or(0, |r| r.number);
     let numbers: Vec<u32> = records.names.iter().map(number).collect();
@@ -224,6 +223,6 @@ fn spread(report: &RingReport, ring: &Ring, counts: &[u64], expected: &[f64]) ->
         elsewhere: None,
         chi_squared_ring: chi_squared(&counted, &shares),
         chi_squared_uniform: chi_squared(&counted, &vec![1.0; counted.len()]),
-        answered: Vec::new(),
+        handled_by: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Where they arrive. From its making on they no longer end the process.
+/// Receives the signals. Once created, they no longer end the process.
 pub(super) struct Signals {
     hangup: Signal,
     interrupt: Signal,
@@ -22,7 +22,7 @@ impl Signals {
         })
     }
 
-    /// The number of the next one. Cancel safe.
+    /// Waits for the next signal, and returns its number. Cancel-safe.
     pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.hangup.recv() => 1,

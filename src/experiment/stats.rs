@@ -2,20 +2,20 @@
 
 use serde::Serialize;
 
-/// How far counts lie apart.
+/// Summary statistics of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Summary {
     pub(super) average: f64,
     pub(super) min: u64,
     pub(super) max: u64,
-    /// Of the counts themselves, not an estimate for more of them: divided by N.
+    /// Standard deviation of the population: divided by N.
     pub(super) standard_deviation: f64,
     /// Largest count over the average.
     pub(super) peak_to_average: f64,
 }
 
 impl Summary {
-    /// All is 0 where there is nothing.
+    /// The summary; all values are 0 without counts.
     pub(super) fn of(counts: &[u64]) -> Self {
         let number = counts.len().max(1) as f64;
         let average = counts.iter().sum::<u64>() as f64 / number;
@@ -31,17 +31,16 @@ impl Summary {
     }
 }
 
-/// The outcome of Pearson's test.
+/// The result of Pearson's test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct ChiSquared {
     pub(super) statistic: f64,
     pub(super) degrees_of_freedom: u32,
-    /// How likely chance alone gives a statistic this large or larger, if the expectation is
-    /// right.
+    /// Probability of a statistic this large or larger if the expectation is right.
     pub(super) p_value: f64,
 }
 
-/// A test, or why there is none.
+/// The result of a test, or why it was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Test {
@@ -49,8 +48,7 @@ pub(super) enum Test {
     Not { why: &'static str },
 }
 
-/// The least that a class has to be expected to hold, for the distribution of the statistic to be
-/// near that of chi-squared: the usual rule.
+/// Least expected count of a class for the chi-squared approximation; the usual rule.
 const LEAST: f64 = 5.0;
 
 const REFUTED: Test = Test::Not { why: "refuted, because a replica that is to get no request got some" };
@@ -87,7 +85,7 @@ pub(super) fn chi_squared(counts: &[u64], shares: &[f64]) -> Test {
     Test::Done(ChiSquared { statistic, degrees_of_freedom, p_value })
 }
 
-/// Terms of a series or fraction that are tried at most; some tens are enough for any use here.
+/// Largest number of terms of a series or fraction; some tens are enough here.
 const TERMS: u32 = 10_000;
 
 /// The upper regularized incomplete gamma function `Q(a, x)` for `a = degrees / 2`: the series

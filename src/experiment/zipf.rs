@@ -1,4 +1,4 @@
-//! Popular keys: what bounded load does where a few keys make up most requests.
+//! Popular keys: the effect of bounded load if a few keys make up most requests.
 
 use std::rc::Rc;
 
@@ -13,10 +13,10 @@ use crate::ring::Ring;
 
 const REPLICAS: usize = 5;
 
-/// What is expected is counted from the very keys that are sent: nothing is left to chance.
+/// No test: the expectation is computed from the keys that are sent, so chance plays no part.
 const UNTESTED: Test = Test::Not { why: "not tested, because popular keys are no even draws" };
 
-/// Without a bound, then with it.
+/// Measures without bounded load, then with it.
 pub(super) async fn run(session: &Session<'_>, notes: &mut Vec<String>) -> Result<Popular, Error> {
     session.use_ring(None).await?;
     let params = target_pool::params(&session.pool.ring().await?)?;
@@ -40,7 +40,7 @@ pub(super) async fn run(session: &Session<'_>, notes: &mut Vec<String>) -> Resul
     Ok(Popular { keys, exponent, top_share: keys::top_share(), runs })
 }
 
-/// What each node owns of these very requests.
+/// The share of these requests that each node owns.
 fn shares(ring: &Ring, keys: &[Key]) -> Vec<f64> {
     let mut owned = vec![0_u32; ring.nodes().len()];
     for key in keys {
@@ -51,8 +51,8 @@ fn shares(ring: &Ring, keys: &[Key]) -> Vec<f64> {
     owned.iter().map(|&owned| f64::from(owned) / keys.len().max(1) as f64).collect()
 }
 
-/// The time that requests spent at the busiest replica over that at the average one. Divided by
-/// the time of the whole, it is the number in flight.
+/// The total time of requests at the busiest replica divided by the average one. This is the ratio of
+/// requests in flight.
 fn in_flight(records: &Records, replicas: usize) -> Option<f64> {
     let mut spent = vec![0.0; records.names.len()];
     for record in &records.all {

@@ -1,8 +1,8 @@
 //! The replica: the small web server that the balancer starts by default.
 //!
-//! It answers `/home` with its name and `/heartbeat` with nothing, and knows nothing of rings,
-//! of the balancer, or of other replicas. A parent that started it learns its address from one
-//! [`report`] line on standard output, and ends it by closing its standard input.
+//! Its response to `/home` has its name, that to `/heartbeat` is empty. It knows nothing of rings, the
+//! balancer or other replicas. It tells the parent that started it its address by one [`report`] line
+//! on standard output, and ends when the parent closes its standard input.
 //!
 //! [`shim`] gives the same two properties to any other program.
 
@@ -16,7 +16,7 @@ pub use server::{ReplicaConfig, ReplicaError, serve};
 
 use tokio::runtime::LocalRuntime;
 
-/// The runtime of a replica: one thread, because a replica is meant to be one of many.
+/// The tokio runtime of a replica: one thread, because there are many replicas.
 pub fn runtime() -> std::io::Result<LocalRuntime> {
     LocalRuntime::new()
 }

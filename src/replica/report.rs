@@ -1,6 +1,5 @@
-//! The one line a replica writes to standard output for whoever started it.
-//!
-//! It is the whole contract between a replica and the process runtime, and knows neither.
+//! The line that a replica writes to standard output for the process that started it. It is the whole
+//! protocol between a replica and the process runtime.
 
 use std::fmt;
 use std::io::Write;
@@ -8,30 +7,30 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// What became of a start, as one JSON object on a line of its own, such as
+/// The outcome of a start, as one JSON object on a line of its own, such as
 /// `{"listening":"127.0.0.1:40123"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Report {
     /// The replica takes requests at this address.
     Listening(SocketAddr),
-    /// The program run in its place has this process id; it does not say where it listens.
+    /// The program that runs as the replica has this process id; its address is not reported.
     Running(u32),
-    /// Nothing was started, and why.
+    /// The start failed, for this reason.
     Failed(String),
 }
 
 impl Report {
-    /// Reads a line without its newline.
+    /// Parses a line without its newline.
     pub fn parse(line: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(line)
     }
 
-    /// Writes the line to standard output. An error is no concern of the replica: either nobody
-    /// reads, or the reader notices that the report is missing.
+    /// Writes the line to standard output. Errors are ignored: the reader notices that the report is
+    /// missing.
     pub fn send(&self) {
         let mut stdout = std::io::stdout().lock();
-        // One write, so that the line cannot be torn by another writer on the same pipe.
+        // One write, so that another writer to the same pipe cannot split the line.
         let _ = stdout.write_all(format!("{self}\n").as_bytes());
         let _ = stdout.flush();
     }

@@ -1,4 +1,4 @@
-//! The server of a replica: listen, accept, end in order.
+//! The server of a replica: listens, serves, and stops gracefully.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,14 +9,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::report::Report;
-use super::service::Replies;
+use super::service::ReplicaService;
 use super::stop::{StopSignals, stdin_closed};
 use crate::listen::bind_one;
 use crate::listen::server::{self, Limits};
 
-/// An idle connection is kept for longer than the 60 s or so after which balancers and browsers
-/// retire one themselves, so that it is never the replica that closes one in use. The time to
-/// stop is below the balancer's default patience with a replica it has asked to.
+/// Idle connections are kept longer than the 60 s or so after which balancers and browsers close them,
+/// so that the replica never closes a connection that is about to be used. The time to stop is below
+/// the default `--stop-timeout` of the balancer.
 const LIMITS: Limits = Limits {
     connections: 4096,
     head: Duration::from_secs(90),
@@ -24,26 +24,26 @@ const LIMITS: Limits = Limits {
     stop: Duration::from_secs(3),
 };
 
-/// What a replica is told.
+/// The configuration of a replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaConfig {
-    /// Name it answers with.
+    /// Name in its responses.
     pub name: String,
     /// Address to listen on; port 0 lets the kernel choose one.
     pub listen: SocketAddr,
-    /// Whether it ends with its standard input.
+    /// Whether it ends when its standard input closes.
     pub exit_with_stdin: bool,
 }
 
-/// Why a replica does not run.
+/// Why a replica could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplicaError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}; {}", advice(.error))]
     Bind {
-        /// Which address.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// What the operating system says.
         error: io::Error,
     },
     /// The signals cannot be caught.
@@ -60,26 +60,27 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// For a runtime of [`super::runtime`]. Serves until SIGTERM, SIGINT or (if configured) the end of standard input.
+/// Serves until SIGTERM, SIGINT or (if configured) the end of standard input. Needs a runtime of
+/// [`super::runtime`].
 ///
-/// A signal lets requests in flight finish, for a few seconds. The end of standard input ends
-/// the replica at once: its balancer is gone, and with it whoever waited for an answer.
+/// After a signal, requests in flight have a few seconds to finish. The end of standard input ends the
+/// replica at once: its balancer is gone, and with it the clients.
 ///
 /// # Errors
-/// If the server cannot be set up; also reported on standard output if a parent holds the input.
+/// The server cannot be started. This is also reported on standard output if `exit_with_stdin` is set.
 pub async fn serve(config: ReplicaConfig) -> Result<(), ReplicaError> {
     let mut signals = StopSignals::listen().map_err(ReplicaError::Signals)?;
     let listener = listen(config.listen).inspect_err(|error| {
-        // Without a parent that reads reports, the error on standard error is enough.
+        // Only a parent reads reports; for others the error is on standard error.
         if config.exit_with_stdin {
             Report::Failed(error.to_string()).send();
         }
     })?;
     let stop = CancellationToken::new();
-    let replies = Replies::new(&config.name);
+    let service = ReplicaService::new(&config.name);
     let service_for = |_| {
-        let replies = replies.clone();
-        service_fn(move |request| replies.clone().respond(request))
+        let service = service.clone();
+        service_fn(move |request| service.clone().respond(request))
     };
     tokio::select! {
         () = stdin_closed(config.exit_with_stdin) => {}
@@ -89,14 +90,14 @@ pub async fn serve(config: ReplicaConfig) -> Result<(), ReplicaError> {
     Ok(())
 }
 
-/// After a signal lets the server end by itself; a second signal does not wait for that.
+/// Stops the server after a signal; returns after a second one, which does not wait for that.
 async fn stop_in_order(signals: &mut StopSignals, stop: &CancellationToken) {
     signals.recv().await;
     stop.cancel();
     signals.recv().await;
 }
 
-/// Binds, and tells the parent where.
+/// Binds the address, and reports it to the parent.
 fn listen(address: SocketAddr) -> Result<TcpListener, ReplicaError> {
     let failed = |error| ReplicaError::Bind { address, error };
     let listener = bind_one(address).and_then(TcpListener::from_std).map_err(failed)?;

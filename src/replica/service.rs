@@ -1,4 +1,4 @@
-//! What a replica answers: a pure function of its name and the path, around it the request body.
+//! The responses of a replica: a pure function of its name and the path.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -7,29 +7,29 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 
-/// The object of every answer with a body; the order of its fields is that of the JSON text.
+/// The JSON of every response with a body, with its fields in this order.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ResponseJson<'a> {
     message: &'a str,
     status: &'a str,
 }
 
-/// The answers of one replica. Cheap to clone: one for each connection.
+/// The service of one replica. Cheap to clone: each connection has one.
 #[derive(Clone, Debug)]
-pub(super) struct Replies {
+pub(super) struct ReplicaService {
     home: Bytes,
 }
 
-impl Replies {
-    /// The answers of the replica with this name.
+impl ReplicaService {
+    /// The service of the replica with this name.
     pub(super) fn new(name: &str) -> Self {
         Self { home: json(&format!("Request routed to {name}"), "successful") }
     }
 
-    /// Reads the request to its end and answers it.
+    /// Reads the request to its end, and returns the response.
     ///
-    /// The body is dropped frame by frame: an answer before its end would cost the connection,
-    /// and to keep it would cost memory.
+    /// The body is discarded. A response before its end would close the connection, and keeping it
+    /// would use memory.
     pub(super) async fn respond<B>(self, request: Request<B>) -> Result<Response<Full<Bytes>>, B::Error>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -38,11 +38,11 @@ impl Replies {
         while let Some(frame) = body.frame().await {
             frame?;
         }
-        Ok(self.answer(head.uri.path()))
+        Ok(self.response(head.uri.path()))
     }
 
-    /// The answer to any method on `path`.
-    fn answer(&self, path: &str) -> Response<Full<Bytes>> {
+    /// The response to any method on `path`.
+    fn response(&self, path: &str) -> Response<Full<Bytes>> {
         match path {
             "/home" => with_json(StatusCode::OK, self.home.clone()),
             "/heartbeat" => Response::new(Full::default()),
@@ -63,7 +63,7 @@ fn with_json(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 }
 
 fn json(message: &str, status: &str) -> Bytes {
-    serde_json::to_vec(&Answer { message, status }).expect("two strings are always JSON").into()
+    serde_json::to_vec(&ResponseJson { message, status }).expect("two strings are always JSON").into()
 }
 
 #[cfg(test)]
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_golden() {
+    async fn responses_are_golden() {
         let golden = [
             ("/home", 200, r#"{"message":"Request routed to Server 1","status":"successful"}"#),
             ("/heartbeat", 200, ""),
@@ -97,7 +97,7 @@ mod tests {
             ),
         ];
         for (path, status, body) in golden {
-            let response = Replies::new("Server 1").answer(path);
+            let response = ReplicaService::new("Server 1").response(path);
             assert_eq!(response.status().as_u16(), status, "{path}");
             assert_eq!(response.headers().contains_key(CONTENT_TYPE), !body.is_empty(), "{path}");
             assert_eq!(text(response).await, body);
@@ -107,9 +107,9 @@ mod tests {
     #[tokio::test]
     async fn a_query_is_not_part_of_the_path() {
         let request = |uri: &str| Request::get(uri).body(Full::<Bytes>::default()).unwrap();
-        let replies = Replies::new("a");
-        assert_eq!(replies.clone().respond(request("/home?id=1")).await.unwrap().status(), StatusCode::OK);
-        let other = replies.respond(request("/x?secret=1")).await.unwrap();
+        let service = ReplicaService::new("a");
+        assert_eq!(service.clone().respond(request("/home?id=1")).await.unwrap().status(), StatusCode::OK);
+        let other = service.respond(request("/x?secret=1")).await.unwrap();
         assert!(text(other).await.contains("'/x' endpoint"));
     }
 }

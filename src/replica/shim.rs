@@ -1,11 +1,11 @@
-//! Runs any other program as a replica: the process between the balancer and that program.
+//! The shim: a process between the balancer and another program that runs as a replica.
 //!
-//! A program that knows nothing of the balancer would outlive it. The shim waits for the end of
-//! its own standard input in the program's place, and then ends the program. For the rest it is
-//! transparent: SIGTERM is handed on, output too, and it ends as the program ends.
+//! A program that knows nothing of the balancer would outlive it. So the shim waits until its own
+//! standard input closes, and then ends the program. Otherwise it is transparent: it passes on SIGTERM
+//! and output, and exits with the program's exit code.
 //!
-//! The program runs in the shim's process group, so that the balancer can end both through the
-//! group should the shim itself be killed.
+//! The program runs in the shim's process group, so that the balancer can kill both if the shim is
+//! killed.
 
 use std::ffi::OsString;
 use std::io;
@@ -22,27 +22,26 @@ use tokio::time::timeout;
 use super::report::Report;
 use super::stop::{StopSignals, stdin_closed};
 
-/// Exit code when the program cannot be run, as shells have it.
+/// Exit code if the program cannot be run, as in shells.
 const CANNOT_RUN: i32 = 127;
 
-/// Time a program has to end after SIGTERM once the balancer is gone.
+/// Time between SIGTERM and SIGKILL once the balancer is gone.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
-/// Time for the last output of a program that has ended. Only a program it started and left
-/// behind keeps the pipe open for longer, and the end must not wait for that one.
+/// Time to read the last output of a program that has ended. Only a process that it left behind keeps
+/// the pipe open for longer, and the shim must not wait for that.
 const LAST_OUTPUT: Duration = Duration::from_millis(200);
 
-/// Runs a program, the first of `words`, with the others as its arguments, to its end. Returns
-/// the exit code to end with: that of the program, or 128 + n if signal n killed it, or 127 if
-/// it could not be run.
+/// Runs a program (the first of `words`, the others are its arguments) until it ends. Returns the exit
+/// code: that of the program, or 128 + n if signal n killed it, or 127 if it could not be run.
 ///
-/// The outcome of the start is reported on standard output before anything the program prints.
+/// The outcome of the start is reported on standard output before the program's output.
 ///
 /// # Errors
-/// If the system refuses what the shim itself needs.
+/// The operating system refuses signals, pipes or the like.
 pub async fn run(words: &[OsString]) -> io::Result<i32> {
     own_group();
-    // Before the program exists: a SIGTERM in between would leave it alone.
+    // Before the program is started: a SIGTERM in between would end the shim alone.
     let mut signals = StopSignals::listen()?;
     let mut child = match spawn(words) {
         Ok(child) => child,
@@ -67,12 +66,12 @@ fn own_group() {
 
 fn spawn(words: &[OsString]) -> io::Result<Child> {
     let (program, args) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    // Standard output goes through the shim so that the report is the first line of it.
+    // Standard output goes through the shim, so that the report is its first line.
     Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
 }
 
-/// Copies the program's output to our own, on a thread (`io::copy` splices pipe to pipe). The
-/// receiver resolves at the end of it.
+/// Copies the program's output to our own on a thread (`io::copy` splices between pipes). The receiver
+/// completes at the end of the output.
 fn hand_on(output: Option<ChildStdout>) -> io::Result<oneshot::Receiver<()>> {
     let (done, wait) = oneshot::channel();
     let Some(output) = output else { return Ok(wait) };
@@ -80,7 +79,7 @@ fn hand_on(output: Option<ChildStdout>) -> io::Result<oneshot::Receiver<()>> {
     let mut to = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
     std::thread::Builder::new().name("output".into()).spawn(move || {
         if io::copy(&mut from, &mut to).is_err() {
-            // Nobody reads any more; keep the program from blocking on a full pipe.
+            // Our output is closed; read on, so that the program does not block on a full pipe.
             let _ = io::copy(&mut from, &mut io::sink());
         }
         drop(done);
@@ -88,7 +87,7 @@ fn hand_on(output: Option<ChildStdout>) -> io::Result<oneshot::Receiver<()>> {
     Ok(wait)
 }
 
-/// Waits for the program's end, asking for it when told to.
+/// Waits for the program's end, and asks it to end after a signal or when the balancer is gone.
 async fn supervise(child: &mut Child, signals: &mut StopSignals) -> io::Result<i32> {
     let mut orphaned = std::pin::pin!(stdin_closed(true));
     loop {
@@ -100,13 +99,13 @@ async fn supervise(child: &mut Child, signals: &mut StopSignals) -> io::Result<i
     }
     terminate(child);
     let _ = timeout(ORPHAN_GRACE, child.wait()).await;
-    // Also what the program may have started. This ends the shim as well; nobody asks how.
+    // The whole group, because the program may have started others. This ends the shim as well.
     let _ = rustix::process::kill_current_process_group(Signal::KILL);
     Ok(CANNOT_RUN)
 }
 
 fn terminate(child: &Child) {
-    // `id` is `None` once the program was waited for, so its id cannot be another's by now.
+    // `id` is `None` once the program was reaped, so that the id cannot be that of another process.
     if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
         let _ = rustix::process::kill_process(pid, Signal::TERM);
     }

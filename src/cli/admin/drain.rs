@@ -1,4 +1,4 @@
-//! `ringherd drain`: weight 0, and then until nothing is in flight.
+//! `ringherd drain`: sets the weight to 0, and waits until no request is in flight.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use super::session::failure;
 use crate::cli::{Exit, Failure};
 use crate::client::{ReplicaReport, RingReport, plain};
 
-/// Between two looks. Longer than a worker of the balancer may route by the ring before.
+/// Pause between two polls. Longer than a worker may still use the old ring.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Looks in a row that find nothing in flight. After the first one a worker may still have taken
-/// the old ring's choice.
+/// Number of polls in a row that must find nothing in flight: after the first one, a worker may still
+/// have routed a request by the old ring.
 const LOOKS: u32 = 2;
 
 const FULL_WEIGHT: u8 = 100;
 
-/// What became of it.
+/// The outcome of waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Drained {
     name: String,
@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session, name: &str, matches: &ArgMatches) -> 
     let limit: Duration = *matches.get_one("timeout").expect("--timeout has a default");
     let weight = if matches.get_flag("undo") { FULL_WEIGHT } else { 0 };
     let ring = session.ask(session.client.ring()).await?;
-    // Who is not there is for the balancer to say.
+    // The balancer refuses names that do not exist.
     let former = find(&ring, name).map_or(0, |replica| replica.weight);
     session.client.set_weight(name, weight).await.map_err(|error| {
         let refused = failure(&error);
@@ -79,7 +79,7 @@ impl Drained {
             if idle == LOOKS {
                 return Ok(());
             }
-            // Looks that may yet show that it is idle are not given up.
+            // The last polls may still show that it is idle.
             if idle == 0 && Instant::now() >= deadline {
                 return Err(self.too_late(replica.in_flight, limit));
             }

@@ -1,7 +1,7 @@
-//! The admin API as commands: `ringherd status`, `add`, `rm`, `drain`, `kill`, `weight`, `set`.
+//! Commands for the admin API: `ringherd status`, `add`, `rm`, `drain`, `kill`, `weight`, `set`.
 //!
-//! Each asks a running balancer, prints what it answers, and ends. What is asked is the business
-//! of [`crate::client`], how it looks that of `text`.
+//! Each sends a request to a running balancer through [`crate::client`], and prints the response as
+//! `text` formats it.
 
 mod drain;
 mod session;
@@ -45,7 +45,7 @@ const SET: &str = "\
 Changes the ring of a running balancer: family=modified|classic, probing=quadratic|linear, \
 placement=ring|rendezvous, slots=M, virtual_nodes=K, key=KEY. The new ring takes over between two requests.";
 
-/// The subcommands.
+/// The subcommands with their arguments.
 pub fn commands() -> [Command; 7] {
     let name = || Arg::new("name").value_name("NAME").required(true).help("Name of the replica");
     let command = |name: &'static str, about: &'static str, long: &'static str| {
@@ -111,7 +111,7 @@ fn add_arguments() -> [Arg; 3] {
     [count, names, endpoints]
 }
 
-/// `ringherd status`.
+/// Runs `ringherd status`.
 pub fn status(matches: &ArgMatches) -> Result<(), Failure> {
     run(matches, async |session| {
         let json: Value = session.ask(session.client.read("/ring")).await?;
@@ -119,7 +119,7 @@ pub fn status(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
-/// `ringherd add`.
+/// Runs `ringherd add`.
 pub fn add(matches: &ArgMatches) -> Result<(), Failure> {
     let (names, endpoints) = (words::all(matches, "name"), words::all(matches, "endpoint"));
     let count = words::count(matches.get_one("n").copied(), &names, &endpoints)?;
@@ -133,7 +133,7 @@ pub fn add(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
-/// `ringherd rm`.
+/// Runs `ringherd rm`.
 pub fn remove(matches: &ArgMatches) -> Result<(), Failure> {
     let (count, names) = words::count_and_names(&words::all(matches, "what"))?;
     run(matches, async |session| {
@@ -142,7 +142,7 @@ pub fn remove(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
-/// `ringherd drain`.
+/// Runs `ringherd drain`.
 pub fn drain(matches: &ArgMatches) -> Result<(), Failure> {
     let name = name(matches);
     run(matches, async |session| {
@@ -151,7 +151,7 @@ pub fn drain(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
-/// `ringherd kill`.
+/// Runs `ringherd kill`.
 pub fn kill(matches: &ArgMatches) -> Result<(), Failure> {
     let name = name(matches);
     run(matches, async |session| {
@@ -160,7 +160,7 @@ pub fn kill(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
-/// `ringherd weight`.
+/// Runs `ringherd weight`.
 pub fn weight(matches: &ArgMatches) -> Result<(), Failure> {
     let (name, weight) = (name(matches), *matches.get_one("weight").expect("a required argument"));
     run(matches, async |session| {
@@ -169,7 +169,7 @@ pub fn weight(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
-/// `ringherd set`.
+/// Runs `ringherd set`.
 pub fn set(matches: &ArgMatches) -> Result<(), Failure> {
     let change = words::settings(matches.get_many("changes").into_iter().flatten().cloned())?;
     run(matches, async |session| {

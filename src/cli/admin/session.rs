@@ -1,5 +1,5 @@
-//! What the commands that ask a running balancer share: which one, with what token, and how a
-//! refusal ends them.
+//! The part that all commands for the admin API share: the options for its address and token, and the
+//! mapping of errors to failures.
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches};
@@ -14,7 +14,7 @@ use crate::client::{Client, Error, ReplicaReport, RingReport, Url};
 /// Largest token file that is read, in bytes.
 const MAX_TOKEN_FILE: u64 = 64 * 1024;
 
-/// The options that say which balancer.
+/// The options that select the balancer.
 pub(in crate::cli) fn arguments() -> [Arg; 2] {
     let url = Arg::new("url")
         .long("url")
@@ -30,13 +30,13 @@ pub(in crate::cli) fn arguments() -> [Arg; 2] {
     [url, token]
 }
 
-/// A balancer that is being asked.
+/// A connection to the admin API of a balancer.
 pub(in crate::cli) struct Session {
-    /// It.
+    /// Client of its admin API.
     pub(in crate::cli) client: Client,
 }
 
-/// Asks the balancer that the options name.
+/// Runs a command on the balancer that the options select.
 pub(in crate::cli) fn run<T>(
     matches: &ArgMatches,
     ask: impl AsyncFnOnce(Session) -> Result<T, Failure>,
@@ -45,7 +45,7 @@ pub(in crate::cli) fn run<T>(
     let runtime = LocalRuntime::new()
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot ask the balancer: {error}")))?;
     let result = runtime.block_on(ask(session));
-    // A name that is still being resolved must not hold up the end.
+    // Does not wait for a host name that is still being resolved.
     runtime.shutdown_background();
     result
 }
@@ -62,7 +62,7 @@ impl Session {
         Ok(Self { client: Client::new(url, token) })
     }
 
-    /// The answer, or the end of the command.
+    /// Waits for a response, and maps an error to a failure.
     pub(in crate::cli) async fn ask<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,
@@ -84,7 +84,7 @@ impl Session {
     }
 }
 
-/// How an error ends the command.
+/// The failure for an error.
 pub(in crate::cli) fn failure(error: &Error) -> Failure {
     let exit = match error {
         Error::Unreachable(..) | Error::BadResponse(..) => Exit::Unavailable,

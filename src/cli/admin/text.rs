@@ -1,4 +1,4 @@
-//! Answers as people read them. Everything in them comes from elsewhere and is made plain.
+//! Formats responses for people. All text in them comes from the network and is made plain.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::client::{ReplicaReport, RingReport, Url, plain};
 
-/// `ringherd status`.
+/// The output of `ringherd status`.
 pub(super) fn status(url: &Url, report: &RingReport) -> String {
     let ready = report.replicas.iter().filter(|replica| replica.state == "ready").count();
     let noun = if report.replicas.len() == 1 { "replica" } else { "replicas" };
@@ -22,7 +22,7 @@ pub(super) fn status(url: &Url, report: &RingReport) -> String {
     text
 }
 
-/// The parameters of the ring.
+/// The line with the parameters of the ring.
 pub(super) fn ring(report: &RingReport) -> String {
     let bound = report.bounded_load.map_or_else(|| "off".to_owned(), |factor| factor.to_string());
     let text = format!(
@@ -37,11 +37,11 @@ pub(super) fn ring(report: &RingReport) -> String {
         report.peak_to_average,
         report.key,
     );
-    // Line by line, for a newline is plain only here.
+    // Made plain line by line, because the newlines are ours.
     text.lines().map(|line| plain(line) + "\n").collect()
 }
 
-/// What `/add` and `/rm` answer.
+/// The output for a response of `/add` or `/rm`.
 pub(super) fn replicas(json: &Value) -> String {
     let names = json["message"]["replicas"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<_> = names.map(plain).collect();
@@ -52,13 +52,13 @@ pub(super) fn replicas(json: &Value) -> String {
     }
 }
 
-/// What a change of weight answers.
+/// The output for a response to a change of weight.
 pub(super) fn weight(replica: &ReplicaReport) -> String {
     let share = percent(replica.share);
     format!("'{}' has weight {} and owns {share} of the slots\n", plain(&replica.name), replica.weight)
 }
 
-/// What an answer says in words.
+/// The message of a response.
 pub(super) fn message(json: &Value) -> String {
     plain(json["message"].as_str().unwrap_or("done")) + "\n"
 }
@@ -70,7 +70,7 @@ pub(super) fn percent(share: f64) -> String {
 const HEADINGS: [&str; 10] =
     ["number", "name", "state", "weight", "share", "in flight", "requests", "address", "instance", "note"];
 
-/// Columns of numbers, which end in line.
+/// Columns of numbers, which are aligned right.
 const NUMBERS: [usize; 5] = [0, 3, 4, 5, 6];
 
 fn table(replicas: &[ReplicaReport]) -> String {

@@ -1,4 +1,4 @@
-//! From the words of the command line to what the API takes.
+//! Parses arguments of the commands for the admin API.
 
 use clap::ArgMatches;
 use serde_json::Value;
@@ -10,7 +10,7 @@ pub(super) fn all(matches: &ArgMatches, argument: &str) -> Vec<String> {
     matches.get_many(argument).into_iter().flatten().cloned().collect()
 }
 
-/// How many replicas to add.
+/// The number of replicas to add.
 pub(super) fn count(given: Option<u32>, names: &[String], endpoints: &[String]) -> Result<u32, Failure> {
     let listed = names.len().max(endpoints.len()) as u32;
     let count = given.unwrap_or(listed.max(1));
@@ -25,7 +25,7 @@ pub(super) fn count(given: Option<u32>, names: &[String], endpoints: &[String]) 
     Ok(count)
 }
 
-/// `[N] [NAME]...`: how many replicas to remove, and names. A name begins with a letter.
+/// Parses `[N] [NAME]...`: the number of replicas to remove, and names. A name begins with a letter.
 pub(super) fn count_and_names(words: &[String]) -> Result<(u32, Vec<String>), Failure> {
     let usage = |problem: String| Failure::new(Exit::Usage, problem);
     let Some((first, rest)) = words.split_first() else { return Err(usage("give N or a NAME".to_owned())) };
@@ -42,7 +42,7 @@ pub(super) fn count_and_names(words: &[String]) -> Result<(u32, Vec<String>), Fa
     Ok((count, rest.to_vec()))
 }
 
-/// `KEY=VALUE` of a change of the ring. Whether the value is one is for the balancer to say.
+/// Parses `KEY=VALUE` of a change of the ring. The balancer checks the value.
 pub(super) fn setting(text: &str) -> Result<(String, Value), String> {
     let (key, value) = text.split_once('=').ok_or("use KEY=VALUE")?;
     let key = key.replace('-', "_");
@@ -56,7 +56,7 @@ pub(super) fn setting(text: &str) -> Result<(String, Value), String> {
     Ok((key, value))
 }
 
-/// All of a change of the ring, each key once.
+/// Joins the parts of a change of the ring; each key may occur once.
 pub(super) fn settings(given: impl Iterator<Item = (String, Value)>) -> Result<Value, Failure> {
     let mut settings = serde_json::Map::new();
     for (key, value) in given {

@@ -1,7 +1,6 @@
 //! `ringherd ring`: prints a ring without running one.
 //!
-//! Reads arguments and writes to the writer it is given; knows nothing of the rest of the
-//! balancer but the ring.
+//! Parses arguments and writes to a given writer. Of the balancer it knows only the ring.
 
 mod report;
 mod text;
@@ -34,10 +33,10 @@ Examples:
 /// Why no ring was printed.
 #[derive(Debug, thiserror::Error)]
 pub enum RingCommandError {
-    /// The parameters go together in no ring: the user's mistake.
+    /// The parameters are not valid; a mistake of the user.
     #[error(transparent)]
     Params(#[from] ParamsError),
-    /// The replicas do not go onto the ring: the user's mistake.
+    /// The replicas are not valid or do not fit on the ring; a mistake of the user.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The output could not be written.
@@ -52,7 +51,7 @@ impl RingCommandError {
     }
 }
 
-/// The subcommand and its arguments.
+/// The subcommand `ring` with its arguments.
 pub fn command() -> Command {
     let defaults = Params::default();
     Command::new("ring")
@@ -74,7 +73,7 @@ pub fn command() -> Command {
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object"))
 }
 
-/// The arguments that are the fields of [`Params`].
+/// The arguments for the fields of [`Params`].
 fn parameters(defaults: &Params) -> [Arg; 5] {
     [
         option("family", "FAMILY", defaults.family())
@@ -104,7 +103,7 @@ fn list(name: &'static str, value: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).value_delimiter(',').action(ArgAction::Append)
 }
 
-/// `NUMBER` or `NUMBER:WEIGHT`.
+/// Parses `NUMBER` or `NUMBER:WEIGHT`.
 fn node(text: &str) -> Result<Node, String> {
     let (number, weight) = match text.split_once(':') {
         Some((number, weight)) => (number, weight.parse().ok()),
@@ -119,8 +118,8 @@ fn node(text: &str) -> Result<Node, String> {
     }
 }
 
-/// Builds the ring that `matches` (of [`command`]) ask for and prints it to `out`. A reader that
-/// has gone away, such as `head`, is not an error.
+/// Builds the ring of `matches` (of [`command`]) and prints it to `out`. That the reader has closed the
+/// output (`| head`) is no error.
 pub fn run(matches: &ArgMatches, out: &mut dyn Write) -> Result<(), RingCommandError> {
     let ring = Ring::build(&params(matches)?, &many::<Node>(matches, "numbers"))?;
     let requests: Vec<u64> =

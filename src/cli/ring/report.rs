@@ -1,4 +1,4 @@
-//! What there is to say about a ring, as data. Knows nothing of how it is printed.
+//! The report on a ring, as data. Knows nothing of how it is printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -8,14 +8,14 @@ use sha2::{Digest, Sha256};
 
 use crate::ring::{Node, Params, Ring, slots_moved};
 
-/// Up to this many slots, virtual nodes are listed one by one.
+/// Largest number of slots for which all virtual nodes are listed.
 const LISTED_SLOTS: u32 = 1_024;
 
-/// Up to this many replicas, the removal of each is tried; beyond it that of the first, because
-/// each trial builds a ring.
+/// Largest number of replicas for which the removal of each is computed, which builds a ring each time.
+/// For more replicas, only that of the first is.
 const REMOVALS: usize = 32;
 
-/// A ring in figures, under the names of the JSON object.
+/// The report. The fields are those of the JSON object.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) family: &'static str,
@@ -24,16 +24,16 @@ pub(super) struct Report {
     pub(super) slots: u32,
     pub(super) virtual_nodes: u32,
     pub(super) ids: Vec<u32>,
-    /// Number to weight.
+    /// Weight by number.
     pub(super) weights: BTreeMap<u32, u8>,
-    /// The most replicas that fit.
+    /// Largest number of replicas that fit.
     pub(super) capacity: u32,
     pub(super) longest_probe: u32,
-    /// Slots that request ids can hit at all.
+    /// Number of slots that request ids can hit.
     pub(super) reachable_slots: u32,
-    /// Busiest replica relative to what its weight entitles it to, in slots.
+    /// Largest ratio of a replica's slots to its share by weight.
     pub(super) peak_to_average: f64,
-    /// Number to slots.
+    /// Number of slots by replica number.
     pub(super) slots_owned: BTreeMap<u32, u32>,
     /// SHA-256 over the owner's number of each slot as a little-endian `u32`, 0 for no owner.
     pub(super) owners_sha256_u32le: String,
@@ -45,12 +45,12 @@ pub(super) struct Report {
     pub(super) moved: Moved,
 }
 
-/// What changes of membership would move.
+/// The slots that changes of membership would move.
 #[derive(Debug, Serialize)]
 pub(super) struct Moved {
-    /// The next replica, of full weight; absent when it does not fit.
+    /// Adding a replica of full weight; absent if it does not fit.
     pub(super) add: Option<Move>,
-    /// Each replica, or the first of many.
+    /// Removing each replica, or only the first of many.
     pub(super) remove: Vec<Move>,
 }
 
@@ -58,16 +58,16 @@ pub(super) struct Moved {
 #[derive(Debug, Serialize)]
 pub(super) struct Move {
     pub(super) number: u32,
-    /// Slots that change owner.
+    /// Number of slots that change owner.
     pub(super) slots: u32,
-    /// Those as a part of all slots.
+    /// Share of all slots that change owner.
     pub(super) share: f64,
-    /// The part that no placement could avoid moving: the replica's due by weight.
+    /// The share that any placement has to move: the replica's share by weight.
     pub(super) ideal_share: f64,
 }
 
 impl Report {
-    /// Works the figures out and looks `requests` up.
+    /// Computes the report, and looks up `requests`.
     pub(super) fn new(ring: &Ring, requests: &[u64]) -> Self {
         let params = ring.params();
         let nodes = || ring.nodes().iter();
@@ -126,7 +126,7 @@ impl Moved {
     }
 }
 
-/// Adds the smallest free number, as the pool does.
+/// Adds a replica with the smallest free number, as the pool does.
 fn adding(ring: &Ring) -> Option<Move> {
     let taken: BTreeSet<u32> = ring.nodes().iter().map(|node| node.number).collect();
     let added = Node::new((1..=u32::MAX).find(|number| !taken.contains(number))?);

@@ -1,4 +1,4 @@
-//! The report for people: aligned columns, one table below the other.
+//! Formats the report for people, as tables.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use super::report::{Move, Report};
 /// Length of the bar of a replica that owns all slots.
 const BAR: f64 = 60.0;
 
-/// Prints `report`.
+/// Writes the tables of `report` to `out`.
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write_summary(report, out)?;
     write_shares(report, out)?;

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table, TableState};
 
 use super::model::{Action, Dialog, Link, Model};
-use crate::client::{Measured, RingReport, plain};
+use crate::client::{ReplicaStats, RingReport, plain};
 
 const HEADINGS: [&str; 10] =
     ["#", "name", "state", "weight", "share", "measured", "req/s", "in flight", "requests", "note"];
@@ -152,7 +152,7 @@ fn cell(column: usize, text: &str) -> Cell<'_> {
     Cell::from(if NUMBERS.contains(&column) { line.right_aligned() } else { line })
 }
 
-fn cells(model: &Model, replica: &Measured) -> [String; 10] {
+fn cells(model: &Model, replica: &ReplicaStats) -> [String; 10] {
     let percent = |part: f64| format!("{:.1} %", part * 100.0);
     [
         replica.number.to_string(),

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 
 use super::model::{Action, Input};
-use crate::client::{Client, Error, Event, Known};
+use crate::client::{Client, Error, Event, EventKind};
 
 /// Between the end of a stream and the next attempt, and between two looks at the ring.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ async fn follow(client: &Client, seen: &mut Seen, send: &Sender<Input>) -> Resul
     let (newest, version) = watch::channel(None);
     let listen = async {
         while let Some(event) = events.next().await? {
-            if let Known::Stats(stats) = &event.what {
+            if let EventKind::Stats(stats) = &event.kind {
                 newest.send_replace(Some(stats.version));
             }
             if seen.is_new(&event) {
@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn an_event_is_known_by_number_and_time() {
         let mut seen = Seen::default();
-        let mut is_new = |id, time| seen.is_new(&Event { id, time, what: Known::Other("news".to_owned()) });
+        let mut is_new =
+            |id, time| seen.is_new(&Event { id, time, kind: EventKind::Other("news".to_owned()) });
         assert!(is_new(Some(1), 5) && is_new(Some(2), 5) && !is_new(Some(1), 5));
         assert!(is_new(Some(1), 6), "that of another balancer");
         assert!(is_new(None, 7) && is_new(None, 7), "figures have no number");

@@ -1,26 +1,26 @@
 //! Events as lines of text.
 
-use crate::client::{Event, Known, ReplicaChange, plain};
+use crate::client::{Event, EventKind, ReplicaChange, plain};
 
 /// The line of an event, or `None` for one that is shown otherwise.
 pub(super) fn line(event: &Event) -> Option<String> {
-    let text = match &event.what {
-        Known::Replica(change) => replica(change),
-        Known::Publish(publication) => {
+    let text = match &event.kind {
+        EventKind::Replica(change) => replica(change),
+        EventKind::Publish(publication) => {
             let moved = publication.keys_moved.map_or_else(
                 || "another ring".to_owned(),
                 |moved| format!("{:.1} % of the keys moved", moved * 100.0),
             );
             format!("version {}, {} on the ring, {moved}", publication.version, publication.replicas)
         }
-        Known::Change { peer, request, change, outcome } => {
+        EventKind::Change { peer, request, change, outcome } => {
             format!("{peer}: {}: {outcome}", change.as_ref().unwrap_or(request))
         }
-        Known::Outage { available: true, .. } => "replicas can be added and removed again".to_owned(),
-        Known::Outage { reason, .. } => format!("replicas can neither be added nor removed: {reason}"),
-        Known::Config(message) => message.clone(),
-        Known::Stats(_) => return None,
-        Known::Other(kind) => format!("something called {kind}"),
+        EventKind::Outage { available: true, .. } => "replicas can be added and removed again".to_owned(),
+        EventKind::Outage { reason, .. } => format!("replicas can neither be added nor removed: {reason}"),
+        EventKind::Config(message) => message.clone(),
+        EventKind::Stats(_) => return None,
+        EventKind::Other(kind) => format!("something called {kind}"),
     };
     Some(format!("{}  {}", clock(event.time), plain(&text)))
 }
@@ -42,8 +42,8 @@ mod tests {
     use super::*;
     use crate::client::{Publication, Stats};
 
-    fn told(what: Known) -> Option<String> {
-        line(&Event { id: None, time: 1_764_000_000_000, what })
+    fn told(what: EventKind) -> Option<String> {
+        line(&Event { id: None, time: 1_764_000_000_000, kind: what })
     }
 
     #[test]
@@ -57,33 +57,33 @@ mod tests {
             address: None,
         };
         let publish = |keys_moved| {
-            Known::Publish(Publication { version: 7, replicas: 3, slots_moved: None, keys_moved })
+            EventKind::Publish(Publication { version: 7, replicas: 3, slots_moved: None, keys_moved })
         };
-        let change = |change: Option<&str>| Known::Change {
+        let change = |change: Option<&str>| EventKind::Change {
             peer: "127.0.0.1:1".to_owned(),
             request: "POST /add".to_owned(),
             change: change.map(str::to_owned),
             outcome: "done".to_owned(),
         };
         for (what, line) in [
-            (Known::Replica(died), "S1 (1) died: signal 9\u{fffd}[2J"),
+            (EventKind::Replica(died), "S1 (1) died: signal 9\u{fffd}[2J"),
             (publish(Some(0.3333)), "version 7, 3 on the ring, 33.3 % of the keys moved"),
             (publish(None), "version 7, 3 on the ring, another ring"),
             (change(Some("kill \"S1\"")), "127.0.0.1:1: kill \"S1\": done"),
             (change(None), "127.0.0.1:1: POST /add: done"),
             (
-                Known::Outage { available: false, reason: "gone".to_owned() },
+                EventKind::Outage { available: false, reason: "gone".to_owned() },
                 "replicas can neither be added nor removed: gone",
             ),
             (
-                Known::Outage { available: true, reason: String::new() },
+                EventKind::Outage { available: true, reason: String::new() },
                 "replicas can be added and removed again",
             ),
-            (Known::Config("configuration reloaded".to_owned()), "configuration reloaded"),
-            (Known::Other("news".to_owned()), "something called news"),
+            (EventKind::Config("configuration reloaded".to_owned()), "configuration reloaded"),
+            (EventKind::Other("news".to_owned()), "something called news"),
         ] {
             assert_eq!(told(what), Some(format!("16:00:00  {line}")));
         }
-        assert_eq!(told(Known::Stats(Stats::default())), None);
+        assert_eq!(told(EventKind::Stats(Stats::default())), None);
     }
 }

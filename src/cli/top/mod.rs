@@ -1,7 +1,7 @@
 //! `ringherd top`: a running balancer in a terminal, as it changes.
 //!
-//! `model` holds what is known and decides what a key means; `draw` shows it; `feed` listens to
-//! the balancer; `screen` has the terminal. This file lets them work together.
+//! `model` is the state, and decides what a key does; `draw` draws it; `feed` reads from the balancer;
+//! `screen` is the terminal. This file runs the loop.
 
 mod draw;
 mod feed;
@@ -36,7 +36,7 @@ const WAITING: usize = 1024;
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The subcommand.
+/// The subcommand `top` with its arguments.
 pub fn command() -> Command {
     Command::new("top")
         .about("Watch a running balancer in the terminal")

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::log;
-use crate::client::{Event, Known, Measured, ReplicaReport, RingReport, Stats, plain};
+use crate::client::{Event, EventKind, ReplicaReport, ReplicaStats, RingReport, Stats, plain};
 
 /// Seconds of requests that are kept for the picture: as wide as a terminal may be.
 const KEPT_RATES: usize = 300;
@@ -85,7 +85,7 @@ pub(super) struct Model {
     pub(super) link: Link,
     pub(super) ring: Option<RingReport>,
     pub(super) stats: Option<Stats>,
-    pub(super) replicas: Vec<Measured>,
+    pub(super) replicas: Vec<ReplicaStats>,
     /// Requests in each of the last seconds, the oldest first.
     pub(super) rates: VecDeque<u64>,
     /// The same by replica.
@@ -147,7 +147,7 @@ impl Model {
     }
 
     /// Which part of the last seconds' requests a replica got, if there were any.
-    pub(super) fn part(&self, replica: &Measured) -> Option<f64> {
+    pub(super) fn part(&self, replica: &ReplicaStats) -> Option<f64> {
         let sum = |rates: &VecDeque<f64>| rates.iter().sum::<f64>();
         let all: f64 = self.parts.values().map(sum).sum();
         let own = self.parts.get(&(replica.number, replica.name.clone())).map(sum)?;
@@ -177,7 +177,7 @@ impl Model {
             self.lines.push_front(line);
             self.lines.truncate(KEPT_LINES);
         }
-        if let Known::Stats(stats) = event.what {
+        if let EventKind::Stats(stats) = event.kind {
             self.take_stats(stats);
         }
     }
@@ -271,8 +271,8 @@ fn push<T>(kept: &mut VecDeque<T>, item: T, most: usize) {
 }
 
 /// A replica before the first figures.
-fn unmeasured(report: &ReplicaReport) -> Measured {
-    Measured {
+fn unmeasured(report: &ReplicaReport) -> ReplicaStats {
+    ReplicaStats {
         number: report.number,
         name: report.name.clone(),
         state: report.state.clone(),

@@ -1,4 +1,4 @@
-//! What charts are drawn with: lines, boxes and text on an SVG, and what all charts share.
+//! Draws lines, boxes and text on an SVG, and the parts that all charts share.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -9,7 +9,7 @@ use plotters::style::{Color, FontTransform, IntoFont, RGBColor, ShapeStyle};
 
 use super::scale::Scale;
 
-/// A colour.
+/// A colour of a chart.
 pub(super) type Colour = RGBColor;
 
 // Of the palette of M. Okabe and K. Ito, which readers with any kind of colour vision can tell apart.

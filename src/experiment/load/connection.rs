@@ -1,4 +1,4 @@
-//! One keep-alive connection: a request, its answer, and who gave it.
+//! One keep-alive connection: sends a request, and reads the response and the replica's name.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -16,39 +16,39 @@ use tokio::net::TcpStream;
 
 use crate::experiment::keys::Key;
 
-/// Time for an answer; what takes longer is lost.
+/// Time limit for a response; a request that takes longer is lost.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Largest answer that is read, in bytes.
-const MAX_ANSWER: usize = 1024 * 1024;
+/// Largest response body that is read, in bytes.
+const MAX_RESPONSE: usize = 1024 * 1024;
 
-/// What is asked for: the built-in replica answers with its name.
+/// The path of the requests; the built-in replica's response has its name.
 const PATH: &str = "/home";
 
-/// What stands before the name in that answer.
+/// The text before the name in that response.
 const ANSWER: &str = "Request routed to ";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REASON: HeaderName = HeaderName::from_static("x-ringherd-error");
 
-/// No answer, or one that says that there is none.
+/// A lost request.
 pub(super) struct Lost {
     pub(super) why: String,
     pub(super) kind: Kind,
 }
 
-/// How a request was lost.
+/// Why a request was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// There was no connection.
+    /// The connection was refused or failed.
     Unconnected,
-    /// This process may open no further files.
+    /// This process has no more file descriptors.
     Full,
-    /// There was no answer in time.
+    /// There was no response in time.
     Late,
     /// The connection broke.
     Broken,
-    /// The answer is an error.
+    /// The response is an error.
     Refusal,
 }
 
@@ -56,12 +56,12 @@ type BoxError = Box<dyn Error + Send + Sync>;
 
 #[derive(Deserialize)]
 struct Home<'a> {
-    // Owned where JSON escapes something in it.
+    // Owned if JSON escapes characters in it.
     #[serde(borrow)]
     message: Cow<'a, str>,
 }
 
-/// A connection that is made when it is first needed, and again when it was closed.
+/// A connection that is opened when it is needed.
 pub(super) struct Connection {
     address: String,
     host: Option<HeaderValue>,
@@ -74,7 +74,7 @@ impl Connection {
         Self { address, host, open: None }
     }
 
-    /// Asks for `key`; the name of who answered, if it says its name.
+    /// Sends a request with `key`; returns the name of the replica, if the response has it.
     pub(super) async fn ask(&mut self, key: &Key) -> Result<Option<String>, Lost> {
         let mut sender = match self.open.take() {
             Some(sender) if !sender.is_closed() => sender,
@@ -82,9 +82,9 @@ impl Connection {
         };
         let exchange = tokio::time::timeout(LIMIT, exchange(&mut sender, self.request(key)));
         match exchange.await {
-            Ok(Ok(answer)) => {
+            Ok(Ok(response)) => {
                 self.open = Some(sender);
-                answer.map_err(|why| Lost { why, kind: Kind::Refusal })
+                response.map_err(|why| Lost { why, kind: Kind::Refusal })
             }
             Ok(Err(error)) => Err(Lost { why: error.to_string(), kind: Kind::Broken }),
             Err(_) => Err(Lost { why: format!("no answer within {} s", LIMIT.as_secs()), kind: Kind::Late }),
@@ -124,35 +124,35 @@ impl Connection {
     }
 }
 
-/// Whether it is this process or machine that may open no further files.
+/// Whether an error says that this process or machine has no more file descriptors.
 fn is_full(error: &(dyn Error + 'static)) -> bool {
     let code = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
     code.is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
 }
 
-/// Sends a request and reads the whole answer: who gave it, or why it is none.
+/// Sends a request and reads the whole response; returns the replica's name if it has one.
 async fn exchange(
     sender: &mut SendRequest<Empty<Bytes>>,
     request: Request<Empty<Bytes>>,
 ) -> Result<Result<Option<String>, String>, BoxError> {
     sender.ready().await?;
-    let answer = sender.send_request(request).await?;
-    let refusal = refusal(&answer);
-    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes();
+    let response = sender.send_request(request).await?;
+    let refusal = refusal(&response);
+    let body = Limited::new(response.into_body(), MAX_RESPONSE).collect().await?.to_bytes();
     Ok(refusal.map_or_else(|| Ok(name(&body)), Err))
 }
 
-/// What a 4xx or 5xx says.
-fn refusal(answer: &Response<Incoming>) -> Option<String> {
-    let status = answer.status();
-    let reason = answer.headers().get(REASON).and_then(|reason| reason.to_str().ok());
+/// The message of a 4xx or 5xx.
+fn refusal(response: &Response<Incoming>) -> Option<String> {
+    let status = response.status();
+    let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok());
     (status.is_client_error() || status.is_server_error()).then(|| match reason {
         Some(reason) => format!("{status} ({reason})"),
         None => status.to_string(),
     })
 }
 
-/// The name in the answer of the built-in replica.
+/// The name in the response of the built-in replica.
 fn name(body: &[u8]) -> Option<String> {
     let home: Home<'_> = serde_json::from_slice(body).ok()?;
     Some(home.message.strip_prefix(ANSWER)?.to_owned())
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn the_built_in_replica_says_its_name_and_others_do_not() {
         let name = |body: &str| name(body.as_bytes());
-        let answer = r#"{"message":"Request routed to Server 1","status":"successful"}"#;
-        assert_eq!(name(answer).as_deref(), Some("Server 1"));
+        let response = r#"{"message":"Request routed to Server 1","status":"successful"}"#;
+        assert_eq!(name(response).as_deref(), Some("Server 1"));
         let escaped = r#"{"message":"Request routed to \u0053erver 1","status":"successful"}"#;
         assert_eq!(name(escaped).as_deref(), Some("Server 1"));
         for body in ["", "hello", "{}", r#"{"message":1}"#, r#"{"message":"hello"}"#] {

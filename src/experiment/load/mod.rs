@@ -1,8 +1,8 @@
-//! Load: keep-alive connections that send requests and note what became of each.
+//! Generates load: keep-alive connections send requests and record the outcome of each.
 //!
-//! Either as fast as the connections allow (a closed loop: each waits for its answer), or at a
-//! fixed rate (an open loop: requests have times at which they are due, whatever became of those
-//! before). Knows no experiment.
+//! Either as fast as the connections allow (a closed loop: each connection waits for its response), or
+//! at a fixed rate (an open loop: the time of each request does not depend on earlier ones). Knows no
+//! experiment.
 
 mod connection;
 mod pacer;
@@ -19,99 +19,99 @@ use tokio::task::JoinSet;
 use self::connection::{Connection, Kind, Lost};
 use super::keys::Key;
 
-/// Losses that are told in words.
+/// Number of reasons for losses that are kept.
 const TOLD: usize = 5;
 
-/// Connections that are refused in a row before it is clear that nobody is there.
+/// Number of refused connections in a row after which the load ends.
 const HOPELESS: u32 = 20;
 
-/// Descriptors that this process has too few of, in words.
+/// The reason if this process has too few file descriptors.
 const TOO_MANY_FILES: &str =
     "this machine allows no further open files; raise the limit (ulimit -n), or lower --concurrency";
 
-/// What to send, where, and when.
+/// The load to generate.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// Host and port.
+    /// Host and port to connect to.
     pub(super) address: String,
     pub(super) keys: Rc<[Key]>,
-    /// Requests in all; keys are used again from the first when there are fewer.
+    /// Number of requests; with fewer keys, these are repeated.
     pub(super) requests: u32,
     pub(super) connections: u32,
-    /// Requests a second, or as many as go.
+    /// Requests per second; `None` for a closed loop.
     pub(super) rate: Option<u32>,
 }
 
-/// One request.
+/// The record of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Its place in the plan, from 0.
+    /// Index of the request, from 0.
     pub(super) index: u32,
-    /// Since the beginning of the load: when it was due; in a closed loop, when it was sent.
+    /// When it was due, since the start of the load; in a closed loop, when it was sent.
     pub(super) due: Duration,
-    /// When it was sent.
+    /// When it was sent, since the start of the load.
     pub(super) sent: Duration,
-    /// When its answer had come, or it was lost.
+    /// When the response was complete or the request lost, since the start of the load.
     pub(super) done: Duration,
     pub(super) outcome: Outcome,
 }
 
-/// What became of it.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Answered by the replica of this index in [`Records::names`].
+    /// Handled by the replica with this index in [`Records::names`].
     By(usize),
-    /// Answered by a replica that does not say its name.
+    /// Handled by a replica whose response does not have its name.
     Unnamed,
-    /// Not answered, or with a 4xx or 5xx.
+    /// No response, or a 4xx or 5xx.
     Lost,
 }
 
-/// All that was seen.
+/// The records of a load.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     pub(super) all: Vec<Record>,
-    /// The replicas that answered.
+    /// Names of the replicas.
     pub(super) names: Vec<String>,
-    /// Requests that got no answer, or a 4xx or 5xx.
+    /// Number of lost requests.
     pub(super) lost: u64,
-    /// The first few reasons.
+    /// The first reasons for losses.
     pub(super) reasons: Vec<String>,
-    /// Why it ended before all was sent, if it did.
+    /// Why the load ended early, if it did.
     pub(super) ended: Option<String>,
-    /// Time from the first request to the last answer.
+    /// Time from the first request to the last response.
     pub(super) took: Duration,
 }
 
-/// A load that is running; it ends when this is dropped.
+/// A load that is running. Dropping it ends it.
 pub(super) struct Running {
     shared: Rc<Shared>,
     workers: JoinSet<()>,
 }
 
-/// What the connections share.
+/// The state that the connections share.
 struct Shared {
     plan: Plan,
     began: Instant,
     next: Cell<u32>,
-    /// One permit for each request that is due; closed to end early.
+    /// A permit for each request that is due; closed to end early.
     due: Arc<Semaphore>,
     seen: RefCell<Records>,
-    /// Connections that came to nothing since one was made.
+    /// Number of failed connections since the last successful one.
     refused: Cell<u32>,
-    /// Requests that nobody answered in time since one was answered.
+    /// Number of timeouts since the last response.
     stalled: Cell<u32>,
-    /// Whether this process may open no further files.
+    /// Whether this process has no more file descriptors.
     full: Cell<bool>,
     progress: ProgressBar,
 }
 
-/// Sends all of `plan` and waits for the answers.
+/// Sends all requests of `plan`, and waits for the responses.
 pub(super) async fn run(plan: Plan, progress: &ProgressBar) -> std::io::Result<Records> {
     start(plan, progress)?.finished().await
 }
 
-/// Begins to send.
+/// Starts to send.
 pub(super) fn start(plan: Plan, progress: &ProgressBar) -> std::io::Result<Running> {
     let due = Arc::new(Semaphore::new(0));
     let began = Instant::now();
@@ -139,12 +139,12 @@ pub(super) fn start(plan: Plan, progress: &ProgressBar) -> std::io::Result<Runni
 }
 
 impl Running {
-    /// Time since it began.
+    /// Time since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.shared.began.elapsed()
     }
 
-    /// Takes no further request, and waits for the answers of those on their way.
+    /// Sends no more requests, and waits for the responses of those in flight.
     pub(super) async fn stop(self) -> std::io::Result<Records> {
         self.shared.due.close();
         self.finished().await
@@ -171,15 +171,15 @@ impl Drop for Running {
 }
 
 impl Shared {
-    /// One connection's work: the next request that is due, until there are none.
+    /// The loop of one connection: sends the next request that is due, until there is none.
     async fn work(self: Rc<Self>) {
         let mut connection = Connection::new(self.plan.address.clone());
         while let Some((index, due)) = self.next().await {
             let sent = self.began.elapsed();
             let key = &self.plan.keys[index as usize % self.plan.keys.len()];
-            let answer = connection.ask(key).await;
+            let response = connection.ask(key).await;
             let done = self.began.elapsed();
-            let outcome = self.note(answer);
+            let outcome = self.note(response);
             let due = due.unwrap_or(sent);
             self.seen.borrow_mut().all.push(Record { index, due, sent, done, outcome });
             self.progress.inc(1);
@@ -191,16 +191,16 @@ impl Shared {
         let index = self.next.get();
         self.next.set(index + 1);
         if index + 1 == self.plan.requests {
-            // Wakes the connections that wait for more.
+            // Wakes the connections that wait for a permit.
             self.due.close();
         }
         Some((index, self.plan.rate.map(|rate| pacer::due(index, rate))))
     }
 
-    fn note(&self, answer: Result<Option<String>, Lost>) -> Outcome {
+    fn note(&self, response: Result<Option<String>, Lost>) -> Outcome {
         let mut seen = self.seen.borrow_mut();
-        self.judge(&mut seen, answer.as_ref().err());
-        let lost = match answer {
+        self.judge(&mut seen, response.as_ref().err());
+        let lost = match response {
             Ok(None) => return Outcome::Unnamed,
             Ok(Some(name)) => {
                 let known = seen.names.iter().position(|known| *known == name);
@@ -218,7 +218,7 @@ impl Shared {
         Outcome::Lost
     }
 
-    /// Ends the load where it is clear that no further request will be answered.
+    /// Ends the load if no further request can get a response.
     fn judge(&self, seen: &mut Records, lost: Option<&Lost>) {
         let kind = lost.map(|lost| lost.kind);
         let in_a_row = |before: &Cell<u32>, again: bool, anew: bool| {

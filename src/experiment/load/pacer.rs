@@ -1,7 +1,7 @@
-//! The clock of an open loop: a thread that says when a request is due.
+//! The clock of an open loop: a thread that adds a permit when a request is due.
 //!
-//! A thread of its own, because the timers of the runtime that sends count whole milliseconds,
-//! which is longer than most answers take.
+//! A thread of its own, because timers of the runtime have a resolution of a millisecond, which is
+//! longer than most responses take.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-/// When the request of this index is due, from the beginning.
+/// When the request with this index is due, since the start.
 pub(super) fn due(index: u32, rate: u32) -> Duration {
     Duration::from_secs(1) * index / rate.max(1)
 }

@@ -1,5 +1,5 @@
-//! The report: files in a folder, and text for the terminal. Knows figures and charts, and nothing
-//! of how they came about.
+//! The report: files in a folder, and text for the terminal. Knows figures and charts, and nothing of
+//! the measurements.
 
 mod document;
 mod explain;
@@ -14,10 +14,10 @@ use super::chart;
 use super::error::Error;
 use super::figures::{Kill, Results};
 
-/// What is written and removed again, to see whether it can be.
+/// File that is written and removed, to check that the folder is writable.
 const PROBE: &str = "This file shows that a report can be written here.\n";
 
-/// Makes sure that there is a folder to write to, before anything is measured for it.
+/// Makes sure that the folder exists and is writable, before the measurements.
 pub(super) fn prepare(folder: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(|error| Error::Report { path: folder.to_owned(), error })?;
     let path = folder.join(format!(".ringherd-{}", std::process::id()));
@@ -29,7 +29,7 @@ pub(super) fn prepare(folder: &Path) -> Result<(), Error> {
     })
 }
 
-/// Writes all files. Others in the folder are left alone.
+/// Writes all files of the report; other files in the folder are kept.
 pub(super) fn write(folder: &Path, results: &Results) -> Result<(), Error> {
     let charts = chart::all(results);
     let document = document::of(results);
@@ -49,12 +49,12 @@ pub(super) fn write(folder: &Path, results: &Results) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the user sees in the end.
+/// The text for the terminal.
 pub(super) fn terminal(results: &Results, folder: &Path) -> String {
     terminal::text(&document::of(results), folder)
 }
 
-/// What must not be, in words.
+/// The faults that were found, in words.
 pub(super) fn faults(results: &Results) -> Vec<String> {
     let mut faults = Vec::new();
     if results.lost > 0 {
@@ -76,7 +76,7 @@ pub(super) fn faults(results: &Results) -> Vec<String> {
     faults
 }
 
-/// What must not be after a kill.
+/// The faults after a kill.
 fn after_kill(kill: &Kill) -> Vec<String> {
     let mut faults = Vec::new();
     if let Some(problem) = &kill.problem {

@@ -7,10 +7,10 @@ use ratatui::backend::TestBackend;
 
 use super::draw::draw;
 use super::model::{Action, Dialog, Effect, Input, Key, Link, Model};
-use crate::client::{Event, Known, Measured, ReplicaChange, RingReport, Stats};
+use crate::client::{Event, EventKind, ReplicaChange, ReplicaStats, RingReport, Stats};
 
-fn replica(number: u32, name: &str, requests_per_second: f64) -> Measured {
-    Measured {
+fn replica(number: u32, name: &str, requests_per_second: f64) -> ReplicaStats {
+    ReplicaStats {
         number,
         name: name.to_owned(),
         state: "ready".to_owned(),
@@ -24,8 +24,8 @@ fn replica(number: u32, name: &str, requests_per_second: f64) -> Measured {
     }
 }
 
-fn stats(replicas: Vec<Measured>) -> Input {
-    event(Known::Stats(Stats {
+fn stats(replicas: Vec<ReplicaStats>) -> Input {
+    event(EventKind::Stats(Stats {
         version: 7,
         requests: 12345,
         requests_per_second: replicas.iter().map(|replica| replica.requests_per_second).sum(),
@@ -37,8 +37,8 @@ fn stats(replicas: Vec<Measured>) -> Input {
     }))
 }
 
-fn event(what: Known) -> Input {
-    Input::Event(Event { id: None, time: 1_764_000_000_000, what })
+fn event(what: EventKind) -> Input {
+    Input::Event(Event { id: None, time: 1_764_000_000_000, kind: what })
 }
 
 fn ring() -> RingReport {
@@ -65,7 +65,7 @@ fn model() -> Model {
             sick.clone(),
         ]));
     }
-    model.take(event(Known::Replica(ReplicaChange {
+    model.take(event(EventKind::Replica(ReplicaChange {
         replica: "S10".to_owned(),
         number: 10,
         event: "ejected".to_owned(),
