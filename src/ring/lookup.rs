@@ -40,6 +40,11 @@ impl Ring {
         &self.params
     }
 
+    /// The owner of each slot; none if no node has weight.
+    pub(super) fn owners(&self) -> &[u16] {
+        &self.owners
+    }
+
     /// The replicas in ascending number. An index in what follows points into this.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

@@ -13,21 +13,98 @@
 use super::Node;
 use super::log2::neg_log2;
 
-/// The most scores that one build works out, about a second's work: bounds `M · N`.
-pub(super) const MAX_SCORES: u32 = 1 << 28;
+/// The most scores that one build works out, a few seconds' work: bounds `M · N`.
+pub(super) const MAX_SCORES: u32 = 1 << 30;
 
 /// Fractional bits of a reciprocal weight. A logarithm has at most 39 bits, which leaves 25.
 const RECIPROCAL_BITS: u32 = 24;
 
+/// Part of the nodes that has to have changed for a build from nothing to be cheaper than one
+/// from the table before it.
+const CHANGED_DIVISOR: usize = 4;
+
 /// The owner of each of `slots` slots, as an index into `nodes`, one of which has weight.
 pub(super) fn owners(slots: u32, nodes: &[Node]) -> Box<[u16]> {
-    let weighted: Vec<(u16, Node)> =
-        (0..).zip(nodes.iter().copied()).filter(|(_, node)| node.weight > 0).collect();
-    let owner = |slot| {
-        let cheapest = weighted.iter().min_by_key(|(_, node)| cost(slot, *node));
-        cheapest.expect("a node has weight").0
+    let groups = groups(nodes);
+    (0..slots).map(|slot| owner(slot, nodes, &groups)).collect()
+}
+
+/// The same, from the owners of the slots among `before`. A slot whose owner stays changes hands
+/// only to a node that has come; one whose owner has gone is worked out anew. `None` where so many
+/// have come or gone that this saves nothing.
+pub(super) fn owners_after(owners: &[u16], before: &[Node], nodes: &[Node]) -> Option<Box<[u16]>> {
+    let place = |node: &Node| nodes.binary_search_by_key(&node.number, |other| other.number).ok();
+    let stays = |node: &Node| place(node).filter(|&index| nodes[index].weight == node.weight);
+    let places: Vec<Option<u16>> = before.iter().map(|node| Some(stays(node)? as u16)).collect();
+    let mut known = vec![false; nodes.len()];
+    places.iter().flatten().for_each(|&index| known[usize::from(index)] = true);
+    let come: Vec<u16> = (0..)
+        .zip(nodes.iter().zip(known))
+        .filter(|(_, (node, known))| node.weight > 0 && !known)
+        .map(|(index, _)| index)
+        .collect();
+    let gone = places.iter().filter(|place| place.is_none()).count();
+    if owners.is_empty() || come.len() + gone > nodes.len() / CHANGED_DIVISOR {
+        return None;
+    }
+    let groups = groups(nodes);
+    let owner_after = |(slot, &owner_before): (u32, &u16)| match places[usize::from(owner_before)] {
+        None => owner(slot, nodes, &groups),
+        Some(stayed) => come
+            .iter()
+            .copied()
+            .chain([stayed])
+            .min_by_key(|&index| cost(slot, nodes[usize::from(index)]))
+            .expect("one has stayed"),
     };
-    (0..slots).map(owner).collect()
+    Some((0..).zip(owners).map(owner_after).collect())
+}
+
+/// Nodes of one weight. Among them the largest hash has the least cost, so that only one of a
+/// group needs a logarithm.
+struct Group {
+    indexes: Vec<u16>,
+    /// What each number contributes to the first round of mixing.
+    numbers: Vec<u64>,
+}
+
+/// The nodes with weight, by that.
+fn groups(nodes: &[Node]) -> Vec<Group> {
+    let mut by_weight: Vec<(u8, Group)> = Vec::new();
+    for (index, node) in (0..).zip(nodes).filter(|(_, node)| node.weight > 0) {
+        let found = by_weight.iter().position(|(weight, _)| *weight == node.weight);
+        let at = found.unwrap_or_else(|| {
+            by_weight.push((node.weight, Group { indexes: Vec::new(), numbers: Vec::new() }));
+            by_weight.len() - 1
+        });
+        by_weight[at].1.indexes.push(index);
+        by_weight[at].1.numbers.push(part_of_number(node.number));
+    }
+    by_weight.into_iter().map(|(_, group)| group).collect()
+}
+
+/// The owner of `slot`; one of the nodes has weight.
+fn owner(slot: u32, nodes: &[Node], groups: &[Group]) -> u16 {
+    let slot_part = part_of_slot(slot);
+    let best = groups.iter().map(|group| group.largest(slot_part));
+    if let [_] = groups {
+        return best.into_iter().next().expect("there is one");
+    }
+    best.min_by_key(|&index| cost(slot, nodes[usize::from(index)])).expect("a node has weight")
+}
+
+impl Group {
+    /// The node with the largest hash.
+    fn largest(&self, slot_part: u64) -> u16 {
+        let (mut at, mut largest) = (0, 0);
+        for (index, number_part) in self.numbers.iter().enumerate() {
+            let hash = mix_parts(slot_part, *number_part);
+            if hash > largest {
+                (at, largest) = (index, hash);
+            }
+        }
+        self.indexes[at]
+    }
 }
 
 /// All nodes with weight, the cheapest for `slot` first, as indexes into `nodes`.
@@ -48,17 +125,84 @@ fn cost(slot: u32, node: Node) -> u128 {
 /// Mixes slot and number into 64 well-spread bits. One round of `fx` is a multiplication, which
 /// never carries a high bit into a low one; folding the halves between rounds does.
 fn mix(slot: u32, number: u32) -> u64 {
-    let mut x = u64::from(slot) << 32 | u64::from(number);
-    for _ in 0..3 {
+    mix_parts(part_of_slot(slot), part_of_number(number))
+}
+
+/// Mixes what slot and number contribute. The first round is a multiplication of their sum, which
+/// is the sum of their multiples.
+#[inline]
+fn mix_parts(slot: u64, number: u64) -> u64 {
+    let mut x = slot.wrapping_add(number);
+    x ^= x >> 32;
+    for _ in 0..2 {
         x = fxhash::hash64(&x);
         x ^= x >> 32;
     }
     x
 }
 
+fn part_of_slot(slot: u32) -> u64 {
+    fxhash::hash64(&(u64::from(slot) << 32))
+}
+
+fn part_of_number(number: u32) -> u64 {
+    fxhash::hash64(&u64::from(number))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The definition of the mixing.
+    fn mixed(slot: u32, number: u32) -> u64 {
+        let mut x = u64::from(slot) << 32 | u64::from(number);
+        for _ in 0..3 {
+            x = fxhash::hash64(&x);
+            x ^= x >> 32;
+        }
+        x
+    }
+
+    fn some_nodes() -> impl Strategy<Value = Vec<Node>> {
+        let weights = prop::sample::select(vec![0, 1, 50, 100, 100, 100]);
+        prop::collection::btree_map(1_u32..40, weights, 1..30)
+            .prop_map(|nodes| nodes.into_iter().map(|(number, weight)| Node { number, weight }).collect())
+            .prop_filter("one has weight", |nodes: &Vec<Node>| nodes.iter().any(|node| node.weight > 0))
+    }
+
+    proptest! {
+        #[test]
+        fn mixing_in_parts_is_mixing(slot: u32, number: u32) {
+            prop_assert_eq!(mix(slot, number), mixed(slot, number));
+        }
+
+        #[test]
+        fn the_owner_is_the_cheapest(nodes in some_nodes()) {
+            let owners = owners(500, &nodes);
+            for (slot, &owner) in (0..).zip(&owners) {
+                prop_assert_eq!(usize::from(owner), order(slot, &nodes)[0]);
+            }
+        }
+
+        #[test]
+        fn from_the_table_before_comes_the_same(before in some_nodes(), after in some_nodes(), few in 0_usize..4) {
+            // Few changes, mostly: more are left to a build from nothing.
+            let mut nodes = before.clone();
+            for node in after.into_iter().take(few) {
+                match nodes.binary_search_by_key(&node.number, |other| other.number) {
+                    Ok(index) if node.weight == 1 => drop(nodes.remove(index)),
+                    Ok(index) => nodes[index] = node,
+                    Err(index) => nodes.insert(index, node),
+                }
+            }
+            prop_assume!(nodes.iter().any(|node| node.weight > 0));
+            if let Some(renewed) = owners_after(&owners(500, &before), &before, &nodes) {
+                prop_assert_eq!(renewed, owners(500, &nodes));
+            }
+        }
+    }
 
     /// Busiest relative to its due, over 65,537 slots.
     fn peak(nodes: &[Node]) -> f64 {
