@@ -1,12 +1,11 @@
 //! Replicas that others run: this runtime only looks up where they are.
 
 use std::collections::HashSet;
-use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::lookup_host;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvent, RuntimeEvents};
@@ -15,14 +14,19 @@ use crate::names::HostPort;
 /// Time to resolve a host name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Host names resolved at a time: each needs a thread until the resolver of the system answers,
+/// and there may be thousands of names.
+const LOOKUPS_AT_ONCE: usize = 16;
+
 /// The fixed runtime.
 ///
-/// A host name is resolved once, when the replica is added. Of several addresses the first IPv4
+/// A host name is resolved once, when the replica is added; an address needs no resolving. Of several addresses the first IPv4
 /// one is taken, else the first: `localhost` often resolves to `::1` first, while few servers
 /// listen there, and a fixed replica has one address, so there is nothing to fall back on.
 #[derive(Debug)]
 pub struct Fixed {
     known: Known,
+    lookups: Arc<Semaphore>,
 }
 
 /// The replicas there are. An event is sent under the lock and only about one of them, so that
@@ -36,7 +40,10 @@ struct Known {
 impl Fixed {
     /// A runtime without replicas, which reports to `events`.
     pub fn new(events: RuntimeEvents) -> Self {
-        Self { known: Known { ids: Arc::default(), events } }
+        Self {
+            known: Known { ids: Arc::default(), events },
+            lookups: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
+        }
     }
 }
 
@@ -54,18 +61,19 @@ impl Runtime for Fixed {
     fn start(&self, launch: Launch) {
         let id = launch.id;
         self.known.change(|ids| ids.insert(id), None);
-        let known = self.known.clone();
+        let Some(endpoint) = launch.existing else {
+            return self.known.located(id, Err("it has no endpoint; give its host:port".to_owned()));
+        };
+        let Ok(endpoint) = endpoint.parse::<HostPort>().map(|endpoint| endpoint.to_string()) else {
+            return self.known.located(id, Err(format!("'{endpoint}' is not host:port")));
+        };
+        if let Ok(address) = endpoint.parse() {
+            return self.known.located(id, Ok((address, endpoint)));
+        }
+        let (known, lookups) = (self.known.clone(), Arc::clone(&self.lookups));
         tokio::spawn(async move {
-            match locate(launch.existing.as_deref()).await {
-                Ok((address, instance)) => {
-                    let event = RuntimeEvent::Started { id, address, instance };
-                    known.change(|ids| ids.contains(&id), Some(event));
-                }
-                Err(reason) => {
-                    let event = RuntimeEvent::StartFailed { id, reason };
-                    known.change(|ids| ids.remove(&id), Some(event));
-                }
-            }
+            let found = resolve(&endpoint, lookups).await;
+            known.located(id, found.map(|address| (address, endpoint)));
         });
     }
 
@@ -76,6 +84,20 @@ impl Runtime for Fixed {
 }
 
 impl Known {
+    /// Tells where a replica is and what it was given as, or why that is not known.
+    fn located(&self, id: ReplicaId, found: Result<(SocketAddr, String), String>) {
+        match found {
+            Ok((address, instance)) => {
+                let event = RuntimeEvent::Started { id, address, instance };
+                self.change(|ids| ids.contains(&id), Some(event));
+            }
+            Err(reason) => {
+                let event = RuntimeEvent::StartFailed { id, reason };
+                self.change(|ids| ids.remove(&id), Some(event));
+            }
+        }
+    }
+
     /// Changes the list; sends the event if `change` says so.
     fn change(&self, change: impl FnOnce(&mut HashSet<ReplicaId>) -> bool, event: Option<RuntimeEvent>) {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,18 +108,22 @@ impl Known {
     }
 }
 
-/// The address of an endpoint, and the endpoint as it was given.
-async fn locate(endpoint: Option<&str>) -> Result<(SocketAddr, String), String> {
-    let endpoint = endpoint.ok_or("it has no endpoint; give its host:port")?;
-    let endpoint: HostPort = endpoint.parse().map_err(|_| format!("'{endpoint}' is not host:port"))?;
+/// The address of an endpoint that is given by name. Waits until one of the `lookups` is free.
+async fn resolve(endpoint: &str, lookups: Arc<Semaphore>) -> Result<SocketAddr, String> {
     let failed = |error: &dyn std::fmt::Display| {
         format!("cannot resolve '{endpoint}': {error}; check that the name exists")
     };
-    let found = timeout(LOOKUP_TIMEOUT, lookup_host(endpoint.to_string())).await;
-    let found: io::Result<_> = found.map_err(|_| failed(&"no answer in time"))?;
-    let addresses: Vec<_> = found.map_err(|error| failed(&error))?.collect();
-    let address = preferred(&addresses).ok_or_else(|| failed(&"the name has no address"))?;
-    Ok((address, endpoint.to_string()))
+    let lookup = lookups.acquire_owned().await.map_err(|error| failed(&error))?;
+    let name = endpoint.to_owned();
+    let found = tokio::task::spawn_blocking(move || {
+        let addresses = name.to_socket_addrs().map(Vec::from_iter);
+        // Not before: a lookup that nobody waits for any more has its thread all the same.
+        drop(lookup);
+        addresses
+    });
+    let found = timeout(LOOKUP_TIMEOUT, found).await.map_err(|_| failed(&"no answer in time"))?;
+    let addresses = found.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    preferred(&addresses).ok_or_else(|| failed(&"the name has no address"))
 }
 
 /// The first IPv4 address, else the first.
@@ -136,7 +162,7 @@ mod tests {
     async fn nothing_is_said_of_a_replica_after_its_stop() {
         let (events, mut seen) = unbounded_channel();
         let fixed = Fixed::new(events);
-        fixed.start(launch(1, Some("127.0.0.1:1")));
+        fixed.start(launch(1, Some("localhost:1")));
         fixed.stop(ReplicaId(1));
         drop(fixed);
         // The lookup still runs and holds a sender; the channel closes when it is done.
@@ -155,6 +181,17 @@ mod tests {
             };
             assert_eq!(failed, ReplicaId(id));
             assert!(reason.contains("host:port"), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn more_names_than_are_resolved_at_a_time() {
+        let (events, mut seen) = unbounded_channel();
+        let fixed = Fixed::new(events);
+        let ids = 1..=3 * LOOKUPS_AT_ONCE as u64;
+        ids.clone().for_each(|id| fixed.start(launch(id, Some("localhost:9"))));
+        for _ in ids {
+            assert!(matches!(seen.recv().await, Some(RuntimeEvent::Started { .. })));
         }
     }
 
