@@ -58,7 +58,7 @@ pub fn endpoints(replicas: u32) -> Vec<Arc<Endpoint>> {
     let load = Arc::new(Load::default());
     let endpoint = |number| {
         let name = format!("Server {number}");
-        Arc::new(Endpoint::new(u64::from(number), name, number, address(number), Arc::clone(&load)))
+        Arc::new(Endpoint::new(name, number, address(number), Arc::clone(&load)))
     };
     (1..=replicas).map(endpoint).collect()
 }

@@ -1,62 +1,43 @@
-//! A change of the cluster: from a body to a command, and from the new view to a response.
+//! A change of the cluster: from a body to a request, and from the new view to a response.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::error::{Reason, Refusal};
 use super::request::{self, BodyError};
 use super::response::{self, AdminResponse};
 use super::route::Write;
-use crate::control::{Add, Control, ControlError, Remove, RingChange, View};
+use crate::control::{Add, Remove, Request, RingChange, View};
 use crate::names::FoldedName;
 
-/// A change that was asked for in a way that can be understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    Add(Add),
-    Remove(Remove),
-    Ring(RingChange),
-    Weight(String, u8),
-    Kill(String),
-}
-
-impl Change {
-    /// Reads the body of a request for `write`.
-    pub(super) fn parse(write: &Write, body: &[u8]) -> Result<Self, BodyError> {
-        match write {
-            Write::Add => request::parse_add(body).map(Self::Add),
-            Write::Remove => request::parse_remove(body).map(Self::Remove),
-            Write::Ring => request::parse_ring_change(body).map(Self::Ring),
-            Write::Kill(name) => request::parse_nothing(body).map(|()| Self::Kill(name.clone())),
-            Write::Weight(name) => {
-                request::parse_weight(body).map(|weight| Self::Weight(name.clone(), weight))
-            }
-        }
-    }
-
-    /// Has it done; the view is that of the cluster afterwards.
-    pub(super) async fn perform(self, control: &Control) -> Result<Arc<View>, ControlError> {
-        match self {
-            Self::Add(add) => control.add(add).await,
-            Self::Remove(remove) => control.remove(remove).await,
-            Self::Ring(change) => control.change_ring(change).await,
-            Self::Kill(name) => control.kill(&name).await,
-            Self::Weight(name, weight) => control.set_weight(&name, weight).await,
+/// Reads the body of a request for `write`.
+pub(super) fn parse(write: &Write, body: &[u8]) -> Result<Request, BodyError> {
+    match write {
+        Write::Add => request::parse_add(body).map(Request::Add),
+        Write::Remove => request::parse_remove(body).map(Request::Remove),
+        Write::Ring => request::parse_ring_change(body).map(Request::ChangeRing),
+        Write::Kill(name) => request::parse_nothing(body).map(|()| Request::Kill { name: name.clone() }),
+        Write::Weight(name) => {
+            let weight = request::parse_weight(body)?;
+            Ok(Request::SetWeight { name: name.clone(), weight })
         }
     }
 }
 
-/// For the audit log, in the words of the API. Names are quoted and escaped.
-impl fmt::Display for Change {
+/// A request for the audit log, in the words of the API. Names are quoted and escaped.
+pub(super) struct InWords<'a>(pub(super) &'a Request);
+
+impl fmt::Display for InWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Add(Add { count, names, endpoints }) => {
+        match self.0 {
+            Request::Add(Add { count, names, endpoints }) => {
                 write!(f, "add n={count} hostnames={names:?} endpoints={endpoints:?}")
             }
-            Self::Remove(Remove { count, names }) => write!(f, "remove n={count} hostnames={names:?}"),
-            Self::Ring(change) => write_ring(change, f),
-            Self::Kill(name) => write!(f, "kill {name:?}"),
-            Self::Weight(name, weight) => write!(f, "weight of {name:?} to {weight}"),
+            Request::Remove(Remove { count, names }) => write!(f, "remove n={count} hostnames={names:?}"),
+            Request::ChangeRing(change) => write_ring(change, f),
+            Request::Kill { name } => write!(f, "kill {name:?}"),
+            Request::SetWeight { name, weight } => write!(f, "weight of {name:?} to {weight}"),
+            Request::Reload(_) => f.write_str("reload"),
+            Request::PrepareStop | Request::Stop => f.write_str("stop"),
         }
     }
 }
@@ -85,7 +66,7 @@ pub(super) fn response(write: &Write, view: &View) -> Result<AdminResponse, Refu
             .replicas
             .iter()
             .find(|replica| FoldedName::of(&replica.name) == FoldedName::of(name))
-            .map(response::replica)
+            .map(|replica| response::replica(replica))
             // It can have died between the change and the view.
             .ok_or_else(|| Refusal::new(Reason::NotFound, format!("there is no replica named '{name}'"))),
     }
@@ -97,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_change_is_told_in_one_line() {
-        let told = |write: &Write, body: &str| Change::parse(write, body.as_bytes()).unwrap().to_string();
+        let told = |write: &Write, body: &str| InWords(&parse(write, body.as_bytes()).unwrap()).to_string();
         let names = r#"{"n":2,"hostnames":["S4"]}"#;
         assert_eq!(told(&Write::Add, names), r#"add n=2 hostnames=["S4"] endpoints=[]"#);
         assert_eq!(told(&Write::Remove, names), r#"remove n=2 hostnames=["S4"]"#);

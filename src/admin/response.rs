@@ -119,7 +119,7 @@ pub(super) fn ring(view: &View) -> AdminResponse {
         key: view.routing.key.to_string(),
         bounded_load: view.routing.bounded_load,
         outage: view.outage.as_deref(),
-        replicas: view.replicas.iter().map(ReplicaJson::from).collect(),
+        replicas: view.replicas.iter().map(|replica| ReplicaJson::from(&**replica)).collect(),
     };
     json(StatusCode::OK, &ring)
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{self, Target};
 use super::audit::AuditRecord;
-use super::change::{self, Change};
+use super::change::{self, InWords};
 use super::error::{Reason, Refusal};
 use super::request_body::{self, RequestBody};
 use super::response::{self, AdminResponse};
@@ -70,7 +70,7 @@ impl Admin {
         self
     }
 
-    /// Replaces the configuration. Requests that have passed the access checks go on.
+    /// From now on does what `config` allows. Requests that were let in go on.
     pub fn reconfigure(&self, config: AdminConfig) {
         self.config.store(Arc::new(config));
     }
@@ -199,14 +199,12 @@ impl Admin {
         }
         self.refuse_if_stopping()?;
         request_body::check_type(&head.headers)?;
-        let change = Change::parse(write, &body.read().await?)?;
+        let request = change::parse(write, &body.read().await?)?;
         if let Some(record) = record {
-            record.set_change(change.to_string());
+            record.set_change(InWords(&request).to_string());
         }
-        let view = change
-            .perform(&self.control)
-            .await
-            .map_err(|error| Refusal::of_control(&error, write.names_replica()))?;
+        let view = self.control.request(request).await;
+        let view = view.map_err(|error| Refusal::of_control(&error, write.names_replica()))?;
         change::response(write, &view)
     }
 

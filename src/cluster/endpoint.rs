@@ -24,6 +24,10 @@ pub struct Endpoint {
     hot: CachePadded<Hot>,
 }
 
+/// The id of the next endpoint. One counter for the process: endpoints of different pools never
+/// share a connection. Relaxed: all that matters is that no two get the same.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// What changes per request, on a cache line of its own.
 #[derive(Debug, Default)]
 struct Hot {
@@ -38,7 +42,8 @@ struct Hot {
 
 impl Endpoint {
     /// An endpoint that may be picked, with all counters at zero.
-    pub fn new(id: u64, name: String, number: u32, address: SocketAddr, load: Arc<Load>) -> Self {
+    pub fn new(name: String, number: u32, address: SocketAddr, load: Arc<Load>) -> Self {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Self { id, name, number, address, load, hot: CachePadded::default() }
     }
 

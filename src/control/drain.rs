@@ -77,13 +77,7 @@ mod tests {
 
     fn endpoint(number: u32) -> Arc<Endpoint> {
         let address = ([127, 0, 0, 1], 1).into();
-        Arc::new(Endpoint::new(
-            u64::from(number),
-            format!("S{number}"),
-            number,
-            address,
-            Arc::new(Load::default()),
-        ))
+        Arc::new(Endpoint::new(format!("S{number}"), number, address, Arc::new(Load::default())))
     }
 
     fn snapshot(version: u64, endpoints: &[&Arc<Endpoint>]) -> Snapshot {

@@ -1,93 +1,253 @@
-//! One heartbeat: `GET path` over a connection of its own. Knows nothing of states or schedules.
+//! Heartbeats on the wire: `GET path`, over a connection that is kept between them where the
+//! replica allows it. Knows nothing of states or schedules.
 
 use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fxhash::{FxHashMap, FxHashSet};
 use http::{Request, StatusCode, header};
 use http_body_util::Empty;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::http_client;
+use super::HealthConfig;
+use super::lag::{Allowance, Expiry, Lag};
+use super::pool::{Probe, Verdict};
+use crate::http_client::{self, Unread};
 use crate::listen::is_exhaustion;
+use crate::runtime::ReplicaId;
 
-/// Asks the replica at `address`, called `host`, for `path`. Any 2xx answer within `timeout`
-/// (connecting included) is good; its body is not read.
-///
-/// # Errors
-/// What was wrong, in words.
-pub(super) async fn check(address: SocketAddr, host: &str, path: &str, timeout: Duration) -> Result<(), Bad> {
-    let limit = || format!("no answer from {address} within {}", humantime::format_duration(timeout));
-    let status = tokio::time::timeout(timeout, ask(address, host, path)).await.map_err(|_| limit())??;
-    if status.is_success() { Ok(()) } else { Err(format!("{address}{path} answered {status}").into()) }
+/// The body of a response is read so far to have its connection again.
+const MOST_BODY: usize = 64 * 1024;
+
+/// And for so long: the verdict waits for it.
+const BODY_TIME: Duration = Duration::from_millis(100);
+
+type Connection = http_client::Connection<TcpStream, Empty<Bytes>>;
+
+/// Sends heartbeats and keeps the connections between them.
+#[derive(Debug, Default)]
+pub(super) struct Checker {
+    lag: Lag,
+    /// Idle connections, one for each replica.
+    kept: FxHashMap<ReplicaId, Connection>,
+    /// Replicas with a heartbeat under way whose connection may be kept.
+    wanted: FxHashSet<ReplicaId>,
+    /// Heartbeats under way. Dropping it ends them.
+    under_way: JoinSet<(ReplicaId, Verdict, Option<Connection>)>,
+    /// What measures the lag.
+    measuring: JoinSet<()>,
 }
 
-/// What a bad heartbeat tells about.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Bad {
-    /// The replica.
-    Replica(String),
-    /// This machine, which has no descriptor or port for the connection: nothing is known of the
-    /// replica.
-    Machine(String),
-}
+impl Checker {
+    /// Sends a heartbeat. Has to be called on a tokio runtime with I/O and time.
+    pub(super) fn send(&mut self, probe: Probe, config: &HealthConfig) {
+        if self.measuring.is_empty() {
+            self.measuring.spawn(self.lag.clone().measure());
+        }
+        let allowance = Allowance::new(config.timeout, &self.lag);
+        let check = Check { probe, path: config.path.as_str().into(), timeout: config.timeout };
+        let kept = self.kept.remove(&check.probe.id);
+        self.wanted.insert(check.probe.id);
+        self.under_way.spawn(async move {
+            let (verdict, connection) = check.run(kept, &allowance).await;
+            (check.probe.id, verdict, connection)
+        });
+    }
 
-impl From<String> for Bad {
-    fn from(reason: String) -> Self {
-        Self::Replica(reason)
+    /// Closes the connection to a replica that is not asked any more: it may wait for that to end.
+    pub(super) fn forget(&mut self, id: ReplicaId) {
+        self.kept.remove(&id);
+        self.wanted.remove(&id);
+    }
+
+    /// Waits for a heartbeat to end; pends while none is under way. Cancel safe.
+    pub(super) async fn next(&mut self) -> (ReplicaId, Verdict) {
+        match self.under_way.join_next().await {
+            Some(ended) => self.end(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// One that has ended already.
+    pub(super) fn try_next(&mut self) -> Option<(ReplicaId, Verdict)> {
+        let ended = self.under_way.try_join_next()?;
+        Some(self.end(ended))
+    }
+
+    fn end(
+        &mut self,
+        ended: Result<(ReplicaId, Verdict, Option<Connection>), tokio::task::JoinError>,
+    ) -> (ReplicaId, Verdict) {
+        // None is ever cancelled, so an error is a panic: a defect, which must not leave a
+        // replica without heartbeats for good.
+        let (id, verdict, connection) =
+            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        if let (true, Some(connection)) = (self.wanted.remove(&id), connection) {
+            self.kept.insert(id, connection);
+        }
+        (id, verdict)
     }
 }
 
-fn cannot_connect(address: SocketAddr, error: &io::Error) -> Bad {
-    let reason = format!("cannot connect to {address}: {error}");
-    if is_exhaustion(error) { Bad::Machine(reason) } else { Bad::Replica(reason) }
+/// One heartbeat.
+struct Check {
+    probe: Probe,
+    path: Arc<str>,
+    timeout: Duration,
 }
 
-async fn ask(address: SocketAddr, host: &str, path: &str) -> Result<StatusCode, Bad> {
-    let request = Request::get(path)
-        .header(header::HOST, host)
-        .header(header::CONNECTION, "close")
-        .header(header::USER_AGENT, concat!("ringherd/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| format!("'{path}' cannot be asked for: {error}"))?;
-    let stream = TcpStream::connect(address).await.map_err(|error| cannot_connect(address, &error))?;
-    let answer = http_client::send(stream, request).await;
-    Ok(answer.map_err(|error| format!("no HTTP answer from {address}: {error}"))?.status())
+/// Why there is no response.
+#[derive(Debug)]
+enum Failure {
+    /// No connection can be made.
+    Connect(io::Error),
+    /// The connection broke, or what came is not HTTP.
+    Http(hyper::Error),
+    /// The path makes no request.
+    Request(http::Error),
+}
+
+impl Check {
+    /// Any 2xx response within the time-out (connecting included) is good. Time in which this
+    /// thread stood still does not count.
+    async fn run(&self, kept: Option<Connection>, allowance: &Allowance) -> (Verdict, Option<Connection>) {
+        let asked = self.ask(kept);
+        tokio::pin!(asked);
+        let mut ends = allowance.ends();
+        let response = loop {
+            tokio::select! {
+                biased;
+                response = &mut asked => break response,
+                () = tokio::time::sleep_until(ends) => {}
+            }
+            // A standstill is measured by another task, which may be due as well.
+            tokio::task::yield_now().await;
+            match allowance.expires(ends, Instant::now()) {
+                Expiry::At(later) => ends = later,
+                Expiry::TimedOut => return (self.timed_out(), None),
+                Expiry::Unknown => return (self.unknown("the balancer did not look at it in time"), None),
+            }
+        };
+        match response {
+            Ok((status, unread)) => {
+                let kept = tokio::time::timeout(BODY_TIME, unread.finish(MOST_BODY)).await;
+                (self.judge(status), kept.ok().flatten())
+            }
+            Err(failure) => (self.failed(&failure, allowance), None),
+        }
+    }
+
+    /// Asks on the connection that was kept, and on a new one if that was closed meanwhile.
+    async fn ask(
+        &self,
+        kept: Option<Connection>,
+    ) -> Result<(StatusCode, Unread<TcpStream, Empty<Bytes>>), Failure> {
+        if let Some(connection) = kept
+            && let Ok(response) = connection.send(self.request()?).await
+        {
+            return Ok(response);
+        }
+        let request = self.request()?;
+        let stream = TcpStream::connect(self.probe.address).await.map_err(Failure::Connect)?;
+        let connection = Connection::open(stream).await.map_err(Failure::Http)?;
+        connection.send(request).await.map_err(Failure::Http)
+    }
+
+    fn request(&self) -> Result<Request<Empty<Bytes>>, Failure> {
+        Request::get(&*self.path)
+            .header(header::HOST, &*self.probe.host)
+            .header(header::USER_AGENT, concat!("ringherd/", env!("CARGO_PKG_VERSION")))
+            .body(Empty::new())
+            .map_err(Failure::Request)
+    }
+
+    fn judge(&self, status: StatusCode) -> Verdict {
+        let (address, path) = (self.probe.address, &self.path);
+        if status.is_success() {
+            Verdict::Good
+        } else {
+            Verdict::Bad(format!("{address}{path} answered {status}"))
+        }
+    }
+
+    fn timed_out(&self) -> Verdict {
+        let limit = humantime::format_duration(self.timeout);
+        Verdict::Bad(format!("no answer from {} within {limit}", self.probe.address))
+    }
+
+    fn failed(&self, failure: &Failure, allowance: &Allowance) -> Verdict {
+        let address = self.probe.address;
+        match failure {
+            Failure::Connect(error) if is_exhaustion(error) => {
+                self.unknown(&format!("cannot connect to {address}: {error}"))
+            }
+            Failure::Connect(error) => Verdict::Bad(format!("cannot connect to {address}: {error}")),
+            // It may have tired of waiting for the request.
+            Failure::Http(_) if allowance.is_lost() => self.unknown("the balancer did not send it in time"),
+            Failure::Http(error) => Verdict::Bad(format!("no HTTP answer from {address}: {error}")),
+            Failure::Request(error) => Verdict::Bad(format!("'{}' cannot be asked for: {error}", self.path)),
+        }
+    }
+
+    fn unknown(&self, reason: &str) -> Verdict {
+        tracing::warn!(address = %self.probe.address, reason, "a heartbeat says nothing of its replica");
+        Verdict::Unknown(reason.to_owned())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
+    const ID: ReplicaId = ReplicaId(1);
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-    /// Answers one connection with `answer` and closes it; returns what was asked.
-    async fn checked(answer: &'static str) -> (Result<(), Bad>, String) {
+    /// One heartbeat of `checker`.
+    async fn checked(checker: &mut Checker, address: SocketAddr, timeout: Duration) -> Verdict {
+        let config = HealthConfig { timeout, ..HealthConfig::default() };
+        checker.send(Probe { id: ID, address, host: "web:80".into() }, &config);
+        checker.next().await.1
+    }
+
+    /// Reads one request from `stream` and answers it.
+    async fn answer(stream: &mut TcpStream, answer: &str) -> io::Result<String> {
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"\r\n\r\n") {
+            asked.push(stream.read_u8().await?);
+        }
+        stream.write_all(answer.as_bytes()).await?;
+        Ok(String::from_utf8(asked).unwrap())
+    }
+
+    /// The verdict on one answer, after which the connection is closed; and what was asked.
+    async fn judged(text: &'static str) -> (Verdict, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n") {
-                asked.push(stream.read_u8().await.unwrap());
-            }
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            String::from_utf8(asked).unwrap()
+            answer(&mut stream, text).await.unwrap()
         };
-        tokio::join!(check(address, "web:80", "/heartbeat", LONG), server)
+        let mut checker = Checker::default();
+        tokio::join!(checked(&mut checker, address, LONG), server)
     }
 
     #[tokio::test]
     async fn any_2xx_is_good() {
-        for answer in ["HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "HTTP/1.0 204 No Content\r\n\r\n"] {
-            let (result, asked) = checked(answer).await;
-            assert_eq!(result, Ok(()));
+        for answer in [OK, "HTTP/1.0 204 No Content\r\n\r\n"] {
+            let (verdict, asked) = judged(answer).await;
+            assert_eq!(verdict, Verdict::Good);
             assert!(asked.starts_with("GET /heartbeat HTTP/1.1\r\n"), "{asked}");
-            assert!(asked.contains("host: web:80\r\n") && asked.contains("connection: close\r\n"), "{asked}");
+            assert!(asked.contains("host: web:80\r\n") && !asked.contains("connection:"), "{asked}");
         }
     }
 
@@ -99,10 +259,10 @@ mod tests {
             ("nonsense\r\n\r\n", "no HTTP answer"),
             ("", "no HTTP answer"),
         ] {
-            let (result, _) = checked(answer).await;
+            let (verdict, _) = judged(answer).await;
             assert!(
-                matches!(&result, Err(Bad::Replica(reason)) if reason.contains(why)),
-                "{answer:?}: {result:?}"
+                matches!(&verdict, Verdict::Bad(reason) if reason.contains(why)),
+                "{answer:?}: {verdict:?}"
             );
         }
     }
@@ -111,8 +271,8 @@ mod tests {
     async fn silence_ends_with_the_time_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let result = check(address, "web", "/", Duration::from_millis(20)).await;
-        assert_eq!(result, Err(Bad::Replica(format!("no answer from {address} within 20ms"))));
+        let verdict = checked(&mut Checker::default(), address, Duration::from_millis(200)).await;
+        assert_eq!(verdict, Verdict::Bad(format!("no answer from {address} within 200ms")));
     }
 
     #[tokio::test]
@@ -120,7 +280,92 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let result = check(address, "web", "/", LONG).await;
-        assert!(matches!(result, Err(Bad::Replica(reason)) if reason.starts_with("cannot connect")));
+        let verdict = checked(&mut Checker::default(), address, LONG).await;
+        assert!(matches!(verdict, Verdict::Bad(reason) if reason.starts_with("cannot connect")));
+    }
+
+    /// The second is on the connection of the first; then the replica closes it, as it may at any
+    /// time, and the third finds that out and comes again.
+    #[tokio::test]
+    async fn a_connection_is_used_again_and_one_that_was_closed_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let close = tokio::sync::Notify::new();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            answer(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
+            answer(&mut stream, OK).await.unwrap();
+            close.notified().await;
+            drop(stream);
+            let (mut stream, _) = listener.accept().await.unwrap();
+            answer(&mut stream, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await.unwrap();
+        };
+        let mut checker = Checker::default();
+        let checks = async {
+            for _ in 0..2 {
+                assert_eq!(checked(&mut checker, address, LONG).await, Verdict::Good);
+                assert!(checker.kept.contains_key(&ID));
+            }
+            close.notify_one();
+            assert_eq!(checked(&mut checker, address, LONG).await, Verdict::Good);
+            assert!(!checker.kept.contains_key(&ID));
+        };
+        tokio::join!(checks, server);
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_is_not_asked_any_more_has_its_connection_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut checker = Checker::default();
+        let accepted = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            answer(&mut stream, OK).await.unwrap();
+            stream
+        };
+        let (_, mut stream) = tokio::join!(checked(&mut checker, address, LONG), accepted);
+        checker.forget(ID);
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "closed");
+        // Also if one is under way at that time.
+        checker.send(Probe { id: ID, address, host: "web".into() }, &HealthConfig::default());
+        checker.forget(ID);
+        let accepted = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            answer(&mut stream, OK).await.unwrap();
+        };
+        tokio::join!(checker.next(), accepted);
+        assert!(checker.kept.is_empty());
+    }
+
+    /// The replica answers at once, but this thread stands still for longer than the time-out:
+    /// whenever that begins, the replica is not to blame.
+    #[tokio::test]
+    async fn a_heartbeat_that_was_looked_at_late_is_not_bad() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // A server of its own thread.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().take(6) {
+                use std::io::{Read, Write};
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(OK.as_bytes());
+            }
+        });
+        let timeout = Duration::from_millis(200);
+        for polls in 0..5 {
+            let mut checker = Checker::default();
+            let config = HealthConfig { timeout, ..HealthConfig::default() };
+            checker.send(Probe { id: ID, address, host: "web".into() }, &config);
+            for _ in 0..polls {
+                tokio::task::yield_now().await;
+            }
+            std::thread::sleep(timeout * 2);
+            let (_, verdict) = checker.next().await;
+            assert!(
+                matches!(verdict, Verdict::Good | Verdict::Unknown(_)),
+                "after {polls} polls: {verdict:?}"
+            );
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! [`pool`], which takes events and the time and returns actions; the supervisor only performs
 //! them. Others talk to it through a [`Control`] handle and read its [`View`].
 
-pub mod command;
 mod drain;
 pub mod error;
 mod health;
+mod lag;
 pub mod name;
 mod observer;
 pub mod pool;
+pub mod request;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sim;
 mod supervisor;
@@ -21,12 +22,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Add, Control, Remove, RingChange};
 pub use error::ControlError;
 pub use observer::Observer;
+pub use request::{Add, Control, Remove, Request, RingChange};
 pub use supervisor::{Supervisor, supervisor};
 pub use transition::{ExitCause, Transition};
-pub use view::{ReplicaView, State, View};
+pub use view::{ReplicaView, ReplicaViews, State, View};
 
 use std::time::Duration;
 

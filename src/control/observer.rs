@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::State;
-use super::pool::{Change, Event};
+use super::pool::{Change, Event, Verdict};
 use super::transition::Transition;
 use crate::runtime::RuntimeEvent;
 use crate::telemetry::upkeep::Heartbeat;
@@ -64,9 +64,11 @@ impl Observer {
                 tracing::info!("replicas can be started and stopped");
                 self.journal.record("outage", &OutageFacts { available: true, reason: "" });
             }
-            Event::HeartbeatGood(_) => self.upkeep.heartbeat(Heartbeat::Good),
-            Event::HeartbeatBad { .. } => self.upkeep.heartbeat(Heartbeat::Bad),
-            Event::HeartbeatUnsent { .. } => self.upkeep.heartbeat(Heartbeat::Unsent),
+            Event::Heartbeat(_, verdict) => self.upkeep.heartbeat(match verdict {
+                Verdict::Good => Heartbeat::Good,
+                Verdict::Bad(_) => Heartbeat::Bad,
+                Verdict::Unknown(_) => Heartbeat::Unsent,
+            }),
             _ => {}
         }
     }

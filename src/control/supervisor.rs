@@ -1,7 +1,9 @@
 //! The shell around the pool: waits for what happens, performs what the pool decides. The single
 //! writer of the cluster.
 //!
-//! Nothing slow is awaited in its loop: heartbeats are tasks, runtimes answer by events.
+//! Nothing slow happens in its loop: heartbeats are tasks, rings are built on another thread,
+//! runtimes answer by events. Events that are there at once are taken in one after the other, and
+//! shown and published together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,16 +13,21 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::command::{Command, Reply};
-use super::health::{self, Bad};
-use super::pool::{Action, Event, Pool, Probe, RuntimeFacts, Ticket};
-use super::writer::Writer;
-use super::{Control, ControlConfig, ControlError, Observer, View};
-use crate::cluster::{OutcomeReader, Readers};
+use super::health::Checker;
+use super::observer::Published;
+use super::pool::{Action, Event, Pool, RuntimeFacts, Ticket};
+use super::request::{Call, Reply};
+use super::writer::{Build, Built, Writer};
+use super::{Control, ControlConfig, ControlError, Observer, Request, View};
+use crate::cluster::{Outcome, OutcomeReader, Readers};
+use crate::ring::BuildError;
 use crate::runtime::{Runtime, RuntimeEvent};
 
-/// Commands that may wait; more are refused as [`ControlError::Busy`].
-const COMMANDS_WAITING: usize = 64;
+/// Requests that may wait; more are refused as [`ControlError::Busy`].
+const CALLS_WAITING: usize = 64;
+
+/// Events that are taken in before what they changed is shown; others may want the thread too.
+const MOST_AT_ONCE: usize = 256;
 
 /// How often replicas that drain are looked at; never while none does.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
@@ -32,15 +39,30 @@ pub struct Supervisor {
     writer: Writer,
     events: UnboundedReceiver<RuntimeEvent>,
     outcomes: OutcomeReader,
-    commands: mpsc::Receiver<Command>,
+    calls: mpsc::Receiver<Call>,
     /// Every [`Control`] is gone: nobody can ask for the end any more, so it has come.
     abandoned: bool,
     replies: HashMap<Ticket, Reply>,
     last_ticket: u64,
-    /// Heartbeats under way. Dropping it ends them.
-    checks: JoinSet<Event>,
+    checker: Checker,
+    /// The ring that is being built, if one is.
+    builds: JoinSet<Result<Built, BuildError>>,
+    /// Whether the pool has asked for a publication that was not looked at yet.
+    publication_wanted: bool,
+    /// Whether something was published that the view does not show yet.
+    published: bool,
+    /// Responses that go out when the view shows what was done.
+    answers: Vec<(Ticket, Result<(), ControlError>)>,
     view: watch::Sender<Arc<View>>,
     observer: Observer,
+}
+
+/// Something that happened outside the pool.
+enum Happened {
+    Event(Event),
+    Call(Option<Call>),
+    Outcome(Outcome),
+    Built(Result<Built, BuildError>),
 }
 
 /// A supervisor of `config.replicas` replicas of `runtime`, which reports on `events`; where
@@ -58,21 +80,26 @@ pub fn supervisor(
     endpoints: Vec<String>,
 ) -> Result<(Control, Readers, Supervisor), ControlError> {
     let facts = RuntimeFacts { kind: runtime.kind(), owner: runtime.owner(), lists: runtime.lists() };
-    let pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
-    let (writer, readers) = Writer::new(pool.publication())?;
-    let (view, view_reader) = watch::channel(Arc::new(writer.view(&pool)));
-    let (sender, commands) = mpsc::channel(COMMANDS_WAITING);
+    let mut pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
+    let (mut writer, readers) = Writer::new(pool.publication())?;
+    let changed = pool.take_changed().unwrap_or_default();
+    let (view, view_reader) = watch::channel(Arc::new(writer.view(&pool, &changed)));
+    let (sender, calls) = mpsc::channel(CALLS_WAITING);
     let supervisor = Supervisor {
         pool,
         runtime,
         writer,
         events,
         outcomes,
-        commands,
+        calls,
         abandoned: false,
         replies: HashMap::new(),
         last_ticket: 0,
-        checks: JoinSet::new(),
+        checker: Checker::default(),
+        builds: JoinSet::new(),
+        publication_wanted: false,
+        published: false,
+        answers: Vec::new(),
         view,
         observer: Observer::default(),
     };
@@ -87,75 +114,131 @@ impl Supervisor {
         self
     }
 
-    /// Keeps the cluster as it is wanted until [`Control::stop`] was answered. When every
+    /// Keeps the cluster as it is wanted until [`Request::Stop`] was answered. When every
     /// [`Control`] is dropped it stops by itself. Has to run on a tokio runtime with I/O and
-    /// time.
+    /// time. It does not wait for a ring that is being built when the end has come.
     pub async fn run(mut self) {
         self.step(Event::Tick);
+        self.settle();
         while !self.pool.is_stopped() {
-            let event = self.next_event().await;
-            self.step(event);
+            let mut next = Some(self.next().await);
+            for _ in 0..MOST_AT_ONCE {
+                let Some(happened) = next else { break };
+                self.take_in(happened);
+                next = self.try_next();
+            }
+            if let Some(happened) = next {
+                self.take_in(happened);
+            }
+            self.settle();
         }
     }
 
-    async fn next_event(&mut self) -> Event {
+    /// Waits for something to happen.
+    async fn next(&mut self) -> Happened {
         if let Some(id) = self.writer.drains.poll() {
-            return Event::Drained(id);
+            return Happened::Event(Event::Drained(id));
         }
         let deadline = self.pool.next_deadline();
         let draining = !self.writer.drains.is_empty();
         tokio::select! {
-            command = self.commands.recv(), if !self.abandoned => self.event_of(command),
-            Some(event) = self.events.recv() => Event::Runtime(event),
-            outcome = self.outcomes.next() => Event::RequestFailed(crate::runtime::ReplicaId(outcome.endpoint)),
-            // None is ever cancelled, so an error is a panic: a defect, which must not leave a
-            // replica without heartbeats for good.
-            Some(answered) = self.checks.join_next() => answered.unwrap_or_else(|error| {
-                std::panic::resume_unwind(error.into_panic())
-            }),
-            () = until(deadline) => Event::Tick,
-            () = tokio::time::sleep(DRAIN_POLL), if draining => Event::Tick,
+            call = self.calls.recv(), if !self.abandoned => Happened::Call(call),
+            Some(event) = self.events.recv() => Happened::Event(Event::Runtime(event)),
+            outcome = self.outcomes.next() => Happened::Outcome(outcome),
+            (id, verdict) = self.checker.next() => Happened::Event(Event::Heartbeat(id, verdict)),
+            Some(built) = self.builds.join_next() => Happened::Built(finished(built)),
+            () = until(deadline) => Happened::Event(Event::Tick),
+            () = tokio::time::sleep(DRAIN_POLL), if draining => Happened::Event(Event::Tick),
         }
     }
 
-    fn event_of(&mut self, command: Option<Command>) -> Event {
+    /// Something that has happened already.
+    fn try_next(&mut self) -> Option<Happened> {
+        if let Ok(call) = self.calls.try_recv() {
+            return Some(Happened::Call(Some(call)));
+        }
+        if let Ok(event) = self.events.try_recv() {
+            return Some(Happened::Event(Event::Runtime(event)));
+        }
+        if let Some((id, verdict)) = self.checker.try_next() {
+            return Some(Happened::Event(Event::Heartbeat(id, verdict)));
+        }
+        self.builds.try_join_next().map(|built| Happened::Built(finished(built)))
+    }
+
+    fn take_in(&mut self, happened: Happened) {
+        match happened {
+            Happened::Event(event) => self.step(event),
+            Happened::Call(call) => self.take_call(call),
+            Happened::Outcome(outcome) => {
+                if let Some(id) = self.writer.replica_of(outcome.endpoint) {
+                    self.step(Event::RequestFailed(id));
+                }
+            }
+            Happened::Built(built) => {
+                let published = self.writer.built(built, &self.pool);
+                self.publication_wanted = true;
+                self.tell_published(published);
+            }
+        }
+    }
+
+    fn take_call(&mut self, call: Option<Call>) {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        let (event, reply) = match command {
-            Some(Command::Add(add, reply)) => (Event::Add(ticket, add), reply),
-            Some(Command::Remove(remove, reply)) => (Event::Remove(ticket, remove), reply),
-            Some(Command::ChangeRing(change, reply)) => (Event::ChangeRing(ticket, change), reply),
-            Some(Command::SetWeight(name, weight, reply)) => (Event::SetWeight(ticket, name, weight), reply),
-            Some(Command::Kill(name, reply)) => (Event::Kill(ticket, name), reply),
-            Some(Command::Reload(config, reply)) => (Event::Reload(ticket, config), reply),
-            Some(Command::PrepareStop) => return Event::PrepareStop,
-            Some(Command::Stop(reply)) => (Event::Stop(ticket), reply),
+        let request = match call {
+            Some(Call { request, reply }) => {
+                self.replies.insert(ticket, reply);
+                request
+            }
             None => {
                 self.abandoned = true;
-                return Event::Stop(ticket);
+                Request::Stop
             }
         };
-        self.replies.insert(ticket, reply);
-        event
+        self.step(Event::Request(ticket, request));
     }
 
-    /// One event through the pool. Answers go out last, when the view shows what was done.
+    /// One event through the pool.
     fn step(&mut self, event: Event) {
         self.observer.event(&event);
-        let mut answers = Vec::new();
         for action in self.pool.step(event, now()) {
-            match action {
-                Action::Reply(ticket, result) => answers.push((ticket, result)),
-                other => self.perform(other),
-            }
+            self.perform(action);
         }
-        if self.pool.take_changed() {
-            let view = self.writer.view(&self.pool);
+    }
+
+    /// Publishes and shows what has changed, then answers: so who gets an answer sees the change.
+    fn settle(&mut self) {
+        while std::mem::take(&mut self.publication_wanted) {
+            if self.pool.is_stopping() || self.writer.in_force() == self.pool.asked() {
+                break;
+            }
+            let (published, build) = self.writer.update(&self.pool);
+            if let Some(build) = build {
+                self.builds.spawn_blocking(|| Build::run(build));
+            }
+            self.tell_published(published);
+        }
+        let changed = self.pool.take_changed();
+        if std::mem::take(&mut self.published) || changed.is_some() {
+            let view = self.writer.view(&self.pool, &changed.unwrap_or_default());
             self.view.send_replace(Arc::new(view));
         }
-        for (ticket, result) in answers {
-            self.answer(ticket, result);
+        for (ticket, result) in std::mem::take(&mut self.answers) {
+            if let Some(reply) = self.replies.remove(&ticket) {
+                // Who asked may have gone; the change stays.
+                let _ = reply.send(result.map(|()| Arc::clone(&self.view.borrow())));
+            }
         }
+    }
+
+    /// A snapshot was published; the pool hears what is in force.
+    fn tell_published(&mut self, published: Option<Published>) {
+        if let Some(published) = published {
+            self.published = true;
+            self.observer.published(&published);
+        }
+        self.step(Event::Published(self.writer.in_force()));
     }
 
     fn perform(&mut self, action: Action) {
@@ -163,49 +246,34 @@ impl Supervisor {
             Action::Start(launch) => self.runtime.start(launch),
             Action::Stop(id) => {
                 self.writer.drains.forget(id);
+                self.checker.forget(id);
                 self.runtime.stop(id);
             }
             Action::Kill(id) => self.runtime.kill(id),
-            Action::Check(probe) => self.check(probe),
+            Action::Check(probe) => self.checker.send(probe, &self.pool.config().health),
             Action::SetUp(id, up) => self.writer.set_up(id, up),
-            Action::Publish(publication) => {
-                if let Some(published) = self.writer.publish(publication) {
-                    self.observer.published(&published);
-                }
+            // Until a ring is built nothing else can be published, and what is wanted may be more by
+            // then.
+            Action::Publish { heals, .. } => {
+                self.publication_wanted |= heals || self.builds.is_empty();
             }
             Action::Drain(id) => {
                 self.writer.drain(id);
+                self.checker.forget(id);
                 self.runtime.retire(id);
             }
             Action::Note(change) => self.observer.change(&change),
             Action::Ignored { name, reason } => {
                 tracing::warn!(replica = name, reason, "a replica was found and is not taken over");
             }
-            Action::Reply(ticket, result) => self.answer(ticket, result),
+            Action::Reply(ticket, result) => self.answers.push((ticket, result)),
         }
     }
+}
 
-    fn check(&mut self, Probe { id, address, host }: Probe) {
-        let path = self.pool.config().health.path.clone();
-        let timeout = self.pool.config().health.timeout;
-        self.checks.spawn(async move {
-            match health::check(address, &host, &path, timeout).await {
-                Ok(()) => Event::HeartbeatGood(id),
-                Err(Bad::Replica(reason)) => Event::HeartbeatBad { id, reason },
-                Err(Bad::Machine(reason)) => {
-                    tracing::warn!(%address, reason, "a heartbeat could not be sent");
-                    Event::HeartbeatUnsent { id, reason }
-                }
-            }
-        });
-    }
-
-    fn answer(&mut self, ticket: Ticket, result: Result<(), ControlError>) {
-        if let Some(reply) = self.replies.remove(&ticket) {
-            // Who asked may have gone; the change stays.
-            let _ = reply.send(result.map(|()| Arc::clone(&self.view.borrow())));
-        }
-    }
+/// A build is never cancelled while it is waited for, so an error is a panic: a defect.
+fn finished<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn now() -> Instant {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    Add, Control, ControlConfig, ControlError, HealthConfig, Remove, RingChange, State, Supervisor, View,
-    supervisor,
+    Add, Control, ControlConfig, ControlError, HealthConfig, Remove, Request, RingChange, State, Supervisor,
+    View, supervisor,
 };
 use crate::cluster::{FailureKind, Outcome, OutcomeQueue, Reader, Readers, outcomes};
 use crate::runtime::Owner;
@@ -57,10 +57,14 @@ impl Herd {
     }
 
     async fn stop(&self) {
-        let view = self.control.stop().await.expect("it stops");
+        let view = self.control.request(Request::Stop).await.expect("it stops");
         assert!(view.stopping);
         assert_eq!(self.fake.alive(), Vec::<String>::new());
     }
+}
+
+fn weight(name: &str, weight: u8) -> Request {
+    Request::SetWeight { name: name.to_owned(), weight }
 }
 
 fn names(view: &View) -> Vec<&str> {
@@ -81,18 +85,21 @@ async fn the_session_of_the_admin_api() {
         assert!((view.replicas.iter().map(|replica| replica.share).sum::<f64>() - 1.0).abs() < 1e-9);
 
         let add = Add { count: 2, names: vec!["S4".into(), "S5".into()], ..Add::default() };
-        let view = herd.control.add(add).await.expect("added");
+        let view = herd.control.request(Request::Add(add)).await.expect("added");
         assert_eq!(names(&view), ["Server 1", "Server 2", "Server 3", "S4", "S5"]);
         assert_eq!((view.ready(), view.ring.nodes().len()), (5, 5));
         assert!(picked(&herd.readers.reader()).contains("S5"));
 
         let remove = Remove { count: 2, names: vec!["S4".into(), "S5".into()] };
-        let view = herd.control.remove(remove).await.expect("removed");
+        let view = herd.control.request(Request::Remove(remove)).await.expect("removed");
         assert_eq!(names(&view), ["Server 1", "Server 2", "Server 3"]);
         assert!(!picked(&herd.readers.reader()).contains("S5"));
 
         let refused = Add { count: 1, names: vec!["A".into(), "B".into()], ..Add::default() };
-        assert_eq!(herd.control.add(refused).await.expect_err("refused"), ControlError::MoreNamesThanAdded);
+        assert_eq!(
+            herd.control.request(Request::Add(refused)).await.expect_err("refused"),
+            ControlError::MoreNamesThanAdded
+        );
         herd.stop().await;
     })
     .await;
@@ -173,7 +180,10 @@ async fn an_add_of_which_one_fails_leaves_nothing_behind() {
         let names_given = ["A", "B", "C"].map(str::to_owned).to_vec();
         let add = Add { count: 3, names: names_given, ..Add::default() };
         let failures = vec![("B".to_owned(), "no memory".to_owned())];
-        assert_eq!(herd.control.add(add).await.expect_err("B fails"), ControlError::StartFailed(failures));
+        assert_eq!(
+            herd.control.request(Request::Add(add)).await.expect_err("B fails"),
+            ControlError::StartFailed(failures)
+        );
         assert_eq!(herd.fake.alive(), ["Server 1"]);
         assert_eq!(herd.control.view().version, before.version);
         herd.stop().await;
@@ -205,11 +215,11 @@ async fn a_replica_is_stopped_only_when_its_last_request_is_done() {
             .find(|picked| picked.in_flight.endpoint().name == "Server 1")
             .expect("some key is its own");
         let remove = Remove { count: 1, names: vec!["Server 1".into()] };
-        let view = herd.control.remove(remove).await.expect("answered while it drains");
+        let view = herd.control.request(Request::Remove(remove)).await.expect("answered while it drains");
         assert_eq!(names(&view), ["Server 2"]);
         reader.refresh();
         // As long as it takes to start another one.
-        herd.control.add(Add { count: 1, ..Add::default() }).await.expect("added");
+        herd.control.request(Request::Add(Add { count: 1, ..Add::default() })).await.expect("added");
         assert_eq!(herd.fake.stopped(), [], "its request is in flight");
         drop(request);
         while herd.fake.stopped().is_empty() {
@@ -225,15 +235,18 @@ async fn a_replica_is_stopped_only_when_its_last_request_is_done() {
 async fn weights_and_rings_change_at_run_time() {
     tell(config(2), &[], |herd| async move {
         herd.until_ready(2).await;
-        let view = herd.control.set_weight("server 1", 0).await.expect("set");
+        let view = herd.control.request(weight("server 1", 0)).await.expect("set");
         assert_eq!((view.replicas[0].slots, view.ready()), (0, 1));
         assert_eq!(picked(&herd.readers.reader()), ["Server 2".to_owned()].into());
         let change = RingChange { slots: Some(512), virtual_nodes: Some(9), ..RingChange::default() };
-        let view = herd.control.change_ring(change).await.expect("changed");
+        let view = herd.control.request(Request::ChangeRing(change)).await.expect("changed");
         assert_eq!(view.ring.params().slots(), 512);
         let change = RingChange { slots: Some(500), ..RingChange::default() };
-        assert!(matches!(herd.control.change_ring(change).await, Err(ControlError::Ring(_))));
-        let view = herd.control.reload(config(9)).await.expect("taken over");
+        assert!(matches!(
+            herd.control.request(Request::ChangeRing(change)).await,
+            Err(ControlError::Ring(_))
+        ));
+        let view = herd.control.request(Request::Reload(Box::new(config(9)))).await.expect("taken over");
         assert_eq!((view.replicas.len(), view.ring.params().slots()), (2, 65_539));
         herd.stop().await;
     })
@@ -251,9 +264,9 @@ async fn what_others_run_is_watched_but_not_replaced() {
         herd.fake.set_mood("Server 1", Mood::Well);
         herd.until_ready(2).await;
         let add = Add { count: 1, endpoints: vec!["third:3".into()], ..Add::default() };
-        assert_eq!(herd.control.add(add).await.expect("added").ready(), 3);
+        assert_eq!(herd.control.request(Request::Add(add)).await.expect("added").ready(), 3);
         assert_eq!(herd.fake.started().len(), 3);
-        herd.control.stop().await.expect("it stops");
+        herd.control.request(Request::Stop).await.expect("it stops");
     })
     .await;
 }
@@ -273,12 +286,14 @@ async fn a_supervisor_that_nobody_can_reach_stops_what_it_started() {
 async fn after_the_end_every_command_is_refused() {
     tell(config(1), &[], |herd| async move {
         herd.until_ready(1).await;
-        let (stopped, refused) =
-            tokio::join!(herd.control.stop(), herd.control.add(Add { count: 1, ..Add::default() }));
+        let (stopped, refused) = tokio::join!(
+            herd.control.request(Request::Stop),
+            herd.control.request(Request::Add(Add { count: 1, ..Add::default() }))
+        );
         assert!(stopped.is_ok());
         assert_eq!(refused.expect_err("too late"), ControlError::Stopping);
         assert_eq!(
-            herd.control.set_weight("Server 1", 1).await.expect_err("too late"),
+            herd.control.request(weight("Server 1", 1)).await.expect_err("too late"),
             ControlError::Stopping
         );
     })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::cluster::{Endpoint, Load, Routing};
@@ -68,6 +69,63 @@ pub struct ReplicaView {
     pub endpoint: Option<Arc<Endpoint>>,
 }
 
+/// Replicas in ascending number. Views that follow each other share what has not changed.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaViews {
+    list: Vec<Arc<ReplicaView>>,
+    ready: usize,
+    undecided: usize,
+}
+
+impl ReplicaViews {
+    /// Shows the replica of a number, or none any more.
+    pub(super) fn set(&mut self, number: u32, view: Option<ReplicaView>) {
+        let view = view.map(Arc::new);
+        view.iter().for_each(|view| self.count(view, 1));
+        match (self.list.binary_search_by_key(&number, |view| view.number), view) {
+            (Ok(index), Some(view)) => {
+                let before = std::mem::replace(&mut self.list[index], view);
+                self.count(&before, -1);
+            }
+            (Ok(index), None) => {
+                let before = self.list.remove(index);
+                self.count(&before, -1);
+            }
+            (Err(index), Some(view)) => self.list.insert(index, view),
+            (Err(_), None) => {}
+        }
+    }
+
+    fn count(&mut self, view: &ReplicaView, change: isize) {
+        if view.state == State::Ready && view.weight > 0 {
+            self.ready = self.ready.saturating_add_signed(change);
+        }
+        if view.state == State::Starting && view.failures == 0 {
+            self.undecided = self.undecided.saturating_add_signed(change);
+        }
+    }
+}
+
+impl Deref for ReplicaViews {
+    type Target = [Arc<ReplicaView>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.list
+    }
+}
+
+impl FromIterator<ReplicaView> for ReplicaViews {
+    /// Of replicas in ascending number.
+    fn from_iter<T: IntoIterator<Item = ReplicaView>>(replicas: T) -> Self {
+        let mut views = Self::default();
+        for view in replicas {
+            views.count(&view, 1);
+            views.list.push(Arc::new(view));
+        }
+        views
+    }
+}
+
 /// The cluster at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -79,7 +137,7 @@ pub struct View {
     pub routing: Routing,
     /// The members in ascending number: those on the ring and those that take a dead one's
     /// place. Neither replicas of an unfinished `/add` nor those that leave.
-    pub replicas: Vec<ReplicaView>,
+    pub replicas: ReplicaViews,
     /// Whether the balancer is stopping.
     pub stopping: bool,
     /// Requests in flight over all replicas, and the retry budget.
@@ -91,6 +149,11 @@ pub struct View {
 impl View {
     /// Replicas that take requests at this moment.
     pub fn ready(&self) -> usize {
-        self.replicas.iter().filter(|replica| replica.state == State::Ready && replica.weight > 0).count()
+        self.replicas.ready
+    }
+
+    /// Replicas of which nothing is known yet: they start, and have not failed.
+    pub fn undecided(&self) -> usize {
+        self.replicas.undecided
     }
 }

@@ -1,37 +1,82 @@
 //! The hand that writes the cluster: turns publications into snapshots, and shows what it wrote.
-//! Decides nothing.
+//! Decides nothing but what to publish while a ring is being built.
+//!
+//! A ring is built elsewhere, one at a time: [`Writer::update`] gives out the [`Build`] that is
+//! needed, and [`Writer::built`] takes the ring. What was asked for meanwhile is one more build.
+//! A change that leaves the ring as it is (healing above all) is published at once, also while
+//! another ring is being built: the snapshot then has the ring in force, with the replicas that
+//! hold its numbers now.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use fxhash::{FxHashMap, FxHashSet};
 
 use super::drain::Drains;
 use super::observer::Published;
-use super::pool::{MemberReport, MemberSpec, Pool, Publication};
+use super::pool::{MemberReport, MemberSpec, Pool, Publication, Version};
+use super::view::ReplicaViews;
 use super::{ControlError, ReplicaView, View};
 use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, cluster};
-use crate::ring::{BuildError, Ring, slots_moved};
+use crate::ring::{BuildError, Node, Params, Ring, slots_moved};
 use crate::runtime::ReplicaId;
 
 /// Owns the publishing end of the cluster.
 #[derive(Debug)]
 pub(super) struct Writer {
     publisher: Publisher,
+    /// Of the snapshot in force.
     version: u64,
+    /// What the pool has asked for that is in force.
+    in_force: Version,
     ring: Arc<Ring>,
     routing: Routing,
     load: Arc<Load>,
-    /// Those of the snapshot in force.
-    endpoints: HashMap<ReplicaId, Arc<Endpoint>>,
-    /// Those of the snapshot before that are not in this one.
-    left: HashMap<ReplicaId, Arc<Endpoint>>,
+    /// Whom the snapshot in force lists, in ascending number.
+    listed: Vec<MemberSpec>,
+    /// Of all that are or were in a snapshot, or will be, as long as somebody may ask for them.
+    endpoints: FxHashMap<ReplicaId, Arc<Endpoint>>,
+    /// The replica that each of these is, by the id of the endpoint.
+    replicas: FxHashMap<u64, ReplicaId>,
+    /// The publication whose ring is being built.
+    building: Option<Publication>,
     pub(super) drains: Drains,
+    shown: ReplicaViews,
+    /// Whether the ring is another than the one that was shown.
+    ring_changed: bool,
+}
+
+/// A ring to build.
+#[derive(Debug)]
+pub(super) struct Build {
+    params: Params,
+    nodes: Vec<Node>,
+    before: Arc<Ring>,
+}
+
+/// A ring that was built.
+#[derive(Debug)]
+pub(super) struct Built {
+    ring: Ring,
+    slots_moved: Option<u32>,
+    took: Duration,
+}
+
+impl Build {
+    /// Builds it. This may take seconds.
+    pub(super) fn run(self) -> Result<Built, BuildError> {
+        let began = Instant::now();
+        let ring = self.before.rebuild(&self.params, &self.nodes)?;
+        let took = began.elapsed();
+        let slots_moved = slots_moved(&self.before, &ring);
+        Ok(Built { ring, slots_moved, took })
+    }
 }
 
 impl Writer {
     /// Begins a cluster with a publication that has no members yet.
     pub(super) fn new(first: Publication) -> Result<(Self, Readers), ControlError> {
-        let ring = Ring::build(&first.params, &first.nodes())
+        let ring = Ring::build(&first.params, &first.nodes().collect::<Vec<_>>())
             .map(Arc::new)
             .map_err(|error| ControlError::Ring(error.to_string()))?;
         let snapshot = Snapshot::new(0, Arc::clone(&ring), Vec::new(), first.routing.clone());
@@ -39,107 +84,176 @@ impl Writer {
         let writer = Self {
             publisher,
             version: 0,
+            in_force: first.version,
             ring,
             routing: first.routing,
             load: Arc::default(),
-            endpoints: HashMap::new(),
-            left: HashMap::new(),
+            listed: Vec::new(),
+            endpoints: FxHashMap::default(),
+            replicas: FxHashMap::default(),
+            building: None,
             drains: Drains::default(),
+            shown: ReplicaViews::default(),
+            ring_changed: false,
         };
         Ok((writer, readers))
     }
 
-    /// Publishes. The ring is built anew only if numbers, weights or parameters changed; a
-    /// replica that was listed before keeps its endpoint and with it its counters. `None` if the
-    /// ring cannot be built.
-    pub(super) fn publish(&mut self, publication: Publication) -> Option<Published> {
-        let began = Instant::now();
-        let ring = match self.ring_for(&publication) {
-            Ok(ring) => ring,
-            // The pool checks the capacity before anything changes, so this is a defect; the
-            // ring in force keeps working meanwhile.
+    /// What the pool has asked for that is in force.
+    pub(super) fn in_force(&self) -> Version {
+        self.in_force
+    }
+
+    /// The pool has asked for a publication: publishes what can be at once, and returns the ring
+    /// to build, if one is needed and none is being built. Its result goes to [`Writer::built`].
+    pub(super) fn update(&mut self, pool: &Pool) -> (Option<Published>, Option<Build>) {
+        let wanted = pool.publication();
+        if is_of(&self.ring, &wanted) {
+            self.in_force = wanted.version;
+            return (Some(self.publish(wanted.members, wanted.routing, Some(0), None, pool)), None);
+        }
+        let build = self.building.is_none().then(|| {
+            // A request may fail, or a heartbeat, while the ring is being built.
+            wanted.members.iter().for_each(|member| _ = self.endpoint(member));
+            self.building = Some(wanted.clone());
+            let nodes = wanted.nodes().collect();
+            Build { params: wanted.params.clone(), nodes, before: Arc::clone(&self.ring) }
+        });
+        let healed = newest(&self.listed, &wanted.members);
+        let news = std::iter::zip(&healed, &self.listed).any(|(new, old)| new.id != old.id);
+        let routing = self.routing.clone();
+        (news.then(|| self.publish(healed, routing, Some(0), None, pool)), build)
+    }
+
+    /// The ring that was given out is built, and published. Where [`Writer::in_force`] is not what
+    /// the pool has asked for after that, [`Writer::update`] is to be called.
+    pub(super) fn built(&mut self, built: Result<Built, BuildError>, pool: &Pool) -> Option<Published> {
+        let captured = self.building.take()?;
+        let Built { ring, slots_moved, took } = match built {
+            Ok(built) => built,
+            // The pool checks the capacity before anything changes, so this is a defect; the ring
+            // in force keeps working meanwhile, and nobody waits for another.
             Err(error) => {
                 tracing::error!(%error, "the ring could not be built; nothing is published");
+                self.in_force = self.in_force.max(captured.version);
                 return None;
             }
         };
-        let build_seconds = began.elapsed().as_secs_f64();
-        // The same ring moves nothing, and need not be compared to tell.
-        let same = Arc::ptr_eq(&self.ring, &ring);
-        let slots_moved = if same { Some(0) } else { slots_moved(&self.ring, &ring) };
-        let endpoints: Vec<_> = publication.members.iter().map(|member| self.endpoint(member)).collect();
+        let wanted = pool.publication();
+        let (version, members, routing) = if is_of(&ring, &wanted) {
+            (wanted.version, wanted.members, wanted.routing)
+        } else if captured.version > self.in_force {
+            (captured.version, newest(&captured.members, &wanted.members), captured.routing)
+        } else {
+            // A change that took the one before it back needed no ring and is in force.
+            return None;
+        };
+        self.in_force = version;
+        self.ring = Arc::new(ring);
+        self.ring_changed = true;
+        Some(self.publish(members, routing, slots_moved, Some(took), pool))
+    }
+
+    /// Publishes `members` on the ring, which is theirs. A replica that was listed before keeps
+    /// its endpoint and with it its counters.
+    fn publish(
+        &mut self,
+        members: Vec<MemberSpec>,
+        routing: Routing,
+        slots_moved: Option<u32>,
+        built_in: Option<Duration>,
+        pool: &Pool,
+    ) -> Published {
+        let endpoints = members.iter().map(|member| self.endpoint(member)).collect();
         self.version += 1;
-        let snapshot =
-            Snapshot::new(self.version, Arc::clone(&ring), endpoints.clone(), publication.routing.clone());
+        let snapshot = Snapshot::new(self.version, Arc::clone(&self.ring), endpoints, routing.clone());
         self.drains.retire(self.publisher.publish(snapshot));
-        let same_keys = self.routing.key == publication.routing.key;
+        let same_keys = self.routing.key == routing.key;
         let keys_moved = slots_moved.filter(|_| same_keys);
-        self.ring = ring;
-        self.routing = publication.routing;
-        let ids = publication.members.iter().map(|member| member.id);
-        let listed = ids.zip(endpoints).collect();
-        self.left = std::mem::replace(&mut self.endpoints, listed);
-        self.left.retain(|id, _| !self.endpoints.contains_key(id));
-        Some(Published {
+        self.routing = routing;
+        self.listed = members;
+        self.forget_endpoints(pool);
+        Published {
             version: self.version,
-            replicas: self.endpoints.len(),
+            replicas: self.listed.len(),
             slots_moved,
             keys_moved: keys_moved.map(|moved| f64::from(moved) / f64::from(self.ring.params().slots())),
             peak_to_average: self.ring.peak_to_average(),
-            build_seconds: (!same).then_some(build_seconds),
-        })
-    }
-
-    fn ring_for(&self, publication: &Publication) -> Result<Arc<Ring>, BuildError> {
-        let nodes = publication.nodes();
-        if *self.ring.params() == publication.params && self.ring.nodes() == nodes {
-            return Ok(Arc::clone(&self.ring));
+            build_seconds: built_in.map(|took| took.as_secs_f64()),
         }
-        Ring::build(&publication.params, &nodes).map(Arc::new)
     }
 
-    fn endpoint(&self, member: &MemberSpec) -> Arc<Endpoint> {
-        self.endpoints.get(&member.id).cloned().unwrap_or_else(|| {
+    /// The endpoint of a replica, with its counters.
+    fn endpoint(&mut self, member: &MemberSpec) -> Arc<Endpoint> {
+        let replicas = &mut self.replicas;
+        let new = || {
             let load = Arc::clone(&self.load);
-            Arc::new(Endpoint::new(member.id.0, member.name.clone(), member.number, member.address, load))
-        })
+            let endpoint = Endpoint::new(member.name.clone(), member.number, member.address, load);
+            endpoint.set_up(member.up);
+            replicas.insert(endpoint.id, member.id);
+            Arc::new(endpoint)
+        };
+        Arc::clone(self.endpoints.entry(member.id).or_insert_with(new))
+    }
+
+    /// Lets go of endpoints that are in no snapshot, will be in none, and do not drain.
+    fn forget_endpoints(&mut self, pool: &Pool) {
+        let building = self.building.iter().flat_map(|publication| &publication.members);
+        let needed: FxHashSet<_> = self.listed.iter().chain(building).map(|member| member.id).collect();
+        self.endpoints.retain(|id, _| needed.contains(id) || pool.is_departing(*id));
+        self.replicas.retain(|_, id| self.endpoints.contains_key(id));
     }
 
     /// Lets requests go to a replica on the ring, or not.
     pub(super) fn set_up(&self, id: ReplicaId, up: bool) {
+        // Without an endpoint it will have one, which begins as it is then.
         if let Some(endpoint) = self.endpoints.get(&id) {
             endpoint.set_up(up);
         }
     }
 
-    /// Watches a replica that left with the last publication.
+    /// The replica that an endpoint is.
+    pub(super) fn replica_of(&self, endpoint: u64) -> Option<ReplicaId> {
+        self.replicas.get(&endpoint).copied()
+    }
+
+    /// Watches a replica that is in no snapshot any more.
     pub(super) fn drain(&mut self, id: ReplicaId) {
-        if let Some(endpoint) = self.left.remove(&id) {
-            self.drains.watch(id, endpoint);
+        if let Some(endpoint) = self.endpoints.get(&id) {
+            self.drains.watch(id, Arc::clone(endpoint));
         }
     }
 
-    /// The cluster as it is, with what the pool tells about its members.
-    pub(super) fn view(&self, pool: &Pool) -> View {
+    /// The cluster as it is, with what the pool tells about the members of the numbers that
+    /// `changed`.
+    pub(super) fn view(&mut self, pool: &Pool, changed: &[u32]) -> View {
+        if std::mem::take(&mut self.ring_changed) {
+            self.shown = pool.members().map(|member| self.show(member)).collect();
+        } else {
+            for &number in changed {
+                let shown = pool.member(number).map(|member| self.show(member));
+                self.shown.set(number, shown);
+            }
+        }
         View {
             version: self.version,
             ring: Arc::clone(&self.ring),
             routing: self.routing.clone(),
-            replicas: pool.members().map(|member| self.show(member)).collect(),
+            replicas: self.shown.clone(),
             stopping: pool.is_stopping(),
-            outage: pool.blindness(),
+            outage: pool.outage(),
             load: Arc::clone(&self.load),
         }
     }
 
     fn show(&self, member: MemberReport) -> ReplicaView {
-        // A seat that waits for its replica has its slots all the same.
+        // A member that waits for its instance has its slots all the same.
         let index = self.ring.nodes().binary_search_by_key(&member.number, |node| node.number).ok();
         ReplicaView {
             number: member.number,
             name: member.name,
             address: member.address,
-            instance: member.instance,
+            instance: member.label,
             state: member.state,
             note: member.note,
             failures: member.failures,
@@ -149,4 +263,20 @@ impl Writer {
             endpoint: member.id.and_then(|id| self.endpoints.get(&id)).cloned(),
         }
     }
+}
+
+/// Whether a ring is that of a publication.
+fn is_of(ring: &Ring, publication: &Publication) -> bool {
+    *ring.params() == publication.params && publication.nodes().eq(ring.nodes().iter().copied())
+}
+
+/// `members`, with those in their place that hold their numbers in `newer`; both are in ascending
+/// number.
+fn newest(members: &[MemberSpec], newer: &[MemberSpec]) -> Vec<MemberSpec> {
+    let mut newer = newer.iter().peekable();
+    let current = |member: &MemberSpec| {
+        while newer.next_if(|new| new.number < member.number).is_some() {}
+        newer.next_if(|new| new.number == member.number).unwrap_or(member).clone()
+    };
+    members.iter().map(current).collect()
 }

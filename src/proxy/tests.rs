@@ -81,7 +81,7 @@ struct Peer(DuplexStream);
 impl Lab {
     fn new() -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let endpoint = Arc::new(Endpoint::new(1, "S1".to_owned(), 1, address, Arc::<Load>::default()));
+        let endpoint = Arc::new(Endpoint::new("S1".to_owned(), 1, address, Arc::<Load>::default()));
         let ring = Ring::build(&Params::default(), &[Node { number: 1, weight: 100 }]).expect("it fits");
         let routing = Routing::default();
         let (publisher, readers) =

@@ -20,7 +20,8 @@ const LOOKUPS_AT_ONCE: usize = 16;
 
 /// The fixed runtime.
 ///
-/// A host name is resolved once, when the replica is added; an address needs no resolving. Of several addresses the first IPv4
+/// A host name is resolved once, when the replica is added; an address needs no resolving. Of
+/// several addresses the first IPv4
 /// one is taken, else the first: `localhost` often resolves to `::1` first, while few servers
 /// listen there, and a fixed replica has one address, so there is nothing to fall back on.
 #[derive(Debug)]

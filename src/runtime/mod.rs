@@ -32,7 +32,7 @@ impl fmt::Display for ReplicaId {
 }
 
 /// Who keeps a replica alive, and so what the balancer may do with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// This balancer: it starts the replica, replaces it when it dies, and stops it.
     Balancer,

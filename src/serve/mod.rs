@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
-use crate::control::{self, Control, ControlError, Observer, ReplicaView, State, View};
+use crate::control::{self, Control, ControlError, Observer, Request as ControlRequest, View};
 use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared};
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
@@ -159,14 +159,14 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
             ended = &mut supervising => Err(Error::Supervisor(why(&ended))),
         };
         admin.begin_stop();
-        control.prepare_stop().await;
+        let _ = control.request(ControlRequest::PrepareStop).await;
         stop.send_replace(true);
         unless_signalled(workers.finish(), &mut signals).await;
     } else {
         drop(access);
     }
     admin.begin_stop();
-    let _ = unless_signalled(control.stop(), &mut signals).await;
+    let _ = unless_signalled(control.request(ControlRequest::Stop), &mut signals).await;
     unless_signalled(requests::finish(handle, config.grace), &mut signals).await;
     admin.end_streams();
     stop_admin.cancel();
@@ -203,11 +203,8 @@ fn why(ended: &Result<(), JoinError>) -> String {
 async fn wait_for_replicas(control: &Control) {
     // Before the runtime has told which replicas there are, none is not all.
     let all_ready = |view: &View| view.outage.is_none() && view.ready() >= view.replicas.len();
-    let known = |view: &View| {
-        // One that starts may miss a heartbeat before it listens, which says nothing.
-        let has_a_verdict = |replica: &ReplicaView| replica.state != State::Starting || replica.failures > 0;
-        view.ready() > 0 && view.replicas.iter().all(has_a_verdict)
-    };
+    // One that starts may miss a heartbeat before it listens, which says nothing.
+    let known = |view: &View| view.ready() > 0 && view.undecided() == 0;
     let waited = control.wait_for(|view| all_ready(view) || known(view));
     let complete = tokio::time::timeout(START_PATIENCE, waited).await;
     if !complete.is_ok_and(|view| view.is_ok_and(|view| all_ready(&view))) {
@@ -227,14 +224,25 @@ async fn run_until_stopped(
             why = workers.ended() => return Err(Error::Worker(why)),
         };
         match signal {
-            Signal::Reload => reloader.reload(workers).await,
+            // A ring may have to be built, which a stop does not wait for.
+            Signal::Reload => tokio::select! {
+                () = reloader.reload(workers) => {}
+                signal = signals.end() => {
+                    announce_stop(signal, reloader);
+                    return Ok(());
+                }
+            },
             Signal::Interrupt | Signal::Terminate => {
-                let grace = reloader.at_start.grace;
-                tracing::info!(%signal, ?grace, "stopping; a second signal stops at once");
+                announce_stop(signal, reloader);
                 return Ok(());
             }
         }
     }
+}
+
+fn announce_stop(signal: Signal, reloader: &Reloader) {
+    let grace = reloader.at_start.grace;
+    tracing::info!(%signal, ?grace, "stopping; a second signal stops at once");
 }
 
 fn build_runtime(config: RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {

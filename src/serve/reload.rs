@@ -6,7 +6,7 @@ use super::descriptors::room_for_connections;
 use super::workers::Workers;
 use crate::admin::Admin;
 use crate::config::{Config, Problems};
-use crate::control::Control;
+use crate::control::{Control, Request};
 use crate::proxy::ProxyConfig;
 use crate::telemetry::{Journal, Traffic};
 
@@ -37,7 +37,7 @@ impl Reloader {
         };
         let restart = self.at_start.changes_needing_restart(&next);
         // First, since it alone can refuse.
-        let view = match self.control.reload(next.control.clone()).await {
+        let view = match self.control.request(Request::Reload(Box::new(next.control.clone()))).await {
             Ok(view) => view,
             Err(error) => {
                 tracing::error!(%error, "configuration not reloaded: nothing changed");

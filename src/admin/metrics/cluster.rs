@@ -1,6 +1,7 @@
 //! Metrics of the ring and its replicas.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::page::{Labels, Page};
 use crate::cluster::Endpoint;
@@ -28,7 +29,7 @@ pub(super) fn write(page: &mut Page<'_>, view: &View) -> fmt::Result {
     write_replicas(page, &view.replicas)
 }
 
-fn write_replicas(page: &mut Page<'_>, replicas: &[ReplicaView]) -> fmt::Result {
+fn write_replicas(page: &mut Page<'_>, replicas: &[Arc<ReplicaView>]) -> fmt::Result {
     let numbers: Vec<_> = replicas.iter().map(|replica| replica.number.to_string()).collect();
     let labelled =
         || replicas.iter().zip(&numbers).map(|(replica, number)| (replica, labels(replica, number)));

@@ -7,12 +7,11 @@ use http::StatusCode;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::script::{Bench, CONTEXT, Call, add, view};
-use crate::admin::change::Change;
+use super::script::{Bench, CONTEXT, Call, add, change, view};
 use crate::admin::{AdminConfig, Context, Listener};
 use crate::cluster::KeySource;
 use crate::control::name;
-use crate::control::{Add, ControlError, Remove, RingChange, State};
+use crate::control::{Add, ControlError, Remove, Request, RingChange, State};
 
 const THREE: &str = r#"{"message":{"N":3,"replicas":["Server 1","S4","S5"]},"status":"successful"}"#;
 
@@ -39,11 +38,11 @@ async fn the_three_routes_answer_to_the_letter_on_both_listeners() {
         let got = bench.send(Call::new("POST", "/add").json(body).context(context)).await;
         assert_eq!((got.status, got.text.as_str()), (StatusCode::OK, THREE));
         let add = Add { count: 2, names: names.clone(), endpoints: Vec::new() };
-        assert_eq!(bench.commands(), [Change::Add(add)]);
+        assert_eq!(bench.commands(), [Request::Add(add)]);
 
         let got = bench.send(Call::new("DELETE", "/rm").json(body).context(context)).await;
         assert_eq!((got.status, got.text.as_str()), (StatusCode::OK, THREE));
-        assert_eq!(bench.commands(), [Change::Remove(Remove { count: 2, names })]);
+        assert_eq!(bench.commands(), [Request::Remove(Remove { count: 2, names })]);
         assert_eq!(got.header("connection"), None, "the body was read to its end");
     }
 }
@@ -53,11 +52,13 @@ async fn the_ring_is_shown_with_its_replicas() {
     let bench = bench();
     let mut ring = view(&["Server 1", "S4"]);
     let held = ring.replicas[0].endpoint.as_ref().unwrap().begin();
-    ring.replicas[1].state = State::Ejected;
-    ring.replicas[1].endpoint = None;
-    ring.replicas[1].address = None;
-    ring.replicas[1].instance = None;
-    ring.replicas[1].note = "no answer".to_owned();
+    change(&mut ring, 1, |replica| {
+        replica.state = State::Ejected;
+        replica.endpoint = None;
+        replica.address = None;
+        replica.instance = None;
+        replica.note = "no answer".to_owned();
+    });
     let (peak, slots) = (ring.ring.peak_to_average(), ring.ring.slots_owned().to_vec());
     bench.view.send(Arc::new(ring)).unwrap();
     let got = bench.send(Call::new("GET", "/ring")).await;
@@ -107,12 +108,12 @@ async fn ring_and_weights_can_be_changed() {
     assert_eq!(got.status, StatusCode::OK);
     assert_eq!(got.json()["replicas"].as_array().unwrap().len(), 3);
     let change = RingChange { slots: Some(65_536), key: Some(KeySource::Path), ..RingChange::default() };
-    assert_eq!(bench.commands(), [Change::Ring(change)]);
+    assert_eq!(bench.commands(), [Request::ChangeRing(change)]);
 
     let got = bench.send(Call::new("PUT", "/replicas/Server%201").json(r#"{"weight":0}"#)).await;
     assert_eq!(got.status, StatusCode::OK);
     assert_eq!(got.json()["name"], "Server 1");
-    assert_eq!(bench.commands(), [Change::Weight("Server 1".to_owned(), 0)]);
+    assert_eq!(bench.commands(), [Request::SetWeight { name: "Server 1".to_owned(), weight: 0 }]);
 
     // The spelling of a host name is that of the same replica.
     for path in ["/replicas/server-1", "/replicas/SERVER_1"] {
@@ -124,7 +125,7 @@ async fn ring_and_weights_can_be_changed() {
     let got = bench.send(Call::new("POST", "/replicas/Server%201/kill").json("{}")).await;
     assert_eq!(got.status, StatusCode::OK);
     assert_eq!(got.json()["message"], "'Server 1' is being killed");
-    assert_eq!(bench.commands(), [Change::Kill("Server 1".to_owned())]);
+    assert_eq!(bench.commands(), [Request::Kill { name: "Server 1".to_owned() }]);
 }
 
 #[tokio::test]
@@ -155,9 +156,9 @@ async fn probes_need_no_token_and_no_name() {
 async fn readiness_follows_the_replicas_and_ends_with_stopping() {
     let bench = bench();
     let mut ejected = view(&["S1"]);
-    ejected.replicas[0].state = State::Ejected;
+    change(&mut ejected, 0, |replica| replica.state = State::Ejected);
     let mut drained = view(&["S1"]);
-    drained.replicas[0].weight = 0;
+    change(&mut drained, 0, |replica| replica.weight = 0);
     let mut stopping = view(&["S1"]);
     stopping.stopping = true;
     for (view, code) in

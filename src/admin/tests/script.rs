@@ -10,10 +10,9 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::change::Change;
 use crate::admin::{Admin, AdminConfig, Context, Listener};
 use crate::cluster::{Endpoint, KeySource, Load, Routing};
-use crate::control::command::Command;
+use crate::control::request::{Call as ControlCall, Request as Asked};
 use crate::control::{Control, ControlError, ReplicaView, State, View};
 use crate::ring::{Family, Node, Params, Placement, Probing, Ring};
 
@@ -30,7 +29,7 @@ pub(super) type Script = Result<&'static [&'static str], ControlError>;
 pub(super) struct Bench {
     pub(super) admin: Admin,
     pub(super) view: watch::Sender<Arc<View>>,
-    commands: Arc<Mutex<Vec<Change>>>,
+    commands: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Bench {
@@ -41,16 +40,8 @@ impl Bench {
         let commands = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&commands);
         tokio::spawn(async move {
-            while let Some(command) = receiver.recv().await {
-                let (change, reply) = match command {
-                    Command::Add(add, reply) => (Change::Add(add), reply),
-                    Command::Remove(remove, reply) => (Change::Remove(remove), reply),
-                    Command::ChangeRing(change, reply) => (Change::Ring(change), reply),
-                    Command::SetWeight(name, weight, reply) => (Change::Weight(name, weight), reply),
-                    Command::Kill(name, reply) => (Change::Kill(name), reply),
-                    other => panic!("the admin service sends no {other:?}"),
-                };
-                seen.lock().unwrap().push(change);
+            while let Some(ControlCall { request, reply }) = receiver.recv().await {
+                seen.lock().unwrap().push(request);
                 // The client may have left.
                 let _ = reply.send(script.clone().map(|names| Arc::new(self::view(names))));
             }
@@ -59,7 +50,7 @@ impl Bench {
     }
 
     /// What reached the supervisor since the last call.
-    pub(super) fn commands(&self) -> Vec<Change> {
+    pub(super) fn commands(&self) -> Vec<Asked> {
         std::mem::take(&mut self.commands.lock().unwrap())
     }
 
@@ -157,6 +148,13 @@ pub(super) fn add() -> Call {
     Call::new("POST", "/add").json(r#"{"n":1}"#)
 }
 
+/// Shows the replica of an index differently.
+pub(super) fn change(view: &mut View, index: usize, change: impl FnOnce(&mut ReplicaView)) {
+    let mut replicas: Vec<_> = view.replicas.iter().map(|replica| (**replica).clone()).collect();
+    change(&mut replicas[index]);
+    view.replicas = replicas.into_iter().collect();
+}
+
 /// A cluster of ready replicas.
 pub(super) fn view(names: &[&str]) -> View {
     let params = Params::new(Family::Modified, Probing::Quadratic, Placement::Ring, 512, 9).unwrap();
@@ -166,7 +164,7 @@ pub(super) fn view(names: &[&str]) -> View {
     let replica = |(index, name): (usize, &&str)| {
         let number = index as u32 + 1;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9000 + number as u16));
-        let endpoint = Endpoint::new(index as u64, (*name).to_owned(), number, address, Arc::clone(&load));
+        let endpoint = Endpoint::new((*name).to_owned(), number, address, Arc::clone(&load));
         ReplicaView {
             number,
             name: (*name).to_owned(),

@@ -2,59 +2,48 @@
 //! action never reports by itself; what became of it comes as a later event.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::cluster::Routing;
-use crate::control::{Add, ControlConfig, ControlError, Remove, RingChange, Transition};
+use crate::control::{ControlError, Request, Transition};
 use crate::ring::{Node, Params};
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
-/// Identifies one command; its answer carries the same ticket.
+/// Identifies one request; its response carries the same ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// Counts the publications that were asked for; each contains all that came before.
+pub type Version = u64;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Start more replicas.
-    Add(Ticket, Add),
-    /// Take replicas off the ring.
-    Remove(Ticket, Remove),
-    /// Set the weight (0 to 100) of the named replica.
-    SetWeight(Ticket, String, u8),
-    /// End the named replica at once.
-    Kill(Ticket, String),
-    /// Build another ring, or hash another key.
-    ChangeRing(Ticket, RingChange),
-    /// Take over a re-read configuration.
-    Reload(Ticket, Box<ControlConfig>),
-    /// A stop is coming: changes are refused from now on, and unfinished ones given up.
-    PrepareStop,
-    /// Stop all replicas and heal no more.
-    Stop(Ticket),
+    /// Somebody asks for a change.
+    Request(Ticket, Request),
     /// What the runtime tells of a replica.
     Runtime(RuntimeEvent),
-    /// The heartbeat asked for by [`Action::Check`] was answered well.
-    HeartbeatGood(ReplicaId),
-    /// It was not.
-    HeartbeatBad {
-        /// Which replica.
-        id: ReplicaId,
-        /// What was wrong.
-        reason: String,
-    },
-    /// It could not be sent, for want of something on this machine: no verdict on the replica.
-    HeartbeatUnsent {
-        /// Which replica.
-        id: ReplicaId,
-        /// What was wanting.
-        reason: String,
-    },
+    /// The heartbeat asked for by [`Action::Check`] has ended.
+    Heartbeat(ReplicaId, Verdict),
     /// A request failed at a replica.
     RequestFailed(ReplicaId),
+    /// What was asked for by [`Action::Publish`] up to this version is in force.
+    Published(Version),
     /// Nothing can reach a replica that leaves any more, and it answers no request.
     Drained(ReplicaId),
     /// The time that [`Pool::next_deadline`](super::Pool::next_deadline) named has come.
     Tick,
+}
+
+/// What a heartbeat tells of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is well.
+    Good,
+    /// It is not, and why.
+    Bad(String),
+    /// Nothing, and why: the heartbeat could not be sent, or was not looked at in time.
+    Unknown(String),
 }
 
 /// Something to do, in the order given.
@@ -66,16 +55,22 @@ pub enum Action {
     Stop(ReplicaId),
     /// End a replica at once, as a crash would; nothing else changes before it is gone.
     Kill(ReplicaId),
-    /// Send one heartbeat now. Not asked again for the same replica before it is answered.
+    /// Send one heartbeat now. Not asked again for the same replica before it has ended.
     Check(Probe),
     /// Let requests go to a replica on the ring, or not. A replica is up when it enters.
     SetUp(ReplicaId, bool),
-    /// Publish a new snapshot.
-    Publish(Publication),
-    /// Watch a replica that was unpublished by the last [`Action::Publish`] until no request
-    /// can reach it, then send [`Event::Drained`]. Called off by [`Action::Stop`].
+    /// Publish a snapshot of [`Pool::publication`](super::Pool::publication) as it then is, and
+    /// send [`Event::Published`]. This may take a while; until then a later one may replace it.
+    Publish {
+        /// Which of those that were asked for.
+        version: Version,
+        /// Whether a replica takes over the number of another on the ring: that waits for no ring.
+        heals: bool,
+    },
+    /// Watch a replica that the snapshot in force does not list any more until no request can
+    /// reach it, then send [`Event::Drained`]. Called off by [`Action::Stop`].
     Drain(ReplicaId),
-    /// Answer a command. Each ticket is answered exactly once.
+    /// Answer a request. Each ticket is answered exactly once.
     Reply(Ticket, Result<(), ControlError>),
     /// Tell about a change of state.
     Note(Change),
@@ -96,12 +91,14 @@ pub struct Probe {
     /// Where to connect.
     pub address: SocketAddr,
     /// What to call it in the `Host` header.
-    pub host: String,
+    pub host: Arc<str>,
 }
 
 /// What a snapshot is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Publication {
+    /// Which of those that were asked for.
+    pub version: Version,
     /// Parameters of the ring.
     pub params: Params,
     /// Key and bound.
@@ -112,8 +109,8 @@ pub struct Publication {
 
 impl Publication {
     /// What the ring is built from, besides the parameters.
-    pub fn nodes(&self) -> Vec<Node> {
-        self.members.iter().map(|member| Node { number: member.number, weight: member.weight }).collect()
+    pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
+        self.members.iter().map(|member| Node { number: member.number, weight: member.weight })
     }
 }
 
@@ -130,6 +127,8 @@ pub struct MemberSpec {
     pub weight: u8,
     /// Where it takes requests.
     pub address: SocketAddr,
+    /// Whether requests may go to it at this moment.
+    pub up: bool,
 }
 
 /// One change of state, for the log.

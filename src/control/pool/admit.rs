@@ -11,10 +11,10 @@ use crate::runtime::Owner;
 impl Pool {
     /// Whether an `/add` may begin.
     pub(super) fn check_add(&self, add: &Add) -> Result<(), ControlError> {
-        if self.refusing {
+        if self.end.refuses() {
             return Err(ControlError::Stopping);
         }
-        self.refuse_while_blind()?;
+        self.refuse_during_outage()?;
         if add.count == 0 {
             return Err(ControlError::Zero);
         }
@@ -48,8 +48,8 @@ impl Pool {
 
     /// Whether `name` is that of a container that others run.
     pub(super) fn is_discovered(&self, name: &str) -> bool {
-        let seat = self.member_named(name).and_then(|number| self.seats.get(&number));
-        seat.is_some_and(|seat| seat.owner == Owner::Discovered)
+        let member = self.member_named(name).and_then(|number| self.members.get(number));
+        member.is_some_and(|member| member.owner() == Owner::Discovered)
     }
 
     /// Whether `endpoints` are `wanted` distinct new addresses.
@@ -60,17 +60,13 @@ impl Pool {
         if endpoints.len() != wanted as usize {
             return Err(ControlError::EndpointsNeeded(wanted));
         }
-        let mut seen: HashSet<_> = self
-            .seats
-            .values()
-            .filter_map(|seat| seat.existing.as_deref())
-            .map(str::to_ascii_lowercase)
-            .collect();
+        let mut seen = HashSet::new();
         for endpoint in endpoints {
             if endpoint.parse::<HostPort>().is_err() {
                 return Err(ControlError::BadEndpoint(endpoint.clone()));
             }
-            if !seen.insert(endpoint.to_ascii_lowercase()) {
+            let taken = self.members.number_of_key(Owner::Others, endpoint).is_some();
+            if taken || !seen.insert(endpoint.to_ascii_lowercase()) {
                 return Err(ControlError::EndpointTaken(endpoint.clone()));
             }
         }
@@ -80,12 +76,12 @@ impl Pool {
     /// Whether `count` more replicas are within the limits, those on their way included.
     pub(super) fn check_room(&self, count: u32) -> Result<(), ControlError> {
         let max = self.config.max_replicas;
-        let total = self.seats.len() as u64 + u64::from(count);
+        let total = self.members.len() as u64 + u64::from(count);
         if total > u64::from(max) {
             return Err(ControlError::TooMany { asked: count, total, max });
         }
         // Those that leave take no place on the ring, but each is a process.
-        if total + self.leaving.len() as u64 > 2 * u64::from(max) {
+        if total + self.departures.len() as u64 > 2 * u64::from(max) {
             return Err(ControlError::Busy);
         }
         check_capacity(&self.config.ring, total as usize)

@@ -4,15 +4,24 @@ use std::time::Instant;
 
 use super::action::Ticket;
 use super::admit::check_capacity;
+use super::publishing::After;
 use super::{Action, Pool};
 use crate::control::{ControlConfig, ControlError, RingChange};
 use crate::ring::{MAX_WEIGHT, Params};
 use crate::runtime::Owner;
 
 impl Pool {
-    pub(super) fn set_weight(&mut self, ticket: Ticket, name: &str, weight: u8) {
+    /// Responds to a request that was done, once what it changes is in force; or says why not.
+    fn conclude(&mut self, ticket: Ticket, result: Result<(), ControlError>, now: Instant) {
+        match result {
+            Ok(()) => self.after_publication(After::Reply(ticket), now),
+            Err(refused) => self.reply(ticket, Err(refused)),
+        }
+    }
+
+    pub(super) fn set_weight(&mut self, ticket: Ticket, name: &str, weight: u8, now: Instant) {
         let result = self.try_set_weight(name, weight);
-        self.reply(ticket, result);
+        self.conclude(ticket, result, now);
     }
 
     fn try_set_weight(&mut self, name: &str, weight: u8) -> Result<(), ControlError> {
@@ -23,15 +32,15 @@ impl Pool {
         }
         let unknown = || ControlError::UnknownName(name.to_owned());
         let number = self.member_named(name).ok_or_else(unknown)?;
-        let seat = self.seats.get_mut(&number).ok_or_else(unknown)?;
-        if seat.weight == weight {
+        let member = self.members.get_mut(number).ok_or_else(unknown)?;
+        if member.weight == weight {
             return Ok(());
         }
-        seat.weight = weight;
-        self.changed = true;
-        if seat.placed.is_some() {
+        member.weight = weight;
+        if member.listed.is_some() {
             self.publish();
         }
+        self.members.show(number);
         Ok(())
     }
 
@@ -42,22 +51,23 @@ impl Pool {
 
     fn try_kill(&mut self, name: &str) -> Result<(), ControlError> {
         self.refuse_while_stopping()?;
-        self.refuse_while_blind()?;
+        self.refuse_during_outage()?;
         let unknown = || ControlError::UnknownName(name.to_owned());
         let number = self.member_named(name).ok_or_else(unknown)?;
-        let seat = self.seats.get(&number).ok_or_else(unknown)?;
-        if !seat.owner.is_balancer() {
-            return Err(ControlError::NotKept(seat.name.clone()));
+        let member = self.members.get(number).ok_or_else(unknown)?;
+        let name = || member.name().to_owned();
+        if !member.owner().is_balancer() {
+            return Err(ControlError::NotKept(name()));
         }
-        let running = seat.current.as_ref().filter(|replica| replica.address.is_some());
-        let id = running.ok_or_else(|| ControlError::NotRunning(seat.name.clone()))?.id;
+        let running = member.instance().filter(|instance| instance.address.is_some());
+        let id = running.ok_or_else(|| ControlError::NotRunning(name()))?.id();
         self.out.push(Action::Kill(id));
         Ok(())
     }
 
-    pub(super) fn change_ring(&mut self, ticket: Ticket, change: RingChange) {
+    pub(super) fn change_ring(&mut self, ticket: Ticket, change: RingChange, now: Instant) {
         let result = self.try_change_ring(change);
-        self.reply(ticket, result);
+        self.conclude(ticket, result, now);
     }
 
     fn try_change_ring(&mut self, change: RingChange) -> Result<(), ControlError> {
@@ -80,19 +90,21 @@ impl Pool {
         let result = self.refuse_while_stopping().and_then(|()| self.apply(config));
         // Heartbeats that are due by a longer interval do not wait for that to end.
         let latest = now + self.config.health.interval;
-        for replica in self.seats.values_mut().filter_map(|seat| seat.current.as_mut()) {
-            replica.checks.not_after(latest);
+        for number in self.members.numbers() {
+            let instance = self.members.get_mut(number).and_then(|member| member.instance_mut());
+            instance.into_iter().for_each(|instance| instance.checks.not_after(latest));
         }
-        self.reply(ticket, result);
+        self.conclude(ticket, result, now);
     }
 
     /// Makes `config` the one in force; the number of replicas is only for the start. Published
     /// if requests are affected.
     fn apply(&mut self, config: ControlConfig) -> Result<(), ControlError> {
-        check_capacity(&config.ring, self.seats.len())?;
-        let before = self.publication();
-        self.config = config;
-        if self.publication() != before {
+        check_capacity(&config.ring, self.members.len())?;
+        let routing = self.routing();
+        let before = std::mem::replace(&mut self.config, config);
+        self.members.touch_all();
+        if self.config.ring != before.ring || self.routing() != routing {
             self.publish();
         }
         Ok(())
@@ -106,6 +118,6 @@ impl Pool {
     }
 
     fn refuse_while_stopping(&self) -> Result<(), ControlError> {
-        if self.refusing { Err(ControlError::Stopping) } else { Ok(()) }
+        if self.end.refuses() { Err(ControlError::Stopping) } else { Ok(()) }
     }
 }

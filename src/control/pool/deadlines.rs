@@ -1,85 +1,125 @@
 //! Until when things may take, and what is due next.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Instant;
 
 use super::Pool;
 use super::life::in_words;
-use super::seat::{Phase, Replica, Seat};
+use super::members::{Member, Phase};
+use super::schedule::Subject;
+use crate::runtime::ReplicaId;
 
-/// A replica that waits for its turn has at most so many times the usual time.
-const TURNS: u32 = 6;
-
-/// How long a stop waits for a runtime that does not answer.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// The same, where it answers now and then.
-const LONGEST_STOP: Duration = Duration::from_secs(60);
+/// What the time has come for.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    pub(super) members: BTreeSet<u32>,
+    pub(super) departures: BTreeSet<ReplicaId>,
+}
 
 impl Pool {
     /// When [`Event::Tick`](super::Event::Tick) is due; `None` if nothing depends on time.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let drains = self.leaving.values().filter_map(|leaving| leaving.drains_until);
-        let seats = self.seats.values().filter_map(|seat| self.next_deadline_of(seat));
-        drains.chain(seats).chain(self.stop_deadline()).min()
+        let turns = self.turns.next(self.config.start_timeout);
+        [self.schedule.next(), turns, self.stop_deadline()].into_iter().flatten().min()
     }
 
-    /// Until when the replica of a seat has to be ready, where there is such a limit. One that an
-    /// `/add` waits for may also have been ready and be so no more.
-    pub(super) fn start_deadline(&self, seat: &Seat) -> Option<Instant> {
-        let replica = seat.current.as_ref()?;
-        match replica.phase {
-            Phase::Starting if seat.batch.is_some() || self.replaces(seat) => {
-                Some(self.time_to_start(replica))
-            }
-            Phase::Ejected(since) if seat.batch.is_some() => Some(since + self.config.start_timeout),
-            _ => None,
+    /// The same, found by looking at all there is.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(in crate::control) fn scan_for_deadline(&self) -> Option<Instant> {
+        let all = |(_, member): (u32, &Member)| {
+            [self.deadline_of(member), self.start_deadline(member)].into_iter().flatten().min()
+        };
+        let members = self.members.iter().filter_map(all);
+        members.chain(self.departures.scan_for_deadline()).chain(self.stop_deadline()).min()
+    }
+
+    /// Renews the deadlines of the members that were touched.
+    pub(super) fn renew_deadlines(&mut self) {
+        for number in self.members.take_touched() {
+            let member = self.members.get(number);
+            let at = member.and_then(|member| self.deadline_of(member));
+            let turn = member.and_then(|member| self.turn_of(member));
+            self.schedule.set(Subject::Member(number), at);
+            self.turns.set(number, turn);
         }
     }
 
-    /// Time counts from when a replica runs. Runtimes bring up a few at a time: before that it counts
-    /// from when the one before came up.
-    fn time_to_start(&self, replica: &Replica) -> Instant {
-        let limit = self.config.start_timeout;
-        let turn = self.last_start.map_or(replica.launched, |last| last.max(replica.launched));
-        let waits_until = (turn + limit).min(replica.launched + limit * TURNS);
-        replica.started.map_or(waits_until, |started| started + limit)
+    /// Takes out what is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Due> {
+        let mut due = Due::default();
+        while let Some(subject) = self.schedule.take_due(now) {
+            match subject {
+                Subject::Member(number) => _ = due.members.insert(number),
+                Subject::Departure(id) => _ = due.departures.insert(id),
+            }
+        }
+        while let Some(number) = self.turns.take_due(now, self.config.start_timeout) {
+            due.members.insert(number);
+        }
+        (!due.members.is_empty() || !due.departures.is_empty()).then_some(due)
     }
 
-    /// Until when an ejected replica of a seat may recover, where there is such a limit.
-    pub(super) fn replace_deadline(&self, seat: &Seat) -> Option<Instant> {
-        let Phase::Ejected(since) = seat.current.as_ref()?.phase else { return None };
-        self.replaces(seat).then(|| since + self.config.replace_after)
+    /// Until when the instance of a member has to be ready, where there is such a limit. One that
+    /// an `/add` waits for may also have been ready and be so no more.
+    pub(super) fn start_deadline(&self, member: &Member) -> Option<Instant> {
+        let turn =
+            self.turn_of(member).map(|launched| self.turns.deadline(launched, self.config.start_timeout));
+        turn.or_else(|| self.first_heartbeat_deadline(member))
     }
 
-    /// Whether the replica of a seat may be given up for another.
-    fn replaces(&self, seat: &Seat) -> bool {
-        seat.owner.is_balancer() && seat.is_member() && !self.is_blind()
+    /// When the instance of a member was launched, if it does not run yet and may not take for
+    /// ever.
+    fn turn_of(&self, member: &Member) -> Option<Instant> {
+        let instance = member.instance().filter(|instance| instance.started.is_none())?;
+        self.has_to_start(member).then_some(instance.launched)
     }
 
-    /// The next time at which something about a seat is due.
-    fn next_deadline_of(&self, seat: &Seat) -> Option<Instant> {
-        let retry = seat.retry_at.filter(|_| seat.current.is_none() && !self.is_blind());
-        let check = seat.current.as_ref().and_then(|replica| replica.checks.next());
-        [retry, check, self.start_deadline(seat), self.replace_deadline(seat)].into_iter().flatten().min()
+    /// Until when an instance that runs has to have a good heartbeat, where there is such a limit.
+    /// A heartbeat that could not be sent yet does not count against it.
+    fn first_heartbeat_deadline(&self, member: &Member) -> Option<Instant> {
+        let instance = member.instance().filter(|instance| instance.checks.waits_since().is_none())?;
+        let since = match instance.phase {
+            Phase::Starting if self.has_to_start(member) => instance.started?,
+            Phase::Ejected(since) if !member.is_full() => since,
+            _ => return None,
+        };
+        Some(since + self.config.start_timeout + instance.checks.waited())
     }
 
-    /// Why the replica of a seat has not become ready in time.
-    pub(super) fn why_not_ready(&self, seat: &Seat) -> String {
+    /// Whether the instance of a member may be given up if it does not become ready.
+    fn has_to_start(&self, member: &Member) -> bool {
+        let starting = member.instance().is_some_and(|instance| instance.phase == Phase::Starting);
+        starting && (!member.is_full() || self.replaces(member))
+    }
+
+    /// Until when an ejected instance of a member may recover, where there is such a limit.
+    pub(super) fn replace_deadline(&self, member: &Member) -> Option<Instant> {
+        let instance = member.instance().filter(|instance| instance.checks.waits_since().is_none())?;
+        let Phase::Ejected(since) = instance.phase else { return None };
+        self.replaces(member).then(|| since + self.config.replace_after + instance.checks.waited())
+    }
+
+    /// Whether the instance of a member may be given up for another.
+    fn replaces(&self, member: &Member) -> bool {
+        member.owner().is_balancer() && member.is_full() && !self.has_outage()
+    }
+
+    /// The next time at which something about a member is due, its turn to start apart.
+    fn deadline_of(&self, member: &Member) -> Option<Instant> {
+        let retry = member.retry_at.filter(|_| member.instance().is_none() && !self.has_outage());
+        let check = member.instance().and_then(|instance| instance.checks.next());
+        let start = self.first_heartbeat_deadline(member);
+        [retry, check, start, self.replace_deadline(member)].into_iter().flatten().min()
+    }
+
+    /// Why the instance of a member has not become ready in time.
+    pub(super) fn why_not_ready(&self, member: &Member) -> String {
         let limit = in_words(self.config.start_timeout);
-        match &seat.current {
-            Some(replica) if replica.address.is_some() => {
-                format!("no good heartbeat within {limit}{}", seat.last_bad())
+        match member.instance() {
+            Some(instance) if instance.address.is_some() => {
+                format!("no good heartbeat within {limit}{}", member.last_bad())
             }
             _ => format!("did not start within {limit}"),
         }
-    }
-
-    /// Until when a runtime that does not answer, or has not, may come back to stop what is left.
-    pub(super) fn stop_deadline(&self) -> Option<Instant> {
-        let began = self.stop_began.filter(|_| !self.is_stopped())?;
-        let unanswered = self.outage.as_ref().map(|outage| outage.since.max(began) + STOP_PATIENCE);
-        let unlisted = self.unlisted.then(|| began + STOP_PATIENCE);
-        let hindered = self.stop_hindered.map(|since| since + LONGEST_STOP);
-        [unanswered, unlisted, hindered].into_iter().flatten().min()
     }
 }

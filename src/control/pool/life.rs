@@ -1,160 +1,173 @@
-//! How a seat is filled: starting a replica, what becomes of it, and filling it again.
+//! How a member is filled: starting an instance, what becomes of it, and filling it again.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::seat::{Replica, Seat};
+use super::departures::Departure;
+use super::members::Member;
 use super::{Action, Pool};
 use crate::control::{ExitCause, Transition};
-use crate::runtime::{Launch, Owner, ReplicaId};
+use crate::runtime::{Owner, ReplicaId};
 
 impl Pool {
-    /// Starts a replica on an empty seat whose time has come.
+    /// Starts an instance of an empty member whose time has come.
     pub(super) fn fill(&mut self, number: u32, now: Instant) {
-        let due = |seat: &Seat| seat.current.is_none() && seat.retry_at.is_some_and(|at| at <= now);
-        if self.is_blind() || !self.seats.get(&number).is_some_and(due) {
+        let due =
+            |member: &Member| member.instance().is_none() && member.retry_at.is_some_and(|at| at <= now);
+        if self.has_outage() || !self.members.get(number).is_some_and(due) {
             return;
         }
-        let Some(mut seat) = self.seats.remove(&number) else { return };
-        let launch = self.launch(number, &mut seat, now);
-        let (reason, cause) = (seat.note.clone(), seat.cause);
-        self.seats.insert(number, seat);
+        let id = self.new_id();
+        let Some(member) = self.members.get_mut(number) else { return };
+        let (launch, instance) = member.begin(id, number, now);
+        let (reason, cause) = (member.note.clone(), member.cause);
+        self.members.set_instance(number, Some(instance));
         self.out.push(Action::Start(launch));
-        self.note_seat(number, Transition::Starting(cause), &reason);
+        self.note_member(number, Transition::Starting(cause), &reason);
     }
 
-    /// Puts a new replica on a seat, which is to be started by what is returned.
-    pub(super) fn launch(&mut self, number: u32, seat: &mut Seat, now: Instant) -> Launch {
+    /// Starts an instance of a member that is on its way out.
+    pub(super) fn launch(&mut self, number: u32, mut member: Member, now: Instant) -> Member {
+        let (launch, instance) = member.begin(self.new_id(), number, now);
+        self.out.push(Action::Start(launch));
+        member.filled(Some(instance))
+    }
+
+    fn new_id(&mut self) -> ReplicaId {
         self.last_id += 1;
-        let id = ReplicaId(self.last_id);
-        seat.retry_at = None;
-        seat.backoff.started(now);
-        seat.current = Some(Replica::new(id, now));
-        Launch { id, name: seat.name.clone(), number, existing: seat.existing.clone() }
+        ReplicaId(self.last_id)
     }
 
-    /// A replica runs: its first heartbeat is due at once.
-    pub(super) fn started(&mut self, id: ReplicaId, address: SocketAddr, instance: String, now: Instant) {
-        let Some((_, seat)) = self.seat_of(id) else { return };
-        let Some(replica) = seat.current.as_mut().filter(|replica| replica.address.is_none()) else { return };
-        replica.address = Some(address);
-        replica.started = Some(now);
-        replica.instance = Some(instance);
-        replica.checks.begin(now);
-        if seat.owner == Owner::Orchestrator {
+    /// An instance runs: its first heartbeat is due at once.
+    pub(super) fn started(&mut self, id: ReplicaId, address: SocketAddr, label: String, now: Instant) {
+        let Some((number, member)) = self.members.of_mut(id) else { return };
+        // Who listed a replica by a name expects to be called by it.
+        let listed = member.existing().filter(|_| member.owner() == Owner::Others).map(Arc::from);
+        let orchestrated = (member.owner() == Owner::Orchestrator).then(|| member.name().to_owned());
+        let Some(instance) = member.instance_mut().filter(|instance| instance.address.is_none()) else {
+            return;
+        };
+        instance.address = Some(address);
+        instance.host = listed.unwrap_or_else(|| Arc::from(address.to_string()));
+        instance.started = Some(now);
+        instance.label = Some(label);
+        instance.checks.begin(now);
+        if orchestrated.is_some() {
             // Whatever becomes of it, it is not to be made a second time.
-            seat.existing = Some(seat.name.clone());
+            self.members.set_existing(number, orchestrated);
         }
-        self.changed = true;
-        self.last_start = Some(now);
+        self.members.show(number);
+        self.turns.came_up(now);
     }
 
-    /// A replica has ended, whether it was asked to or not.
+    /// An instance has ended, whether it was asked to or not.
     pub(super) fn gone(&mut self, id: ReplicaId, cause: ExitCause, reason: &str, now: Instant) {
-        if let Some(leaving) = self.leaving.remove(&id) {
-            // Being stopped was told already.
-            if leaving.drains_until.is_some() {
-                self.note(leaving.change(id, Transition::Stopped, reason));
+        if let Some(departure) = self.forget_departure(id) {
+            if departure.is_listed() {
+                self.out.push(Action::SetUp(id, false));
             }
-        } else if let Some((number, _)) = self.seat_of(id) {
+            if !departure.is_stopping() {
+                self.note(departure.change(id, Transition::Stopped, reason));
+            }
+        } else if let Some(number) = self.members.number_of(id) {
             self.lost(number, cause, reason, now);
         }
     }
 
-    /// Somebody else has told a replica to end. It takes no more requests, finishes those it has,
-    /// and is replaced meanwhile if it is ours to replace.
+    /// Somebody else has told an instance to end. It takes no more requests, finishes those it
+    /// has, and is replaced meanwhile if it is ours to replace.
     pub(super) fn ending(&mut self, id: ReplicaId, reason: &str, now: Instant) {
-        let Some((number, seat)) = self.seat_of(id) else { return };
-        if seat.owner == Owner::Discovered {
-            self.take_out(vec![number], reason, now);
+        let Some(number) = self.members.number_of(id) else { return };
+        if self.members.get(number).is_some_and(|member| member.owner() == Owner::Discovered) {
+            self.take_out([number], reason, now);
         } else {
             self.give_up(number, ExitCause::EndedByOthers, reason, now);
         }
     }
 
-    /// The replica on a seat has failed: heals the seat, or gives up the `/add` it belongs to.
-    pub(super) fn lost(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
+    /// The instance of a member has failed: heals the member, or gives up the `/add` it belongs to.
+    fn lost(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
         self.take_off(number);
-        self.note_seat(number, Transition::Died(cause), reason);
-        let Some(seat) = self.seats.get_mut(&number) else { return };
-        if let Some(ticket) = seat.batch {
-            seat.current = None;
-            let failure = (seat.name.clone(), reason.to_owned());
-            self.fail_batch(ticket, vec![failure]);
+        self.note_member(number, Transition::Died(cause), reason);
+        let Some(member) = self.members.get(number) else { return };
+        if let Some(ticket) = member.addition {
+            let failure = (member.name().to_owned(), reason.to_owned());
+            self.members.set_instance(number, None);
+            self.fail_addition(ticket, vec![failure]);
         } else {
             self.heal(number, cause, reason, now);
         }
     }
 
-    /// Lets no more requests go to the replica on a seat.
+    /// Lets no more requests go to the instance of a member.
     fn take_off(&mut self, number: u32) {
-        let Some(seat) = self.seats.get(&number) else { return };
-        if let (true, true, Some(replica)) = (seat.is_placed(), seat.is_ready(), &seat.current) {
-            self.out.push(Action::SetUp(replica.id, false));
+        let Some(member) = self.members.get(number) else { return };
+        if let (true, true, Some(instance)) = (member.is_listed(), member.is_ready(), member.instance()) {
+            self.out.push(Action::SetUp(instance.id(), false));
         }
     }
 
-    /// Empties a seat and says when it is filled again. The replacement has a name of its own,
+    /// Empties a member and says when it is filled again. The replacement has a name of its own,
     /// which it keeps over repeated attempts; a replica that never took a request, and one that
     /// others run, comes back under its own.
     fn heal(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
-        let Some(seat) = self.seats.get(&number) else { return };
-        let (was_placed, owner) = (seat.is_placed(), seat.owner);
-        let new_name = (was_placed && owner.is_balancer()).then(|| self.new_name());
-        let Some(seat) = self.seats.get_mut(&number) else { return };
-        if seat.current.take().is_some_and(|replica| replica.has_settled(now)) {
-            seat.backoff.settled();
-        }
-        if owner.is_balancer() {
+        let Some(member) = self.members.get(number) else { return };
+        let (was_listed, is_ours) = (member.is_listed(), member.owner().is_balancer());
+        let new_name = (was_listed && is_ours).then(|| self.new_name());
+        let ended = self.members.set_instance(number, None);
+        if is_ours {
             // What was taken over is gone; what comes is new.
-            seat.existing = None;
-            seat.cause = Some(cause);
+            self.members.set_existing(number, None);
         }
-        let at = seat.backoff.failed(now, &mut self.rng);
-        seat.retry_at = Some(at);
-        seat.note = match seat.backoff.failures() {
-            1 => format!("'{}' failed: {reason}", seat.name),
+        let Some(member) = self.members.get_mut(number) else { return };
+        if is_ours {
+            member.cause = Some(cause);
+        }
+        if ended.is_some_and(|instance| instance.has_settled(now)) {
+            member.backoff.settled();
+        }
+        let at = member.backoff.failed(now, &mut self.rng);
+        member.retry_at = Some(at);
+        let failed = format!("'{}' failed: {reason}", member.name());
+        member.note = match member.backoff.failures() {
+            1 => failed,
             failures => {
                 let delay = in_words(at - now);
-                format!(
-                    "'{}' failed: {reason}; failure {failures} in a row, next start after {delay}",
-                    seat.name
-                )
+                format!("{failed}; failure {failures} in a row, next start after {delay}")
             }
         };
         if let Some(name) = new_name {
-            seat.name = name;
+            self.members.rename(number, name);
         }
-        self.changed = true;
     }
 
-    /// Gives up an owned replica that has had its time to start. A replica of an unfinished
-    /// `/add` fails with it; one that others run may come whenever it likes.
+    /// Gives up an owned instance that has had its time to start. One of an unfinished `/add`
+    /// fails with it; one that others run may come whenever it likes.
     pub(super) fn expire_start(&mut self, number: u32, now: Instant) {
-        let Some(seat) = self.seats.get(&number) else { return };
-        if self.start_deadline(seat).is_some_and(|deadline| deadline <= now) {
-            let reason = self.why_not_ready(seat);
+        let Some(member) = self.members.get(number) else { return };
+        if self.start_deadline(member).is_some_and(|deadline| deadline <= now) {
+            let reason = self.why_not_ready(member);
             self.give_up(number, ExitCause::NotReady, &reason, now);
         }
     }
 
-    /// Replaces an owned replica that was ejected for too long.
+    /// Replaces an owned instance that was ejected for too long.
     pub(super) fn expire_ejection(&mut self, number: u32, now: Instant) {
-        let Some(seat) = self.seats.get(&number) else { return };
-        if self.replace_deadline(seat).is_some_and(|deadline| deadline <= now) {
+        let Some(member) = self.members.get(number) else { return };
+        if self.replace_deadline(member).is_some_and(|deadline| deadline <= now) {
             let limit = in_words(self.config.replace_after);
-            let reason = format!("no good heartbeat for {limit}{}", seat.last_bad());
+            let reason = format!("no good heartbeat for {limit}{}", member.last_bad());
             self.give_up(number, ExitCause::Unhealthy, &reason, now);
         }
     }
 
-    /// Stops the replica on a member's seat, and heals the seat.
+    /// Stops the instance of a member, and heals the member.
     fn give_up(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
-        let Some((id, leaving)) = self.seats.get(&number).and_then(|seat| seat.leaving(number)) else {
-            return;
-        };
+        let departure = self.members.get(number).and_then(|member| Departure::of(number, member));
+        let Some((id, departure)) = departure else { return };
         self.lost(number, cause, reason, now);
-        self.dismiss(id, leaving);
+        self.dismiss(id, departure);
     }
 }
 

@@ -2,8 +2,24 @@
 //! time and returns what to do. No I/O, no clock, no task and no log; randomness comes from a
 //! seed. So every behaviour can be replayed, and tests simulate hours in milliseconds.
 //!
-//! A *seat* is a number in use. It outlives the replicas that fill it one after another: healing
-//! fills the seat again, so that the ring stays exactly what it was.
+//! A *member* is a number in use. It outlives the *instances* of a replica that fill it one after
+//! another: healing fills the member again, so that the ring stays exactly what it was.
+//!
+//! An event costs what it touches, and not how many members there are: those are found by index
+//! ([`members`]), and what is due by a queue of deadlines ([`schedule`]). Each part of the state is
+//! a type of its own, in the file that says what happens to it:
+//!
+//! | state | holds | file |
+//! |---|---|---|
+//! | `Members` | members, instances, indexes | `members` |
+//! | `Schedule`, `Turns` | what is due when | `schedule`, `deadlines` |
+//! | `Heartbeats` | those under way, those that wait for a place | `heartbeats`, `checks` |
+//! | `Publishing` | what waits for a snapshot to be in force | `publishing` |
+//! | `Additions` | unfinished `/add`s | `additions`, `admit` |
+//! | `Departures` | replicas that leave | `departures` |
+//! | `Inventory` | what was found and has no room | `inventory` |
+//! | `Outage` | why the runtime can do nothing | `outage` |
+//! | `End` | how far a stop has come | `stop` |
 //!
 //! How a replica moves (an owned one; a replica that others run is never stopped or replaced):
 //!
@@ -11,47 +27,55 @@
 //!  Start ─► Starting ──good heartbeat──► Ready ◄──good──► Ejected ─┐ too long
 //!              │ exit, time-out            │ exit           │ exit │
 //!              ▼                           ▼                ▼      ▼
-//!           back-off ────────────────► Starting again on the same seat
+//!           back-off ────────────────► Starting again as the same member
 //!
 //!  removed: Ready or Ejected ─► unpublished ─► Draining ─► Stopped
 //!           Starting ────────────────────────────────────► Stopped
 //! ```
 
 mod action;
-mod add;
+mod additions;
 mod admit;
 mod backoff;
 mod change;
 mod checks;
 mod deadlines;
-mod health;
+mod departures;
+mod heartbeats;
 mod inventory;
 mod life;
+mod members;
 mod outage;
-mod remove;
+mod publishing;
 mod report;
-mod seat;
+mod schedule;
 mod stop;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use fastrand::Rng;
 
-pub use action::{Action, Change, Event, MemberSpec, Probe, Publication, Ticket};
+pub use action::{Action, Change, Event, MemberSpec, Probe, Publication, Ticket, Verdict, Version};
 #[cfg(any(test, feature = "test-util"))]
 pub(in crate::control) use backoff::{STARTS, WINDOW};
 pub use report::MemberReport;
 
-use super::{ControlConfig, ControlError, ExitCause, Transition, name};
-use crate::cluster::Routing;
-use crate::runtime::{Found, Owner, ReplicaId, RuntimeEvent};
-use add::Batch;
+use super::{ControlConfig, ControlError, ExitCause, Request, Transition, name};
+use crate::runtime::{Owner, RuntimeEvent};
+use additions::Additions;
+use deadlines::Due;
+use departures::Departures;
+use heartbeats::Heartbeats;
+use inventory::Inventory;
+use members::{Member, Members};
 use outage::Outage;
-use seat::{Leaving, Seat};
+use publishing::Publishing;
+use schedule::{Schedule, Turns};
+use stop::End;
 
 /// What the pool has to know of the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,35 +89,26 @@ pub struct RuntimeFacts {
 }
 
 /// The replicas that are wanted, those there are, and what is under way between the two.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pool {
     config: ControlConfig,
     runtime: RuntimeFacts,
     rng: Rng,
-    seats: BTreeMap<u32, Seat>,
-    batches: Vec<Batch>,
-    leaving: BTreeMap<ReplicaId, Leaving>,
-    /// Whether the runtime has yet to tell which replicas there are.
-    unlisted: bool,
+    members: Members,
+    schedule: Schedule,
+    turns: Turns,
+    heartbeats: Heartbeats,
+    publishing: Publishing,
+    additions: Additions,
+    departures: Departures,
+    inventory: Inventory,
     /// Why the runtime can do nothing at the moment, if it cannot.
     outage: Option<Outage>,
-    /// Found, but there is no seat for them yet.
-    waiting: Vec<Found>,
-    /// What decided that: seats, replicas that leave, and the limit, when last looked at.
-    room: (usize, usize, u32),
-    /// Keys of those that were found and cannot be taken over, to tell once.
-    ignored: BTreeSet<String>,
-    /// Whether changes are refused, because a stop has been announced.
-    refusing: bool,
-    stop_tickets: Vec<Ticket>,
-    /// When the end began, if it has.
-    stop_began: Option<Instant>,
-    /// When the runtime first failed to answer during the end.
-    stop_hindered: Option<Instant>,
+    end: End,
     last_id: u64,
-    /// When a replica last came up, of those that are started one after another.
-    last_start: Option<Instant>,
+    /// Whether something else than members is shown differently from now on.
     changed: bool,
+    /// What the step under way has decided.
     out: Vec<Action>,
 }
 
@@ -115,20 +130,17 @@ impl Pool {
             config,
             runtime,
             rng: Rng::with_seed(seed),
-            seats: BTreeMap::new(),
-            batches: Vec::new(),
-            leaving: BTreeMap::new(),
-            unlisted: runtime.lists,
+            members: Members::default(),
+            schedule: Schedule::default(),
+            turns: Turns::default(),
+            heartbeats: Heartbeats::new(now),
+            publishing: Publishing::default(),
+            additions: Additions::default(),
+            departures: Departures::default(),
+            inventory: Inventory::new(runtime.lists),
             outage: None,
-            waiting: Vec::new(),
-            room: (0, 0, 0),
-            ignored: BTreeSet::new(),
-            refusing: false,
-            stop_tickets: Vec::new(),
-            stop_began: None,
-            stop_hindered: None,
+            end: End::default(),
             last_id: 0,
-            last_start: None,
             changed: true,
             out: Vec::new(),
         };
@@ -140,9 +152,8 @@ impl Pool {
         let mut endpoints = endpoints.into_iter();
         let from_the_start = if runtime.lists { 0 } else { count };
         for number in 1..=from_the_start {
-            let mut seat = Seat::new(format!("Server {number}"), runtime.owner, endpoints.next(), None);
-            seat.retry_at = Some(now);
-            pool.seats.insert(number, seat);
+            let name = format!("Server {number}");
+            pool.members.insert(number, Member::new(name, runtime.owner, endpoints.next(), None, now));
         }
         Ok(pool)
     }
@@ -160,28 +171,31 @@ impl Pool {
         &self.config
     }
 
-    /// Whether [`Pool::members`] may tell something else than at the last call.
-    pub fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
     fn take_in(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Add(ticket, add) => self.add(ticket, &add, now),
-            Event::Remove(ticket, remove) => self.remove(ticket, &remove, now),
-            Event::SetWeight(ticket, name, weight) => self.set_weight(ticket, &name, weight),
-            Event::Kill(ticket, name) => self.kill(ticket, &name),
-            Event::ChangeRing(ticket, change) => self.change_ring(ticket, change),
-            Event::Reload(ticket, config) => self.reload(ticket, *config, now),
-            Event::PrepareStop => self.prepare_stop(),
-            Event::Stop(ticket) => self.stop(ticket, now),
+            Event::Request(ticket, request) => self.take_in_request(ticket, request, now),
             Event::Runtime(event) => self.take_in_runtime(event, now),
-            Event::HeartbeatGood(id) => self.heartbeat_good(id, now),
-            Event::HeartbeatBad { id, reason } => self.heartbeat_bad(id, reason, now),
-            Event::HeartbeatUnsent { id, reason } => self.heartbeat_unsent(id, reason, now),
+            Event::Heartbeat(id, verdict) => self.heartbeat(id, verdict, now),
             Event::RequestFailed(id) => self.request_failed(id, now),
-            Event::Drained(id) => self.drained(id),
+            Event::Published(version) => self.published(version, now),
+            Event::Drained(id) => self.end_drain(id, "drained"),
             Event::Tick => {}
+        }
+    }
+
+    fn take_in_request(&mut self, ticket: Ticket, request: Request, now: Instant) {
+        match request {
+            Request::Add(add) => self.add(ticket, add, now),
+            Request::Remove(remove) => self.remove(ticket, &remove, now),
+            Request::SetWeight { name, weight } => self.set_weight(ticket, &name, weight, now),
+            Request::Kill { name } => self.kill(ticket, &name),
+            Request::ChangeRing(change) => self.change_ring(ticket, change, now),
+            Request::Reload(config) => self.reload(ticket, *config, now),
+            Request::PrepareStop => {
+                self.prepare_stop();
+                self.reply(ticket, Ok(()));
+            }
+            Request::Stop => self.stop(ticket, now),
         }
     }
 
@@ -199,42 +213,47 @@ impl Pool {
         }
     }
 
-    /// Does what the time has come for.
+    /// Does what the time has come for, and what that leads to.
     fn advance(&mut self, now: Instant) {
-        self.expire_batches(now);
-        self.expire_drains(now);
-        self.seat_waiting(now);
-        for number in self.numbers() {
-            self.expire_start(number, now);
-            self.expire_ejection(number, now);
-            self.fill(number, now);
-            self.check(number, now);
+        loop {
+            self.renew_deadlines();
+            match self.take_due(now) {
+                Some(due) => self.attend(due, now),
+                None if self.take_over_waiting(now) => {}
+                None => break,
+            }
         }
         self.expire_stop(now);
         self.finish_stop();
     }
 
-    fn numbers(&self) -> Vec<u32> {
-        self.seats.keys().copied().collect()
-    }
-
-    /// The seat whose living replica is `id`.
-    fn seat_of(&mut self, id: ReplicaId) -> Option<(u32, &mut Seat)> {
-        self.seats
-            .iter_mut()
-            .find(|(_, seat)| seat.current.as_ref().is_some_and(|replica| replica.id == id))
-            .map(|(&number, seat)| (number, seat))
+    fn attend(&mut self, due: Due, now: Instant) {
+        let ticket = |&number: &u32| self.members.get(number).and_then(|member| member.addition);
+        for ticket in due.members.iter().filter_map(ticket).collect::<BTreeSet<_>>() {
+            self.expire_addition(ticket, now);
+        }
+        for id in due.departures {
+            self.end_drain(id, "not drained in time");
+        }
+        for number in due.members {
+            // Its deadlines were taken out, whatever it is that is due.
+            self.members.touch(number);
+            self.expire_start(number, now);
+            self.expire_ejection(number, now);
+            self.fill(number, now);
+            self.check(number, now);
+        }
     }
 
     /// The member called `name`.
     fn member_named(&self, name: &str) -> Option<u32> {
-        let mut members = self.seats.iter().filter(|(_, seat)| seat.is_member());
-        members.find(|(_, seat)| name::fold(&seat.name) == name::fold(name)).map(|(&number, _)| number)
+        let number = self.members.named(name)?;
+        self.members.get(number).filter(|member| member.is_full()).map(|_| number)
     }
 
     /// Whether `name` is that of a member or of an unfinished `/add`.
     fn is_taken(&self, name: &str) -> bool {
-        self.seats.values().any(|seat| name::fold(&seat.name) == name::fold(name))
+        self.members.named(name).is_some()
     }
 
     /// A name that is not taken.
@@ -252,32 +271,22 @@ impl Pool {
     }
 
     fn note(&mut self, change: Change) {
-        self.changed = true;
+        self.members.show(change.number);
         self.out.push(Action::Note(change));
     }
 
-    /// Tells what happened on the seat `number`.
-    fn note_seat(&mut self, number: u32, transition: Transition, reason: &str) {
-        if let Some(change) = self.seats.get(&number).map(|seat| seat.change(number, transition, reason)) {
+    /// Tells what happened to the member `number`.
+    fn note_member(&mut self, number: u32, transition: Transition, reason: &str) {
+        if let Some(change) = self.members.get(number).map(|member| member.change(number, transition, reason))
+        {
             self.note(change);
         }
     }
 
-    fn publish(&mut self) {
-        self.changed = true;
-        let publication = self.publication();
-        self.out.push(Action::Publish(publication));
-    }
-
-    /// What is to be published as things are: without a replica at first.
-    pub fn publication(&self) -> Publication {
-        Publication {
-            params: self.config.ring.clone(),
-            routing: Routing {
-                bounded_load: self.config.bounded_load.factor(&self.config.key),
-                key: self.config.key.clone(),
-            },
-            members: self.seats.iter().filter_map(|(&number, seat)| seat.spec(number)).collect(),
-        }
+    /// Asserts that what is kept up to date step by step is what a scan of everything finds.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(in crate::control) fn check_invariants(&self) {
+        self.members.check_indexes();
+        assert_eq!(self.next_deadline(), self.scan_for_deadline(), "the earliest deadline");
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Pool;
+use super::members::Member;
 use crate::control::State;
 use crate::runtime::ReplicaId;
 
@@ -11,7 +12,7 @@ use crate::runtime::ReplicaId;
 pub struct MemberReport {
     /// Its number.
     pub number: u32,
-    /// Name of the replica that fills the seat, or that will.
+    /// Name of the instance that fills it, or that will.
     pub name: String,
     /// Where it is in its life.
     pub state: State,
@@ -26,38 +27,53 @@ pub struct MemberReport {
     /// Where it takes requests, once known.
     pub address: Option<SocketAddr>,
     /// What an operator knows it by, once known.
-    pub instance: Option<String>,
+    pub label: Option<String>,
 }
 
 impl Pool {
     /// The members in ascending number. Neither replicas of an unfinished `/add` nor those that
     /// leave.
     pub fn members(&self) -> impl Iterator<Item = MemberReport> + '_ {
-        self.seats.iter().filter(|(_, seat)| seat.is_member()).map(|(&number, seat)| {
-            let replica = seat.current.as_ref();
-            MemberReport {
-                number,
-                name: seat.name.clone(),
-                state: if self.is_stopping() { State::Stopped } else { seat.state() },
-                note: seat.reason(),
-                failures: seat.backoff.failures(),
-                weight: seat.weight,
-                id: replica.map(|replica| replica.id),
-                address: replica.and_then(|replica| replica.address),
-                instance: replica.and_then(|replica| replica.instance.clone()),
-            }
+        self.members.iter().filter_map(|(number, member)| self.report(number, member))
+    }
+
+    /// The member of a number, if it is one.
+    pub fn member(&self, number: u32) -> Option<MemberReport> {
+        self.report(number, self.members.get(number)?)
+    }
+
+    fn report(&self, number: u32, member: &Member) -> Option<MemberReport> {
+        let instance = member.instance();
+        member.is_full().then(|| MemberReport {
+            number,
+            name: member.name().to_owned(),
+            state: if self.is_stopping() { State::Stopped } else { member.state() },
+            note: member.reason(),
+            failures: member.backoff.failures(),
+            weight: member.weight,
+            id: instance.map(|instance| instance.id()),
+            address: instance.and_then(|instance| instance.address),
+            label: instance.and_then(|instance| instance.label.clone()),
         })
     }
 
-    /// Whether [`Event::Stop`](super::Event::Stop) was taken in.
+    /// Numbers of the members of which [`Pool::member`] may tell something else than at the last
+    /// call; `None` if neither they nor anything else has changed.
+    pub fn take_changed(&mut self) -> Option<Vec<u32>> {
+        let numbers = self.members.take_changed();
+        (std::mem::take(&mut self.changed) || !numbers.is_empty()).then_some(numbers)
+    }
+
+    /// Whether [`Request::Stop`](crate::control::Request::Stop) was taken in.
     pub fn is_stopping(&self) -> bool {
-        self.stop_began.is_some()
+        self.end.has_begun()
     }
 
     /// Whether that is done: no replica is left.
     pub fn is_stopped(&self) -> bool {
         // What is not known yet may have to be stopped too.
-        let unlisted = self.unlisted && self.runtime.owner.is_balancer() && !self.config.keep_on_stop;
-        self.is_stopping() && self.leaving.is_empty() && !unlisted
+        let unlisted =
+            self.inventory.unlisted && self.runtime.owner.is_balancer() && !self.config.keep_on_stop;
+        self.is_stopping() && self.departures.is_empty() && !unlisted
     }
 }

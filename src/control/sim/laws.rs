@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::control::pool::{
-    Action, Event, MemberReport, MemberSpec, Pool, Publication, STARTS, Ticket, WINDOW,
+    Action, Event, MemberReport, MemberSpec, Pool, Publication, STARTS, Ticket, Verdict, WINDOW,
 };
-use crate::control::{State, name};
-use crate::ring::{Node, Ring};
+use crate::control::{Request, State, name};
+use crate::ring::Node;
 use crate::runtime::{ReplicaId, RuntimeEvent};
 
 /// What was seen so far.
@@ -18,9 +18,11 @@ pub(super) struct Laws {
     /// Commands that were not answered yet, and by how much each changes `wanted`.
     tickets: BTreeMap<Ticket, i64>,
     answered: usize,
-    /// What is on the ring.
+    /// Whom the pool wants on the ring.
     published: Vec<MemberSpec>,
-    /// Which of them may be picked.
+    /// Whether others have changed the ring since it was as the pool wants it.
+    others_acted: bool,
+    /// Which of those on the ring may be picked.
     up: BTreeMap<ReplicaId, bool>,
     /// Numbers that were never on the ring: the replicas from the start.
     unplaced: BTreeSet<u32>,
@@ -41,9 +43,12 @@ pub(super) struct Laws {
 pub(super) struct Before {
     answered: usize,
     nodes: Vec<Node>,
-    /// Whether the event may end a replica's place on the ring without a command.
-    others_act: bool,
+    /// The replica of a heartbeat that tells nothing.
+    unknown: Option<ReplicaId>,
 }
+
+/// The most heartbeats at a time.
+pub(super) const HEARTBEATS: usize = 3;
 
 /// What names of containers of others begin with.
 pub(super) const APP: &str = "app ";
@@ -60,6 +65,7 @@ impl Laws {
             tickets: BTreeMap::new(),
             answered: 0,
             published: Vec::new(),
+            others_acted: false,
             up: BTreeMap::new(),
             unplaced: (1..=replicas).collect(),
             checking: BTreeSet::new(),
@@ -70,42 +76,46 @@ impl Laws {
         }
     }
 
-    /// A command is about to be sent.
-    pub(super) fn asked(&mut self, command: &Event) {
-        let (ticket, change) = match command {
-            Event::Add(ticket, add) => (ticket, i64::from(add.count)),
-            Event::Remove(ticket, remove) => (ticket, -i64::from(remove.count)),
-            Event::SetWeight(ticket, ..)
-            | Event::ChangeRing(ticket, _)
-            | Event::Kill(ticket, _)
-            | Event::Reload(ticket, _)
-            | Event::Stop(ticket) => (ticket, 0),
-            other => unreachable!("not a command: {other:?}"),
+    /// A request is about to be sent.
+    pub(super) fn asked(&mut self, ticket: Ticket, request: &Request) {
+        let change = match request {
+            Request::Add(add) => i64::from(add.count),
+            Request::Remove(remove) => -i64::from(remove.count),
+            _ => 0,
         };
-        self.tickets.insert(*ticket, change);
+        self.tickets.insert(ticket, change);
     }
 
-    pub(super) fn begin_step(&mut self, event: &Event) -> Before {
-        match event {
-            Event::HeartbeatGood(id) if self.checking.remove(id) => {
-                self.good.insert(*id);
-            }
-            Event::HeartbeatBad { id, .. } => {
-                self.checking.remove(id);
-            }
-            _ => {}
+    /// `nodes` are those of the ring in force.
+    pub(super) fn begin_step(&mut self, event: &Event, nodes: Vec<Node>) -> Before {
+        if let Event::Heartbeat(id, verdict) = event
+            && self.checking.remove(id)
+            && *verdict == Verdict::Good
+        {
+            self.good.insert(*id);
         }
-        let others_act =
+        self.others_acted |=
             matches!(event, Event::Runtime(RuntimeEvent::Inventory(_) | RuntimeEvent::Ending { .. }));
-        Before { answered: self.answered, nodes: nodes(&self.published), others_act }
+        let unknown = match event {
+            Event::Heartbeat(id, Verdict::Unknown(_)) => Some(*id),
+            _ => None,
+        };
+        Before { answered: self.answered, nodes, unknown }
     }
 
     /// An action, before it is performed.
-    pub(super) fn see(&mut self, action: &Action, now: Instant, pool: &Pool) {
+    pub(super) fn see(
+        &mut self,
+        action: &Action,
+        now: Instant,
+        pool: &Pool,
+        before: &Before,
+        listed: &[ReplicaId],
+    ) {
         match action {
             Action::Start(launch) => {
                 assert!(!pool.is_stopping(), "a start while stopping");
-                assert_eq!(pool.blindness(), None, "a start while the runtime does not answer");
+                assert_eq!(pool.outage(), None, "a start while the runtime does not answer");
                 assert!(self.launched.insert(launch.id), "an id was used twice: {launch:?}");
                 assert_eq!(name::check(&launch.name), Ok(()));
                 // Theirs is as often new as they like.
@@ -125,14 +135,22 @@ impl Laws {
             }
             Action::Check(probe) => {
                 assert!(self.checking.insert(probe.id), "two heartbeats under way for {}", probe.id);
+                assert!(self.checking.len() <= HEARTBEATS, "too many heartbeats: {:?}", self.checking);
             }
             Action::SetUp(id, up) => {
-                let known = self.up.insert(*id, *up);
-                assert!(known.is_some_and(|before| before != *up), "set {id} to {up}, was {known:?}");
+                assert!(
+                    *up || before.unknown != Some(*id),
+                    "ejected for a heartbeat that tells nothing: {id}"
+                );
+                match self.up.get_mut(id) {
+                    Some(before) => assert!(std::mem::replace(before, *up) != *up, "set {id} to {up} again"),
+                    // It leaves, and a snapshot may list it until its own is in force.
+                    None => assert!(!up && self.good.contains(id), "set {id} to {up}, which is not listed"),
+                }
             }
-            Action::Publish(publication) => self.see_publication(publication),
+            Action::Publish { .. } => self.see_publication(&pool.publication()),
             Action::Drain(id) => {
-                assert!(self.good.contains(id) && !self.up.contains_key(id), "drained while published: {id}");
+                assert!(self.good.contains(id) && !listed.contains(id), "drained while published: {id}");
             }
             Action::Reply(ticket, result) => {
                 let change = self.tickets.remove(ticket).expect("each ticket is answered once");
@@ -162,30 +180,39 @@ impl Laws {
             members.iter().all(|member| self.good.contains(&member.id)),
             "no good heartbeat yet: {members:?}"
         );
-        Ring::build(&publication.params, &publication.nodes()).expect("what is published can be built");
         self.up = members.iter().map(|m| (m.id, self.up.get(&m.id).copied().unwrap_or(true))).collect();
         self.published.clone_from(members);
     }
 
-    pub(super) fn end_step(&mut self, before: &Before, pool: &Pool, now: Instant) {
+    /// `nodes` are those of the ring in force, which is as the pool wants it if `complete`.
+    pub(super) fn end_step(
+        &mut self,
+        before: &Before,
+        pool: &Pool,
+        now: Instant,
+        nodes: &[Node],
+        complete: bool,
+    ) {
         let members: Vec<_> = pool.members().collect();
         let own = members.iter().filter(|member| !is_app(&member.name)).count();
-        assert_eq!(Ok(own), usize::try_from(self.wanted), "members: {members:?}");
+        // What waits for a ring when the end comes is done, and answered as if it were not.
+        if complete && !pool.is_stopping() {
+            assert_eq!(Ok(own), usize::try_from(self.wanted), "members: {members:?}");
+        }
         let names: BTreeSet<_> = members.iter().map(|member| name::fold(&member.name)).collect();
         assert_eq!(names.len(), members.len(), "names: {members:?}");
         assert!(pool.next_deadline().is_none_or(|at| at > now), "a deadline that has passed");
-        self.check_ring(before, &members);
+        pool.check_invariants();
+        self.check_ring(before, &members, nodes, complete);
         if !pool.is_stopping() {
-            self.check_up(&members);
+            self.check_up(&pool.publication().members, &members);
         }
     }
 
-    /// Only a command that was answered changes the ring, a replica from the start that enters
+    /// Only a request that was answered changes the ring, a replica from the start that enters
     /// it, and containers of others. Healing does not.
-    fn check_ring(&mut self, before: &Before, members: &[MemberReport]) {
-        let after = nodes(&self.published);
-        assert!(after.iter().all(|node| members.iter().any(|member| member.number == node.number)));
-        if self.answered == before.answered && !before.others_act {
+    fn check_ring(&mut self, before: &Before, members: &[MemberReport], after: &[Node], complete: bool) {
+        if self.answered == before.answered && !self.others_acted {
             let kept: Vec<_> = after.iter().filter(|node| before.nodes.contains(node)).copied().collect();
             assert_eq!(kept, before.nodes, "the ring lost somebody unasked");
             let may_enter = |number: u32| {
@@ -195,23 +222,33 @@ impl Laws {
             let mut entered = after.iter().filter(|node| !before.nodes.contains(node));
             assert!(entered.all(|node| may_enter(node.number)), "healing changed the ring");
         }
-        for node in &after {
+        if complete {
+            assert!(after.iter().all(|node| members.iter().any(|member| member.number == node.number)));
+            self.others_acted = false;
+        }
+        for node in after {
             self.unplaced.remove(&node.number);
         }
     }
 
     /// Requests go to the ready and to nobody else: not to one that is dead but keeps its place.
-    fn check_up(&self, members: &[MemberReport]) {
-        for spec in &self.published {
-            let member = members.iter().find(|member| member.number == spec.number).expect("checked before");
-            let ready = member.id == Some(spec.id) && member.state == State::Ready;
-            assert_eq!(self.up.get(&spec.id), Some(&ready), "{spec:?} of {member:?}");
+    fn check_up(&self, wanted: &[MemberSpec], members: &[MemberReport]) {
+        assert_eq!(wanted.len(), self.published.len());
+        for spec in wanted {
+            assert_eq!(self.up.get(&spec.id), Some(&spec.up), "{spec:?}");
         }
-        let listed = |member: &MemberReport| self.published.iter().any(|spec| Some(spec.id) == member.id);
+        let listed = |member: &MemberReport| wanted.iter().any(|spec| Some(spec.id) == member.id && spec.up);
         assert!(
             members.iter().filter(|member| member.state == State::Ready).all(listed),
             "ready, not on the ring"
         );
+    }
+
+    /// An endpoint of the snapshot in force.
+    pub(super) fn see_endpoint(&self, id: ReplicaId, is_up: bool, pool: &Pool) {
+        let wanted = self.up.get(&id).copied();
+        let good = wanted == Some(is_up) || wanted.is_none() && (!is_up || pool.is_departing(id));
+        assert!(good, "{id} is up: {is_up}, wanted {wanted:?}");
     }
 
     pub(super) fn is_checking(&self, id: ReplicaId) -> bool {
@@ -227,8 +264,4 @@ impl Laws {
 pub(super) fn all_well(pool: &Pool) -> bool {
     let goal = if pool.is_stopping() { State::Stopped } else { State::Ready };
     pool.members().all(|member| member.state == goal)
-}
-
-fn nodes(members: &[MemberSpec]) -> Vec<Node> {
-    members.iter().map(|member| Node { number: member.number, weight: member.weight }).collect()
 }

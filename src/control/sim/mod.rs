@@ -8,7 +8,7 @@ mod world;
 use std::time::Duration;
 
 use super::pool::{Event, Ticket};
-use super::{Add, ControlConfig, HealthConfig, Remove, RingChange};
+use super::{Add, ControlConfig, HealthConfig, Remove, Request, RingChange};
 use crate::ring::{Family, Params, Placement, Probing};
 use crate::runtime::{Owner, ReplicaId, RuntimeEvent};
 use world::{Luck, World};
@@ -54,34 +54,34 @@ fn act(world: &mut World, operation: u8, argument: u8) {
     match operation % 18 {
         0 | 1 => {
             let add = some_add(world, argument);
-            world.ask(Event::Add(ticket, add));
+            world.ask(ticket, Request::Add(add));
         }
         2 | 3 => {
             let remove = some_remove(world, argument);
-            world.ask(Event::Remove(ticket, remove));
+            world.ask(ticket, Request::Remove(remove));
         }
         4 => world.crash(argument),
         5 => world.change_mood(argument),
         6 => world.luck = Luck::from(argument),
         7 => {
             let name = world.member_name(argument).unwrap_or_default();
-            world.ask(Event::SetWeight(ticket, name, argument % 128));
+            world.ask(ticket, Request::SetWeight { name, weight: argument % 128 });
         }
         8..=10 => world.advance(Duration::from_millis(u64::from(argument) * 4)),
         11 => world.advance(Duration::from_millis(u64::from(argument) * 250)),
-        12 => world.ask(Event::ChangeRing(ticket, some_ring(argument))),
+        12 => world.ask(ticket, Request::ChangeRing(some_ring(argument))),
         13 => {
             let config = ControlConfig { max_replicas: u32::from(argument % 16), ..world.config() };
-            world.ask(Event::Reload(ticket, Box::new(config)));
+            world.ask(ticket, Request::Reload(Box::new(config)));
         }
         14 => stray(world, argument),
         16 => world.toggle_app(argument),
         17 => {
             let name = world.member_name(argument).unwrap_or_default();
-            world.ask(Event::Kill(ticket, name));
+            world.ask(ticket, Request::Kill { name });
         }
         // Rare: there is not much to see after it.
-        _ if argument >= 250 => world.ask(Event::Stop(ticket)),
+        _ if argument >= 250 => world.ask(ticket, Request::Stop),
         _ => world.request_failed(argument),
     }
 }

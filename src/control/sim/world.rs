@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::laws::{self, Laws};
-use crate::control::ControlConfig;
-use crate::control::pool::{Action, Event, Pool, RuntimeFacts};
+use crate::cluster::Reader;
+use crate::control::pool::{Action, Event, Pool, RuntimeFacts, Ticket, Verdict};
+use crate::control::writer::{Build, Writer};
+use crate::control::{ControlConfig, Request};
+use crate::ring::Node;
 use crate::runtime::{Found, Launch, Owner, ReplicaId, RuntimeEvent};
 
 /// How starts go, in quarters: 0 is never.
@@ -30,6 +33,10 @@ struct Living {
 #[derive(Debug)]
 pub(super) struct World {
     pool: Pool,
+    writer: Writer,
+    reader: Reader,
+    /// The ring that is being built.
+    build: Option<Build>,
     now: Instant,
     owner: Owner,
     rng: Rng,
@@ -53,6 +60,7 @@ enum Happening {
     Exited(ReplicaId),
     Answered(ReplicaId),
     Drained(ReplicaId),
+    Built,
 }
 
 impl World {
@@ -63,9 +71,14 @@ impl World {
             .map(|n| format!("first-{n}:80"))
             .collect();
         let facts = RuntimeFacts { kind: "simulated", owner, lists: false };
-        let pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
+        let mut pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
+        pool.limit_heartbeats(laws::HEARTBEATS);
+        let (writer, readers) = Writer::new(pool.publication()).expect("a ring without members");
         let mut world = Self {
             pool,
+            writer,
+            reader: readers.reader(),
+            build: None,
             now,
             owner,
             rng: Rng::with_seed(seed),
@@ -96,21 +109,83 @@ impl World {
         (!names.is_empty()).then(|| names[usize::from(choice) % names.len()].clone())
     }
 
-    /// Sends a command.
-    pub(super) fn ask(&mut self, command: Event) {
-        self.laws.asked(&command);
-        self.feed(command);
+    /// Sends a request.
+    pub(super) fn ask(&mut self, ticket: Ticket, request: Request) {
+        self.laws.asked(ticket, &request);
+        self.feed(Event::Request(ticket, request));
     }
 
-    /// One event through the pool, and the laws after it.
+    /// One event through the pool, what the supervisor makes of it, and the laws after it.
     pub(super) fn feed(&mut self, event: Event) {
-        let before = self.laws.begin_step(&event);
+        self.step(event);
+        self.publish();
+        assert!(self.build.is_some() || self.is_complete() || self.pool.is_stopping(), "nobody builds");
+    }
+
+    fn step(&mut self, event: Event) {
+        let before = self.laws.begin_step(&event, self.nodes());
+        let listed = self.listed();
         let actions = self.pool.step(event, self.now);
         for action in actions {
-            self.laws.see(&action, self.now, &self.pool);
+            self.laws.see(&action, self.now, &self.pool, &before, &listed);
             self.perform(action);
         }
-        self.laws.end_step(&before, &self.pool, self.now);
+        self.laws.end_step(&before, &self.pool, self.now, &self.nodes(), self.is_complete());
+        // The view is made of what has changed; it has to show what a scan would.
+        let changed = self.pool.take_changed().unwrap_or_default();
+        let view = self.writer.view(&self.pool, &changed);
+        let shown = view.replicas.iter().map(|view| (view.number, &*view.name, view.state, &*view.note));
+        let members: Vec<_> = self.pool.members().collect();
+        assert!(shown.eq(members.iter().map(|member| (
+            member.number,
+            &*member.name,
+            member.state,
+            &*member.note
+        ))));
+    }
+
+    /// Publishes what the pool wants, as far as its ring is built.
+    fn publish(&mut self) {
+        while !self.pool.is_stopping() && !self.is_complete() {
+            let (published, build) = self.writer.update(&self.pool);
+            if let Some(build) = build {
+                assert!(self.build.replace(build).is_none(), "two rings are being built");
+                self.later(2000, Happening::Built);
+            }
+            if published.is_none() {
+                return;
+            }
+            self.look_at_snapshot();
+            self.step(Event::Published(self.writer.in_force()));
+            if self.build.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn look_at_snapshot(&self) {
+        self.reader.with(|snapshot| {
+            for member in snapshot.members() {
+                let id = self.writer.replica_of(member.endpoint.id).expect("it is listed");
+                self.laws.see_endpoint(id, member.endpoint.is_up(), &self.pool);
+            }
+        });
+    }
+
+    /// Whether all that the pool wants is in force.
+    fn is_complete(&self) -> bool {
+        self.writer.in_force() == self.pool.asked()
+    }
+
+    /// Those of the ring in force.
+    fn nodes(&self) -> Vec<Node> {
+        self.reader.with(|snapshot| snapshot.ring().nodes().to_vec())
+    }
+
+    /// Whom the snapshot in force lists.
+    fn listed(&self) -> Vec<ReplicaId> {
+        let id = |endpoint| self.writer.replica_of(endpoint).expect("it is listed");
+        self.reader.with(|snapshot| snapshot.members().iter().map(|member| id(member.endpoint.id)).collect())
     }
 
     fn perform(&mut self, action: Action) {
@@ -127,11 +202,8 @@ impl World {
                 // Beyond the deadline for some.
                 self.later(5000, Happening::Drained(id));
             }
-            Action::SetUp(..)
-            | Action::Publish(_)
-            | Action::Reply(..)
-            | Action::Note(_)
-            | Action::Ignored { .. } => {}
+            Action::SetUp(id, up) => self.writer.set_up(id, up),
+            Action::Publish { .. } | Action::Reply(..) | Action::Note(_) | Action::Ignored { .. } => {}
         }
     }
 
@@ -158,6 +230,16 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) {
+        if let Happening::Built = happening {
+            let build = self.build.take().expect("one is being built");
+            let ring = build.run();
+            assert!(ring.is_ok(), "a ring that cannot be built");
+            self.writer.built(ring, &self.pool);
+            if !self.pool.is_stopping() {
+                self.look_at_snapshot();
+            }
+            return self.feed(Event::Published(self.writer.in_force()));
+        }
         if let Some(event) = self.event_of(happening) {
             self.feed(event);
         }
@@ -180,11 +262,16 @@ impl World {
                 Some(Event::Runtime(RuntimeEvent::Exited { id, reason: "ended".to_owned() }))
             }
             // A heartbeat is answered whatever became of the replica meanwhile.
-            Happening::Answered(id) => Some(match self.living.get(&id) {
-                Some(living) if living.runs && living.well => Event::HeartbeatGood(id),
-                _ => Event::HeartbeatBad { id, reason: "no answer".to_owned() },
-            }),
+            Happening::Answered(id) => Some(Event::Heartbeat(
+                id,
+                match self.living.get(&id) {
+                    _ if self.rng.u8(..16) == 0 => Verdict::Unknown("too late".to_owned()),
+                    Some(living) if living.runs && living.well => Verdict::Good,
+                    _ => Verdict::Bad("no answer".to_owned()),
+                },
+            )),
             Happening::Drained(id) => self.drains.remove(&id).then_some(Event::Drained(id)),
+            Happening::Built => None,
         }
     }
 
@@ -273,7 +360,7 @@ impl World {
     /// The answer to a heartbeat that was not sent.
     pub(super) fn stray_answer(&mut self, id: ReplicaId) {
         if !self.laws.is_checking(id) {
-            self.feed(Event::HeartbeatGood(id));
+            self.feed(Event::Heartbeat(id, Verdict::Good));
         }
     }
 
@@ -295,6 +382,7 @@ impl World {
     fn is_settled(&self) -> bool {
         let members = self.pool.members().count();
         let alive = if self.pool.is_stopping() { 0 } else { members };
-        self.laws.all_answered() && self.living.len() == alive && laws::all_well(&self.pool)
+        let published = self.is_complete() || self.pool.is_stopping();
+        published && self.laws.all_answered() && self.living.len() == alive && laws::all_well(&self.pool)
     }
 }

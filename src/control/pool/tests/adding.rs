@@ -44,7 +44,7 @@ fn who_is_not_ready_in_time_fails_the_whole_and_is_named() {
     let launched = launches(&herd.add(3, &["Good", "Sick", "Slow"]));
     herd.bring_up(launched[0].id);
     herd.started(launched[1].id);
-    herd.step(Event::HeartbeatBad { id: launched[1].id, reason: "answered 503".to_owned() });
+    herd.step(Event::Heartbeat(launched[1].id, Verdict::Bad("answered 503".to_owned())));
     let actions = herd.wait(ControlConfig::default().start_timeout);
     let failures = vec![
         ("Sick".to_owned(), "no good heartbeat within 10s: answered 503".to_owned()),
@@ -84,7 +84,7 @@ fn what_is_refused_changes_nothing() {
     }
     assert!(matches!(reply(&herd.add(1, &["-"])), Some(Err(E::Name(_)))));
     let add = Add { count: 1, endpoints: vec!["a:1".to_owned()], ..Add::default() };
-    let actions = herd.step(Event::Add(TICKET, add));
+    let actions = herd.step(Event::Request(TICKET, Request::Add(add)));
     assert_eq!(reply(&actions), Some(Err(E::EndpointsNotTaken("test"))));
     assert_eq!(herd.names().len(), 3);
 }
@@ -128,7 +128,8 @@ fn where_replicas_are_not_ours_an_add_brings_its_endpoints() {
     herd.bring_up(first[0].id);
     let mut add = |endpoints: &[&str]| {
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
-        let actions = herd.step(Event::Add(TICKET, Add { count: 2, names: Vec::new(), endpoints }));
+        let actions =
+            herd.step(Event::Request(TICKET, Request::Add(Add { count: 2, names: Vec::new(), endpoints })));
         (reply(&actions), launches(&actions))
     };
     assert_eq!(add(&[]).0, Some(Err(E::EndpointsNeeded(2))));
@@ -148,7 +149,7 @@ fn a_starting_replica_is_asked_again_quickly() {
     let id = launches(&herd.add(1, &[]))[0].id;
     herd.started(id);
     let asked_at = herd.now;
-    herd.step(Event::HeartbeatBad { id, reason: "refused".to_owned() });
+    herd.step(Event::Heartbeat(id, Verdict::Bad("refused".to_owned())));
     let pause = herd.pool.next_deadline().expect("the next heartbeat") - asked_at;
     assert!(pause < HealthConfig::default().interval / 10, "{pause:?}");
 }
@@ -162,7 +163,7 @@ fn time_to_start_counts_from_when_the_one_before_came_up() {
     for launch in &many {
         assert_eq!(reply(&herd.wait(limit * 9 / 10)), None);
         herd.started(launch.id);
-        herd.step(Event::HeartbeatGood(launch.id));
+        herd.step(Event::Heartbeat(launch.id, Verdict::Good));
     }
     assert_eq!(herd.pool.members().count(), 6);
 
@@ -188,7 +189,7 @@ fn an_add_whose_replica_falls_ill_before_the_others_are_ready_fails_in_time() {
     herd.bad(two[0].id);
     herd.bad(two[0].id);
     herd.started(two[1].id);
-    herd.step(Event::HeartbeatGood(two[1].id));
+    herd.step(Event::Heartbeat(two[1].id, Verdict::Good));
     let actions = herd.wait(ControlConfig::default().start_timeout * 2);
     assert!(matches!(reply(&actions), Some(Err(ControlError::StartFailed(_)))), "{actions:?}");
 }

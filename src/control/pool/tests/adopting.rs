@@ -23,14 +23,12 @@ fn others(key: &str, name: &str) -> Found {
 fn unlisted(owner: Owner) -> Herd {
     let now = Instant::now();
     let facts = RuntimeFacts { kind: "test", owner, lists: true };
-    let mut pool =
-        Pool::new(ControlConfig::default(), facts, Vec::new(), 1, now).expect("a good configuration");
-    let first = pool.step(Event::Tick, now);
-    Herd { pool, now, first }
+    let pool = Pool::new(ControlConfig::default(), facts, Vec::new(), 1, now).expect("a good configuration");
+    Herd::with(pool, now)
 }
 
 impl Herd {
-    fn inventory(&mut self, found: &[Found]) -> Vec<Action> {
+    fn inventory(&mut self, found: &[Found]) -> Actions {
         self.step(Event::Runtime(RuntimeEvent::Inventory(found.to_vec())))
     }
 
@@ -43,12 +41,12 @@ impl Herd {
         herd
     }
 
-    fn seats(&self) -> Vec<(u32, String)> {
+    fn numbered(&self) -> Vec<(u32, String)> {
         self.pool.members().map(|member| (member.number, member.name)).collect()
     }
 }
 
-fn seats(expected: &[(u32, &str)]) -> Vec<(u32, String)> {
+fn numbered(expected: &[(u32, &str)]) -> Vec<(u32, String)> {
     expected.iter().map(|&(number, name)| (number, name.to_owned())).collect()
 }
 
@@ -71,7 +69,7 @@ fn what_the_balancer_before_left_is_taken_over_as_it_was() {
     let launched = launches(&herd.inventory(&[own("c5", "Server-XY", 5), own("c1", "Server 1", 1)]));
     let keys: Vec<_> = launched.iter().map(|launch| (launch.number, launch.existing.as_deref())).collect();
     assert_eq!(keys, [(1, Some("c1")), (2, None), (5, Some("c5"))], "and as many started as are missing");
-    assert_eq!(herd.seats(), seats(&[(1, "Server 1"), (2, "Server 2"), (5, "Server-XY")]));
+    assert_eq!(herd.numbered(), numbered(&[(1, "Server 1"), (2, "Server 2"), (5, "Server-XY")]));
 }
 
 #[test]
@@ -80,7 +78,7 @@ fn guests_take_the_numbers_that_are_left() {
     let found = [others("a", "app"), own("c2", "Server 2", 2)];
     let launched = launches(&herd.inventory(&found));
     assert_eq!(launched.len(), 4);
-    assert_eq!(herd.seats(), seats(&[(1, "Server 1"), (2, "Server 2"), (3, "Server 3"), (4, "app")]));
+    assert_eq!(herd.numbered(), numbered(&[(1, "Server 1"), (2, "Server 2"), (3, "Server 3"), (4, "app")]));
 }
 
 #[test]
@@ -115,8 +113,8 @@ fn containers_of_others_come_and_go_and_are_never_stopped() {
         herd.bring_up(launch.id);
     }
     let expected =
-        seats(&[(1, "Server 1"), (2, "Server 2"), (3, "Server 3"), (4, "app-1"), (5, "Server 2-2")]);
-    assert_eq!(herd.seats(), expected, "a name that is taken gets a number behind it");
+        numbered(&[(1, "Server 1"), (2, "Server 2"), (3, "Server 3"), (4, "app-1"), (5, "Server 2-2")]);
+    assert_eq!(herd.numbered(), expected, "a name that is taken gets a number behind it");
     assert_eq!(herd.inventory(&[others("a", "app-1"), others("b", "Server 2")]), [], "nothing new");
 
     // By name the reason; at random they are never picked.
@@ -147,9 +145,9 @@ fn an_inventory_during_a_drain_does_not_bring_the_replica_back() {
 #[test]
 fn a_shared_pool_is_filled_by_who_finds_it_empty() {
     let herd = Herd::settled(Owner::Orchestrator, &[]);
-    assert_eq!(herd.seats(), seats(&[(1, "Server 1"), (2, "Server 2"), (3, "Server 3")]));
+    assert_eq!(herd.numbered(), numbered(&[(1, "Server 1"), (2, "Server 2"), (3, "Server 3")]));
     let herd = Herd::settled(Owner::Orchestrator, &[shared("Server 2", 2)]);
-    assert_eq!(herd.seats(), seats(&[(2, "Server 2")]), "somebody has removed the others");
+    assert_eq!(herd.numbered(), numbered(&[(2, "Server 2")]), "somebody has removed the others");
 }
 
 #[test]
@@ -209,7 +207,7 @@ fn race() -> (Herd, ReplicaId) {
     let mine = launches(&herd.add(1, &["Mine"]));
     assert_eq!(mine[0].number, 2);
     let theirs = launches(&herd.inventory(&[shared("A", 1), shared("Theirs", 2)]));
-    assert_eq!((theirs[0].number, theirs[0].name.as_str()), (2, "Theirs"), "seated without delay");
+    assert_eq!((theirs[0].number, theirs[0].name.as_str()), (2, "Theirs"), "without delay");
     assert_eq!(published(&herd.bring_up(theirs[0].id)), [1, 2]);
     (herd, mine[0].id)
 }
@@ -229,7 +227,7 @@ fn who_loses_a_number_and_fails_leaves_the_winner_where_it_is() {
     let failed = RuntimeEvent::StartFailed { id: mine, reason: "no image".to_owned() };
     let actions = herd.step(Event::Runtime(failed));
     assert!(matches!(reply(&actions), Some(Err(ControlError::StartFailed(_)))), "{actions:?}");
-    assert_eq!(herd.seats(), seats(&[(1, "A"), (2, "Theirs")]));
+    assert_eq!(herd.numbered(), numbered(&[(1, "A"), (2, "Theirs")]));
 }
 
 #[test]
@@ -237,14 +235,15 @@ fn a_number_that_was_changed_elsewhere_is_followed() {
     let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1), shared("B", 2)]);
     let actions = herd.inventory(&[shared("A", 2), shared("B", 1)]);
     assert_eq!(published(&actions), [1, 2]);
-    assert_eq!(herd.seats(), seats(&[(1, "B"), (2, "A")]));
+    assert_eq!(herd.numbered(), numbered(&[(1, "B"), (2, "A")]));
 }
 
 #[test]
 fn what_would_part_the_balancers_of_a_pool_is_refused() {
     let mut herd = Herd::settled(Owner::Orchestrator, &[]);
-    let weight = herd.step(Event::SetWeight(TICKET, "Server 1".to_owned(), 1));
-    let ring = herd.step(Event::ChangeRing(TICKET, crate::control::RingChange::default()));
+    let weight =
+        herd.step(Event::Request(TICKET, Request::SetWeight { name: "Server 1".to_owned(), weight: 1 }));
+    let ring = herd.step(Event::Request(TICKET, Request::ChangeRing(crate::control::RingChange::default())));
     for actions in [weight, ring] {
         assert!(matches!(reply(&actions), Some(Err(ControlError::Shared(_)))), "{actions:?}");
     }
@@ -265,7 +264,7 @@ fn a_guest_that_comes_back_while_it_drains_joins_after_that() {
 fn a_guest_joins_when_there_is_room() {
     let mut herd = Herd::settled(Owner::Balancer, &[]);
     let config = ControlConfig { max_replicas: 3, ..ControlConfig::default() };
-    herd.step(Event::Reload(TICKET, Box::new(config)));
+    herd.step(Event::Request(TICKET, Request::Reload(Box::new(config))));
     assert_eq!(launches(&herd.inventory(&[others("a", "app")])), []);
     assert_eq!(launches(&herd.remove(1, &["Server 2"]))[0].name, "app");
 }
@@ -277,8 +276,8 @@ fn what_is_found_when_the_end_has_come_is_stopped() {
         let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true };
         let config = ControlConfig { keep_on_stop, ..ControlConfig::default() };
         let pool = Pool::new(config, facts, Vec::new(), 1, now).expect("a good configuration");
-        let mut herd = Herd { pool, now, first: Vec::new() };
-        let actions = herd.step(Event::Stop(TICKET));
+        let mut herd = Herd { pool, now, first: Actions::default(), slow_builds: false };
+        let actions = herd.step(Event::Request(TICKET, Request::Stop));
         assert_eq!(reply(&actions).is_some(), keep_on_stop);
         let actions = herd.inventory(&[own("c1", "Server 1", 1)]);
         let stopped = stops(&actions);
@@ -292,7 +291,7 @@ fn what_is_found_when_the_end_has_come_is_stopped() {
 #[test]
 fn a_stop_does_not_wait_for_an_inventory_for_ever() {
     let mut herd = unlisted(Owner::Balancer);
-    assert_eq!(reply(&herd.step(Event::Stop(TICKET))), None);
+    assert_eq!(reply(&herd.step(Event::Request(TICKET, Request::Stop))), None);
     assert_eq!(reply(&herd.wait(Duration::from_secs(10))), Some(Ok(())));
 }
 
@@ -316,7 +315,7 @@ fn replicas_that_are_kept_are_not_stopped() {
             herd.bring_up(launch.id);
         }
         herd.remove(1, &["Server 3"]);
-        let actions = herd.step(Event::Stop(TICKET));
+        let actions = herd.step(Event::Request(TICKET, Request::Stop));
         // What was removed before is stopped in any case.
         assert_eq!(stops(&actions).len(), if keep_on_stop { 1 } else { 3 });
     }

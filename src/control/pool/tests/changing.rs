@@ -5,8 +5,8 @@ use crate::cluster::KeySource;
 use crate::control::{BoundedLoad, HealthConfig, RingChange};
 use crate::ring::Family;
 
-fn set_weight(herd: &mut Herd, name: &str, weight: u8) -> Vec<Action> {
-    herd.step(Event::SetWeight(TICKET, name.to_owned(), weight))
+fn set_weight(herd: &mut Herd, name: &str, weight: u8) -> Actions {
+    herd.step(Event::Request(TICKET, Request::SetWeight { name: name.to_owned(), weight }))
 }
 
 #[test]
@@ -22,7 +22,9 @@ fn a_weight_is_published() {
 #[test]
 fn a_killed_replica_is_healed_like_any_that_dies() {
     let mut herd = Herd::of(2);
-    let kill = |herd: &mut Herd, name: &str| herd.step(Event::Kill(TICKET, name.to_owned()));
+    let kill = |herd: &mut Herd, name: &str| {
+        herd.step(Event::Request(TICKET, Request::Kill { name: name.to_owned() }))
+    };
     let id = herd.id(2);
     let actions = kill(&mut herd, "server 2");
     assert_eq!(actions, [Action::Kill(id), Action::Reply(TICKET, Ok(()))]);
@@ -42,7 +44,7 @@ fn a_killed_replica_is_healed_like_any_that_dies() {
 #[test]
 fn bad_weights_and_names_are_refused() {
     let mut herd = Herd::of(1);
-    let refused = |error| vec![Action::Reply(TICKET, Err(error))];
+    let refused = |error| [Action::Reply(TICKET, Err(error))];
     assert_eq!(set_weight(&mut herd, "Server 1", 101), refused(ControlError::BadWeight(101)));
     assert_eq!(set_weight(&mut herd, "B", 1), refused(ControlError::UnknownName("B".to_owned())));
 }
@@ -51,14 +53,14 @@ fn bad_weights_and_names_are_refused() {
 fn the_ring_is_rebuilt_if_it_holds_everybody() {
     let mut herd = Herd::of(3);
     let change = RingChange { slots: Some(512), virtual_nodes: Some(9), ..RingChange::default() };
-    let actions = herd.step(Event::ChangeRing(TICKET, change));
+    let actions = herd.step(Event::Request(TICKET, Request::ChangeRing(change)));
     assert_eq!(reply(&actions), Some(Ok(())));
     assert_eq!(publications(&actions)[0].params.slots(), 512);
 
     herd.add(1, &[]);
     for (slots, virtual_nodes) in [(Some(500), None), (Some(32), None), (None, Some(256))] {
         let change = RingChange { slots, virtual_nodes, ..RingChange::default() };
-        let actions = herd.step(Event::ChangeRing(TICKET, change));
+        let actions = herd.step(Event::Request(TICKET, Request::ChangeRing(change)));
         assert!(matches!(actions[..], [Action::Reply(TICKET, Err(ControlError::Ring(_)))]), "{actions:?}");
         assert_eq!(herd.pool.config().ring.slots(), 512);
     }
@@ -68,7 +70,7 @@ fn the_ring_is_rebuilt_if_it_holds_everybody() {
 fn another_key_takes_its_own_bound() {
     let mut herd = Herd::of(1);
     let change = RingChange { key: Some(KeySource::ClientIp), ..RingChange::default() };
-    let actions = herd.step(Event::ChangeRing(TICKET, change));
+    let actions = herd.step(Event::Request(TICKET, Request::ChangeRing(change)));
     let routing = &publications(&actions)[0].routing;
     assert_eq!((&routing.key, routing.bounded_load), (&KeySource::ClientIp, None));
 }
@@ -77,7 +79,10 @@ fn another_key_takes_its_own_bound() {
 fn a_change_to_the_same_publishes_nothing() {
     let mut herd = Herd::of(1);
     let change = RingChange { family: Some(Family::Modified), ..RingChange::default() };
-    assert_eq!(herd.step(Event::ChangeRing(TICKET, change)), [Action::Reply(TICKET, Ok(()))]);
+    assert_eq!(
+        herd.step(Event::Request(TICKET, Request::ChangeRing(change))),
+        [Action::Reply(TICKET, Ok(()))]
+    );
 }
 
 #[test]
@@ -90,7 +95,7 @@ fn a_configuration_is_taken_over() {
         drain_timeout: Duration::from_secs(1),
         ..ControlConfig::default()
     };
-    let actions = herd.step(Event::Reload(TICKET, Box::new(config)));
+    let actions = herd.step(Event::Request(TICKET, Request::Reload(Box::new(config))));
     assert_eq!(reply(&actions), Some(Ok(())));
     assert_eq!(publications(&actions)[0].routing.bounded_load, Some(2.0));
     assert_eq!(herd.names().len(), 2, "the number of replicas is for the start");
@@ -110,7 +115,7 @@ fn a_shorter_interval_does_not_wait_for_the_longer_one() {
     herd.bring_up(id);
     assert_eq!(checks(&herd.wait(Duration::from_secs(60))), [], "an hour is long");
     let soon = ControlConfig { health: health(Duration::from_millis(100)), ..config };
-    herd.step(Event::Reload(TICKET, Box::new(soon)));
+    herd.step(Event::Request(TICKET, Request::Reload(Box::new(soon))));
     assert_eq!(checks(&herd.wait(Duration::from_millis(100))), [id]);
 }
 
@@ -118,7 +123,7 @@ fn a_shorter_interval_does_not_wait_for_the_longer_one() {
 fn an_announced_stop_gives_up_what_is_unfinished_and_heals_on() {
     let mut herd = Herd::of(2);
     let launched = launches(&herd.add(1, &["New"]))[0].id;
-    let actions = herd.step(Event::PrepareStop);
+    let actions = herd.step(Event::Request(Ticket(99), Request::PrepareStop));
     assert_eq!(reply(&actions), Some(Err(ControlError::Stopping)));
     assert_eq!(stops(&actions), [launched]);
     assert_eq!(reply(&herd.add(1, &[])), Some(Err(ControlError::Stopping)));

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Herd {
-    fn unavailable(&mut self) -> Vec<Action> {
+    fn unavailable(&mut self) -> Actions {
         self.step(Event::Runtime(RuntimeEvent::Unavailable { reason: "no engine".to_owned() }))
     }
 }
@@ -70,7 +70,7 @@ fn a_suspect_is_asked_at_once() {
 fn a_stop_does_not_wait_for_a_runtime_that_is_gone() {
     let mut herd = Herd::of(2);
     herd.unavailable();
-    let actions = herd.step(Event::Stop(TICKET));
+    let actions = herd.step(Event::Request(TICKET, Request::Stop));
     assert_eq!((stops(&actions).len(), reply(&actions)), (2, None));
     assert_eq!(reply(&herd.wait(Duration::from_secs(10))), Some(Ok(())));
     assert!(herd.pool.is_stopped());
@@ -79,7 +79,7 @@ fn a_stop_does_not_wait_for_a_runtime_that_is_gone() {
 #[test]
 fn a_stop_does_not_wait_for_a_runtime_that_comes_and_goes() {
     let mut herd = Herd::of(2);
-    herd.step(Event::Stop(TICKET));
+    herd.step(Event::Request(TICKET, Request::Stop));
     let mut answered = None;
     for _ in 0..40 {
         let mut actions = herd.unavailable();

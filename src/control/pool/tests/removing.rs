@@ -9,7 +9,7 @@ fn unpublished_then_answered_then_drained_then_stopped() {
     let actions = herd.remove(1, &["server 2"]);
     assert!(matches!(
         actions[..],
-        [Action::Publish(_), Action::Reply(TICKET, Ok(())), Action::Note(_), Action::Drain(drained)] if drained == id
+        [Action::Publish { .. }, Action::Note(_), Action::Reply(TICKET, Ok(())), Action::Drain(drained)] if drained == id
     ));
     assert_eq!(published(&actions), [1, 3]);
     assert_eq!(herd.names(), ["Server 1", "Server 3"]);
@@ -96,8 +96,8 @@ fn a_pool_that_stops_ends_everything_and_heals_nothing() {
     let (draining, dead) = (herd.id(1), herd.id(2));
     herd.remove(1, &["Server 1"]);
     herd.exit(dead);
-    herd.step(Event::Add(Ticket(7), Add { count: 1, ..Add::default() }));
-    let actions = herd.step(Event::Stop(TICKET));
+    herd.step(Event::Request(Ticket(7), Request::Add(Add { count: 1, ..Add::default() })));
+    let actions = herd.step(Event::Request(TICKET, Request::Stop));
     assert!(actions.contains(&Action::Reply(Ticket(7), Err(ControlError::Stopping))));
     assert_eq!(reply(&actions), None);
     let stopped = stops(&actions);
@@ -116,5 +116,5 @@ fn a_pool_that_stops_ends_everything_and_heals_nothing() {
 #[test]
 fn what_others_run_is_forgotten_without_waiting() {
     let mut herd = Herd::cold(ControlConfig::default(), Owner::Others, &["a:1", "b:1"]);
-    assert_eq!(reply(&herd.step(Event::Stop(TICKET))), Some(Ok(())));
+    assert_eq!(reply(&herd.step(Event::Request(TICKET, Request::Stop))), Some(Ok(())));
 }

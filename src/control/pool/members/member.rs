@@ -1,0 +1,286 @@
+//! One member and the instance that fills it: records, and what can be told from them alone.
+//!
+//! What an index depends on can be changed by the index alone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fxhash::FxHashSet;
+
+use crate::control::pool::action::{Change, MemberSpec, Ticket};
+use crate::control::pool::backoff::{Backoff, SETTLED};
+use crate::control::pool::checks::Checks;
+use crate::control::{ExitCause, State, Transition, name};
+use crate::ring::MAX_WEIGHT;
+use crate::runtime::{Found, Launch, Owner, ReplicaId};
+
+/// A number in use and what it is for. It outlives the instances that fill it one after another.
+#[derive(Clone, Debug)]
+pub(in crate::control::pool) struct Member {
+    /// Name of the instance that fills it, or that will.
+    pub(super) name: String,
+    /// 0 to 100.
+    pub(in crate::control::pool) weight: u8,
+    /// Who keeps its replica alive.
+    pub(super) owner: Owner,
+    /// Where the replica exists already: what the runtime knows it by, or its `host:port`.
+    pub(super) existing: Option<String>,
+    /// The unfinished `/add` it belongs to.
+    pub(in crate::control::pool) addition: Option<Ticket>,
+    /// Who is published under the number. It may be dead: then it is down, and keeps the place
+    /// for its replacement so that the ring stays as it is.
+    pub(in crate::control::pool) listed: Option<Listed>,
+    /// The instance that lives or is being started; `None` until `retry_at`.
+    pub(super) instance: Option<Instance>,
+    /// When the next instance may be started.
+    pub(in crate::control::pool) retry_at: Option<Instant>,
+    /// How often that went wrong.
+    pub(in crate::control::pool) backoff: Backoff,
+    /// How the instance before the current one ended; empty once it is replaced.
+    pub(in crate::control::pool) note: String,
+    /// What it died of, if its successor is ours to start.
+    pub(in crate::control::pool) cause: Option<ExitCause>,
+}
+
+/// Who holds a number on the ring.
+#[derive(Clone, Debug)]
+pub(in crate::control::pool) struct Listed {
+    pub(in crate::control::pool) id: ReplicaId,
+    pub(in crate::control::pool) name: String,
+    pub(in crate::control::pool) address: SocketAddr,
+    /// Whether a publication that lists it is in force.
+    pub(in crate::control::pool) in_force: bool,
+}
+
+/// One incarnation of a replica.
+#[derive(Clone, Debug)]
+pub(in crate::control::pool) struct Instance {
+    pub(super) id: ReplicaId,
+    pub(in crate::control::pool) address: Option<SocketAddr>,
+    /// What to call it in the `Host` header of heartbeats.
+    pub(in crate::control::pool) host: Arc<str>,
+    /// What an operator knows it by.
+    pub(in crate::control::pool) label: Option<String>,
+    pub(in crate::control::pool) launched: Instant,
+    /// When it was running, as far as the runtime knows.
+    pub(in crate::control::pool) started: Option<Instant>,
+    pub(in crate::control::pool) phase: Phase,
+    pub(in crate::control::pool) checks: Checks,
+    /// What was wrong with the last heartbeat; empty if nothing was.
+    pub(in crate::control::pool) last_bad: String,
+}
+
+/// Where a living instance is in its life, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::control::pool) enum Phase {
+    /// No good heartbeat yet.
+    Starting,
+    /// The last heartbeats were good.
+    Ready(Instant),
+    /// They were not.
+    Ejected(Instant),
+}
+
+/// What the runtime knows a replica by: the same for all that [`Found`] may say of it.
+pub(in crate::control::pool) type Identity = (Owner, String);
+
+/// An orchestrator knows a replica by its name, and names are the same that look alike; a host
+/// name is the same in any case.
+pub(super) fn identity(owner: Owner, key: &str) -> Identity {
+    let key = match owner {
+        Owner::Orchestrator => name::fold(key).as_str().to_owned(),
+        Owner::Others => key.to_ascii_lowercase(),
+        Owner::Balancer | Owner::Discovered => key.to_owned(),
+    };
+    (owner, key)
+}
+
+/// What the runtime knows those by that were found.
+pub(in crate::control::pool) fn identities(found: &[Found]) -> FxHashSet<Identity> {
+    found.iter().map(|found| identity(found.owner, &found.key)).collect()
+}
+
+impl Member {
+    pub(in crate::control::pool) fn new(
+        name: String,
+        owner: Owner,
+        existing: Option<String>,
+        addition: Option<Ticket>,
+        start_at: Instant,
+    ) -> Self {
+        Self {
+            name,
+            weight: MAX_WEIGHT,
+            owner,
+            existing,
+            addition,
+            listed: None,
+            instance: None,
+            retry_at: Some(start_at),
+            backoff: Backoff::default(),
+            note: String::new(),
+            cause: None,
+        }
+    }
+
+    pub(in crate::control::pool) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(in crate::control::pool) fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    pub(in crate::control::pool) fn existing(&self) -> Option<&str> {
+        self.existing.as_deref()
+    }
+
+    pub(in crate::control::pool) fn instance(&self) -> Option<&Instance> {
+        self.instance.as_ref()
+    }
+
+    pub(in crate::control::pool) fn instance_mut(&mut self) -> Option<&mut Instance> {
+        self.instance.as_mut()
+    }
+
+    /// Whether it counts as one of the replicas: not while its `/add` is unfinished.
+    pub(in crate::control::pool) fn is_full(&self) -> bool {
+        self.addition.is_none()
+    }
+
+    /// What the runtime knows its replica by, or will, where that is certain.
+    pub(in crate::control::pool) fn key(&self) -> Option<&str> {
+        let to_be = (self.owner == Owner::Orchestrator).then_some(self.name.as_str());
+        self.existing.as_deref().or(to_be)
+    }
+
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.key().map(|key| identity(self.owner, key))
+    }
+
+    /// Whether its replica is one of those that were found.
+    pub(in crate::control::pool) fn is_among(&self, found: &FxHashSet<Identity>) -> bool {
+        self.identity().is_some_and(|identity| found.contains(&identity))
+    }
+
+    /// Whether the instance that lives is the one that is published.
+    pub(in crate::control::pool) fn is_listed(&self) -> bool {
+        match (&self.listed, &self.instance) {
+            (Some(listed), Some(instance)) => listed.id == instance.id,
+            _ => false,
+        }
+    }
+
+    pub(in crate::control::pool) fn is_ready(&self) -> bool {
+        self.instance.as_ref().is_some_and(|instance| matches!(instance.phase, Phase::Ready(_)))
+    }
+
+    /// What is shown: one that is not on the ring yet takes no requests.
+    pub(in crate::control::pool) fn state(&self) -> State {
+        let in_force = self.listed.as_ref().is_some_and(|listed| listed.in_force);
+        self.instance.as_ref().map_or(State::Starting, |instance| match instance.phase {
+            Phase::Ready(_) if self.is_listed() && in_force => State::Ready,
+            Phase::Starting | Phase::Ready(_) => State::Starting,
+            Phase::Ejected(_) => State::Ejected,
+        })
+    }
+
+    /// Has the living instance published under the number from now on.
+    pub(in crate::control::pool) fn list(&mut self) {
+        let Some(Instance { id, address: Some(address), .. }) = self.instance else { return };
+        self.listed = Some(Listed { id, name: self.name.clone(), address, in_force: false });
+        self.note.clear();
+        self.cause = None;
+    }
+
+    /// What is published under `number`, if anything.
+    pub(in crate::control::pool) fn spec(&self, number: u32) -> Option<MemberSpec> {
+        let Listed { id, name, address, .. } = self.listed.clone()?;
+        let up = self.is_listed() && self.is_ready();
+        Some(MemberSpec { id, name, number, weight: self.weight, address, up })
+    }
+
+    /// Begins a new instance, which is to be started by what is returned.
+    pub(in crate::control::pool) fn begin(
+        &mut self,
+        id: ReplicaId,
+        number: u32,
+        now: Instant,
+    ) -> (Launch, Instance) {
+        self.retry_at = None;
+        self.backoff.started(now);
+        let launch = Launch { id, name: self.name.clone(), number, existing: self.existing.clone() };
+        (launch, Instance::new(id, now))
+    }
+
+    /// The same member, which is not among the [`Members`] at the moment, with another instance.
+    pub(in crate::control::pool) fn filled(self, instance: Option<Instance>) -> Self {
+        Self { instance, ..self }
+    }
+
+    /// What was wrong with the last heartbeat, as the end of a sentence.
+    pub(in crate::control::pool) fn last_bad(&self) -> String {
+        let bad = self.instance.as_ref().map_or("", |instance| &instance.last_bad);
+        if bad.is_empty() { String::new() } else { format!(": {bad}") }
+    }
+
+    /// Why it is not ready; empty when it is.
+    pub(in crate::control::pool) fn reason(&self) -> String {
+        let bad = self.instance.as_ref().map_or("", |instance| &instance.last_bad);
+        match (self.is_ready(), self.note.is_empty(), bad.is_empty()) {
+            (true, ..) => String::new(),
+            (false, true, _) => bad.to_owned(),
+            (false, false, true) => self.note.clone(),
+            (false, false, false) => format!("{}; now {bad}", self.note),
+        }
+    }
+
+    /// The change of state to tell about.
+    pub(in crate::control::pool) fn change(
+        &self,
+        number: u32,
+        transition: Transition,
+        reason: &str,
+    ) -> Change {
+        Change {
+            name: self.name.clone(),
+            number,
+            id: self.instance.as_ref().map(|instance| instance.id),
+            transition,
+            address: self.instance.as_ref().and_then(|instance| instance.address),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl Instance {
+    pub(in crate::control::pool) fn new(id: ReplicaId, launched: Instant) -> Self {
+        Self {
+            id,
+            address: None,
+            host: Arc::from(""),
+            label: None,
+            launched,
+            started: None,
+            phase: Phase::Starting,
+            checks: Checks::default(),
+            last_bad: String::new(),
+        }
+    }
+
+    pub(in crate::control::pool) fn id(&self) -> ReplicaId {
+        self.id
+    }
+
+    /// Whether it has been ready for so long that its end is no failure to start.
+    pub(in crate::control::pool) fn has_settled(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Ready(since) if now >= since + SETTLED)
+    }
+
+    /// It is in another phase; what counted for the one before counts no more.
+    pub(in crate::control::pool) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.checks.forget_waits();
+    }
+}
