@@ -9,7 +9,7 @@ use crate::{documents, prose, root};
 const README_LINES: usize = 199;
 
 /// Bytes of ARCHITECTURE.md, at most.
-const ARCHITECTURE_BYTES: usize = 15_000;
+const ARCHITECTURE_BYTES: usize = 15 * 1024;
 
 /// Documents that a program writes: their texts are elsewhere.
 const GENERATED: &[&str] = &["docs/admin-api.md", "docs/experiments/summary.md"];
