@@ -21,7 +21,7 @@ pub(in crate::config) struct Needs<T> {
     pub(in crate::config) what: &'static str,
     /// Whether it is.
     pub(in crate::config) met: fn(&T) -> bool,
-    /// Whether the setting is refused without it; otherwise it is left alone.
+    /// Whether the setting is refused without it; otherwise it counts as not given.
     pub(in crate::config) strict: bool,
 }
 
