@@ -23,7 +23,7 @@ pub(super) fn example<T: Default>(model: &'static [Section<T>]) -> String {
             Content::Settings(_) => format!("[{}]", section.name),
             Content::Tables(_) => format!("# Any number of these tables:\n#\n# [[{}]]", section.name),
         };
-        let _ = write!(text, "\n\n{header}\n");
+        let _ = write!(text, "\n{header}\n");
         let inert = |setting: &Setting| section.is_array() || !has_effect_by_default(section, setting);
         for (setting, default) in section.with_defaults() {
             if !setting.path.is_empty() {
