@@ -93,9 +93,9 @@ impl Connection {
     }
 
     /// It is over.
-    pub(crate) fn end(&self, request: &RequestState) {
+    pub(crate) fn end(&self, request: &Rc<RequestState>) {
         let mut requests = self.requests.borrow_mut();
-        if let Some(index) = requests.iter().position(|other| std::ptr::eq(&**other, request)) {
+        if let Some(index) = requests.iter().position(|other| Rc::ptr_eq(other, request)) {
             requests.swap_remove(index);
         }
         drop(requests);

@@ -191,13 +191,13 @@ impl Attempts<'_> {
         for _ in 0..if fresh_only { 0 } else { MAX_STALE } {
             let Some(lease) = self.worker.idle.take(endpoint.id, self.worker.clock.now()) else { break };
             match self.send(lease, request, endpoint).await {
-                Err(mut missed) => match missed.unsent.take() {
-                    Some(unsent) => request = unsent,
-                    None => {
+                Err(mut missed) => {
+                    let Some(unsent) = missed.unsent.take() else {
                         missed.reused = true;
                         return Err(missed);
-                    }
-                },
+                    };
+                    request = unsent;
+                }
                 answered => return answered,
             }
         }

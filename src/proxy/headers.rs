@@ -34,6 +34,7 @@ const HOP_BY_HOP: [HeaderName; 7] =
 
 /// Which of the fields that concern us a head has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one field of a head, and independent")]
 struct Scan {
     hosts: u8,
     encodings: u8,

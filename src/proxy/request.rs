@@ -63,7 +63,7 @@ impl ActiveRequest {
     /// Ends the request: its deadline, its place on the connection; and counts and logs it. Only
     /// the first call does anything.
     pub(crate) fn end(&self, end: End) {
-        let state = &*self.0;
+        let state = &self.0;
         let timeline = state.timeline.get();
         if timeline.is_ended() {
             return;

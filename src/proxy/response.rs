@@ -126,7 +126,6 @@ impl Body for ResponseBody {
             }
         };
         match polled {
-            Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(Some(Ok(frame)))) => {
                 if let Some(data) = frame.data_ref() {
                     request.record().sends(data.len());
@@ -155,8 +154,8 @@ impl Body for ResponseBody {
                 this.break_off(Reason::ClientTimeout, None);
                 Poll::Ready(Some(Err("the request body stopped in its middle".into())))
             }
-            // The connection ends for it.
-            Poll::Ready(Err(_)) => Poll::Pending,
+            // For any other expiry the connection ends.
+            Poll::Pending | Poll::Ready(Err(_)) => Poll::Pending,
         }
     }
 

@@ -215,7 +215,7 @@ impl RequestTimeline {
     }
 
     /// How long what is waited for may take, if that is limited.
-    fn limit(&self, limits: &Limits) -> Option<Millis> {
+    fn limit(self, limits: &Limits) -> Option<Millis> {
         match self.stage {
             Stage::Ended => None,
             _ if self.client_blocked => Some(limits.body),
@@ -228,7 +228,7 @@ impl RequestTimeline {
     }
 
     /// What the expiry of the deadline means; `None` where there is no deadline.
-    pub(crate) fn expiry(&self) -> Option<Expiry> {
+    pub(crate) fn expiry(self) -> Option<Expiry> {
         match self.stage {
             Stage::Ended => None,
             _ if self.client_blocked => Some(Expiry::ClientBlocked),
@@ -244,18 +244,18 @@ impl RequestTimeline {
     }
 
     /// Whether it is over.
-    pub(crate) fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(self) -> bool {
         self.stage == Stage::Ended
     }
 
     /// Whether the whole request body was handed on.
-    pub(crate) fn is_uploaded(&self) -> bool {
+    pub(crate) fn is_uploaded(self) -> bool {
         self.upload == Upload::Done
     }
 
     /// Whether a request that is not completed ends because its client left, and not because the
     /// balancer stops.
-    pub(crate) fn is_clients_abort(&self, stopping: bool) -> bool {
+    pub(crate) fn is_clients_abort(self, stopping: bool) -> bool {
         !stopping || self.client == Client::Gone
     }
 }
@@ -298,9 +298,10 @@ impl ConnectionTimeline {
         match input {
             // Not the time of keep-alive: nobody connects to say nothing.
             ConnectionInput::Accepted => after(now, limits.header),
-            // Set once: bytes that trickle in do not extend it. What comes during a request is its
-            // body, or the beginning of the next one, whose time begins when this one is over.
-            ConnectionInput::BytesRead if self.requests > 0 || self.in_head => Timer::Keep,
+            // The time of a head is set once: bytes that trickle in do not extend it. What comes
+            // during a request is its body, or the beginning of the next one, whose time begins
+            // when this one is over.
+            ConnectionInput::BytesRead | ConnectionInput::WriteBlocked(_) if !self.is_idle() => Timer::Keep,
             ConnectionInput::BytesRead => {
                 self.in_head = true;
                 after(now, limits.header)
@@ -314,7 +315,6 @@ impl ConnectionTimeline {
                 self.requests = self.requests.saturating_sub(1);
                 if self.requests == 0 { self.idle(now, limits) } else { Timer::Keep }
             }
-            ConnectionInput::WriteBlocked(_) if self.requests > 0 || self.in_head => Timer::Keep,
             ConnectionInput::WriteBlocked(_) => self.idle(now, limits),
             ConnectionInput::Drain if self.draining => Timer::Keep,
             ConnectionInput::Drain => {
@@ -324,17 +324,17 @@ impl ConnectionTimeline {
         }
     }
 
-    fn idle(&self, now: Millis, limits: &Limits) -> Timer {
+    fn idle(self, now: Millis, limits: &Limits) -> Timer {
         after(now, if self.draining { LINGER } else { limits.keep_alive })
     }
 
     /// Whether no request is under way, and none has begun to come.
-    pub(crate) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(self) -> bool {
         self.requests == 0 && !self.in_head
     }
 
     /// Whether a request is under way.
-    pub(crate) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(self) -> bool {
         self.requests > 0
     }
 }
