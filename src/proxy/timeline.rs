@@ -360,12 +360,15 @@ mod tests {
         (timeline, deadline)
     }
 
+    /// Whether there is a body, the inputs, and the deadline and verdict after them.
+    type Row<'a> = (bool, &'a [Input], (Timer, Option<Expiry>));
+
     #[test]
     fn each_stage_has_its_deadline_and_its_verdict() {
         use Input::*;
         let none = (Timer::Off, None);
         let some = |limit, expiry| (Timer::At(limit), Some(expiry));
-        let table: &[(bool, &[Input], (Timer, Option<Expiry>))] = &[
+        let table: &[Row<'_>] = &[
             (false, &[], none),
             (false, &[Local], none),
             (false, &[Local, ClientBlocked(true)], some(LIMITS.body, Expiry::ClientBlocked)),
