@@ -30,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// What the ring may be made of: it is a pure function.
 const RING_MAY_USE: &[&str] = &["std", "core", "fxhash", "thiserror", "super", "self", "crate"];
 
-const MAX_LINES: usize = 400;
+const MAX_LINES: usize = 600;
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -186,15 +186,12 @@ impl Supervisor {
     fn take_call(&mut self, call: Option<Call>) {
         self.last_ticket += 1;
         let ticket = Ticket(self.last_ticket);
-        let request = match call {
-            Some(Call { request, reply }) => {
-                self.replies.insert(ticket, reply);
-                request
-            }
-            None => {
-                self.abandoned = true;
-                Request::Stop
-            }
+        let request = if let Some(Call { request, reply }) = call {
+            self.replies.insert(ticket, reply);
+            request
+        } else {
+            self.abandoned = true;
+            Request::Stop
         };
         self.step(Event::Request(ticket, request));
     }

@@ -81,7 +81,9 @@ impl ReplicaViews {
     /// Shows the replica of a number, or none any more.
     pub(super) fn set(&mut self, number: u32, view: Option<ReplicaView>) {
         let view = view.map(Arc::new);
-        view.iter().for_each(|view| self.count(view, 1));
+        if let Some(view) = &view {
+            self.count(view, 1);
+        }
         match (self.list.binary_search_by_key(&number, |view| view.number), view) {
             (Ok(index), Some(view)) => {
                 let before = std::mem::replace(&mut self.list[index], view);

@@ -91,8 +91,9 @@ impl Pool {
         // Heartbeats that are due by a longer interval do not wait for that to end.
         let latest = now + self.config.health.interval;
         for number in self.members.numbers() {
-            let instance = self.members.get_mut(number).and_then(|member| member.instance_mut());
-            instance.into_iter().for_each(|instance| instance.checks.not_after(latest));
+            if let Some(instance) = self.members.get_mut(number).and_then(|member| member.instance_mut()) {
+                instance.checks.not_after(latest);
+            }
         }
         self.conclude(ticket, result, now);
     }

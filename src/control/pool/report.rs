@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Pool;
+use super::members::Instance;
 use super::members::Member;
 use crate::control::State;
 use crate::runtime::ReplicaId;
@@ -51,7 +52,7 @@ impl Pool {
             note: member.reason(),
             failures: member.backoff.failures(),
             weight: member.weight,
-            id: instance.map(|instance| instance.id()),
+            id: instance.map(Instance::id),
             address: instance.and_then(|instance| instance.address),
             label: instance.and_then(|instance| instance.label.clone()),
         })

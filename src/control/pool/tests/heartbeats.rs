@@ -30,7 +30,9 @@ fn heartbeats_beyond_the_limit_wait_in_the_order_in_which_they_were_due() {
 fn one_that_is_gone_keeps_no_place_in_the_queue() {
     let (mut herd, launched) = crowd(3);
     let ids: Vec<_> = launched.iter().map(|launch| launch.id).collect();
-    ids.iter().for_each(|&id| drop(herd.started(id)));
+    for id in &ids {
+        herd.started(*id);
+    }
     herd.exit(ids[1]);
     assert_eq!(checks(&herd.step(Event::Heartbeat(ids[0], Verdict::Good))), [ids[2]]);
 }
