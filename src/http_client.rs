@@ -1,4 +1,4 @@
-//! One HTTP/1 request and its response, over a connection of its own or one that is used again.
+//! One HTTP/1 request and its response, over a connection of its own.
 //!
 //! Used by all small clients: heartbeats, calls of the engine, the client of the admin API. Knows no
 //! addresses and no time limits. The data plane has a client of its own.
@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::{self, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -35,80 +35,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     B: Body<Data: Send, Error: Into<BoxError>> + 'static,
 {
-    let (status, unread) = Connection::open(stream).await?.send(request).await?;
-    Ok(Response { status, body: unread.body, driver: unread.connection.driver })
-}
-
-/// A connection for one request after the other. It does nothing by itself while it is idle.
-pub struct Connection<S, B>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    B: Body<Error: Into<BoxError>> + 'static,
-{
-    sender: SendRequest<B>,
-    driver: Driver<S, B>,
-}
-
-/// A response whose head has come, and whose body keeps its connection from being used again.
-pub struct Unread<S, B>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    B: Body<Error: Into<BoxError>> + 'static,
-{
-    connection: Connection<S, B>,
-    body: Incoming,
-}
-
-impl<S, B> Connection<S, B>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    B: Body<Data: Send, Error: Into<BoxError>> + 'static,
-{
-    /// A connection over `stream`, which is fresh.
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub async fn open(stream: S) -> hyper::Result<Self> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver: Driver { connection: Some(Box::new(connection)), broken: None } })
-    }
-
-    /// Sends `request` and waits for the head of the response.
-    ///
-    /// # Errors
-    /// The connection broke, which one that was idle may have done before, or what came is not
-    /// HTTP.
-    pub async fn send(mut self, request: Request<B>) -> hyper::Result<(StatusCode, Unread<S, B>)> {
-        let response = self.driver.drive(self.sender.send_request(request)).await;
-        // The connection's own error says more than that it is gone.
-        let response = response.map_err(|error| self.driver.broken.take().unwrap_or(error))?;
-        Ok((response.status(), Unread { connection: self, body: response.into_body() }))
-    }
-}
-
-impl<S, B> std::fmt::Debug for Connection<S, B>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    B: Body<Error: Into<BoxError>> + 'static,
-{
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").finish_non_exhaustive()
-    }
-}
-
-impl<S, B> Unread<S, B>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    B: Body<Data: Send, Error: Into<BoxError>> + 'static,
-{
-    /// Reads the body, and gives the connection back where the other side keeps it open. `None`
-    /// also for a body of more than `max` bytes.
-    pub async fn finish(mut self, max: usize) -> Option<Connection<S, B>> {
-        let Connection { sender, driver } = &mut self.connection;
-        driver.drive(Limited::new(self.body, max).collect()).await.ok()?;
-        driver.drive(sender.ready()).await.ok()?;
-        driver.connection.is_some().then_some(self.connection)
-    }
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut driver = Driver { connection: Some(connection), broken: None };
+    let response = driver.drive(sender.send_request(request)).await;
+    // The connection's own error says more than that it is gone.
+    let response = response.map_err(|error| driver.broken.take().unwrap_or(error))?;
+    Ok(Response { status: response.status(), body: response.into_body(), driver })
 }
 
 impl<S, B> Response<S, B>
@@ -153,8 +85,7 @@ where
     B: Body<Error: Into<BoxError>> + 'static,
 {
     /// `None` once it has ended.
-    /// Boxed: it is a kilobyte that every future around it would hold.
-    connection: Option<Box<http1::Connection<TokioIo<S>, B>>>,
+    connection: Option<Connection<TokioIo<S>, B>>,
     /// Why it ended.
     broken: Option<hyper::Error>,
 }

@@ -5,39 +5,31 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use fxhash::{FxHashMap, FxHashSet};
-use http::{Request, StatusCode, header};
-use http_body_util::Empty;
-use tokio::net::TcpStream;
+use http::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::HealthConfig;
 use super::lag::{Allowance, Expiry, Lag};
 use super::pool::{Probe, Verdict};
-use crate::http_client::{self, Unread};
+use super::probe::{self, ProbeConnection, ProbeError, ResponseHead};
 use crate::listen::is_exhaustion;
 use crate::runtime::ReplicaId;
 
-/// The body of a response is read so far to have its connection again.
-const MOST_BODY: usize = 64 * 1024;
-
-/// And for so long: the verdict waits for it.
+/// Time to read the body of a response, to use its connection again: the verdict waits for it.
 const BODY_TIME: Duration = Duration::from_millis(100);
-
-type Connection = http_client::Connection<TcpStream, Empty<Bytes>>;
 
 /// Sends heartbeats and keeps the connections between them.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     lag: Lag,
     /// Idle connections, one for each replica.
-    kept: FxHashMap<ReplicaId, Connection>,
+    kept: FxHashMap<ReplicaId, ProbeConnection>,
     /// Replicas with a heartbeat under way whose connection may be kept.
     wanted: FxHashSet<ReplicaId>,
     /// Heartbeats under way. Dropping it ends them.
-    under_way: JoinSet<(ReplicaId, Verdict, Option<Connection>)>,
+    under_way: JoinSet<(ReplicaId, Verdict, Option<ProbeConnection>)>,
     /// What measures the lag.
     measuring: JoinSet<()>,
 }
@@ -80,7 +72,7 @@ impl Checker {
 
     fn end(
         &mut self,
-        ended: Result<(ReplicaId, Verdict, Option<Connection>), tokio::task::JoinError>,
+        ended: Result<(ReplicaId, Verdict, Option<ProbeConnection>), tokio::task::JoinError>,
     ) -> (ReplicaId, Verdict) {
         // None is ever cancelled, so an error is a panic: a defect, which must not leave a
         // replica without heartbeats for good.
@@ -106,15 +98,19 @@ enum Failure {
     /// No connection can be made.
     Connect(io::Error),
     /// The connection broke, or what came is not HTTP.
-    Http(hyper::Error),
-    /// The path makes no request.
-    Request(http::Error),
+    Http(ProbeError),
+    /// Path and host make no request.
+    Request,
 }
 
 impl Check {
     /// Any 2xx response within the time-out (connecting included) is good. Time in which this
     /// thread stood still does not count.
-    async fn run(&self, kept: Option<Connection>, allowance: &Allowance) -> (Verdict, Option<Connection>) {
+    async fn run(
+        &self,
+        kept: Option<ProbeConnection>,
+        allowance: &Allowance,
+    ) -> (Verdict, Option<ProbeConnection>) {
         let asked = self.ask(kept);
         tokio::pin!(asked);
         let mut ends = allowance.ends();
@@ -133,43 +129,37 @@ impl Check {
             }
         };
         match response {
-            Ok((status, unread)) => {
-                let kept = tokio::time::timeout(BODY_TIME, unread.finish(MOST_BODY)).await;
-                (self.judge(status), kept.ok().flatten())
+            Ok((head, mut connection)) => {
+                let reusable = match connection.try_finish(head) {
+                    Some(reusable) => reusable,
+                    None => tokio::time::timeout(BODY_TIME, connection.finish(head)).await.unwrap_or(false),
+                };
+                (self.judge(head.status), reusable.then_some(connection))
             }
             Err(failure) => (self.failed(&failure, allowance), None),
         }
     }
 
     /// Asks on the connection that was kept, and on a new one if that was closed meanwhile.
-    async fn ask(
-        &self,
-        kept: Option<Connection>,
-    ) -> Result<(StatusCode, Unread<TcpStream, Empty<Bytes>>), Failure> {
-        if let Some(connection) = kept
-            && let Ok(response) = connection.send(self.request()?).await
+    async fn ask(&self, kept: Option<ProbeConnection>) -> Result<(ResponseHead, ProbeConnection), Failure> {
+        let request = probe::request(&self.path, &self.probe.host).ok_or(Failure::Request)?;
+        if let Some(mut connection) = kept
+            && let Ok(head) = connection.send(&request).await
         {
-            return Ok(response);
+            return Ok((head, connection));
         }
-        let request = self.request()?;
-        let stream = TcpStream::connect(self.probe.address).await.map_err(Failure::Connect)?;
-        let connection = Connection::open(stream).await.map_err(Failure::Http)?;
-        connection.send(request).await.map_err(Failure::Http)
+        let mut connection = ProbeConnection::open(self.probe.address).await.map_err(Failure::Connect)?;
+        let head = connection.send(&request).await.map_err(Failure::Http)?;
+        Ok((head, connection))
     }
 
-    fn request(&self) -> Result<Request<Empty<Bytes>>, Failure> {
-        Request::get(&*self.path)
-            .header(header::HOST, &*self.probe.host)
-            .header(header::USER_AGENT, concat!("ringherd/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::new())
-            .map_err(Failure::Request)
-    }
-
-    fn judge(&self, status: StatusCode) -> Verdict {
+    fn judge(&self, status: u16) -> Verdict {
         let (address, path) = (self.probe.address, &self.path);
-        if status.is_success() {
+        if (200..300).contains(&status) {
             Verdict::Good
         } else {
+            let status =
+                StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string());
             Verdict::Bad(format!("{address}{path} answered {status}"))
         }
     }
@@ -189,7 +179,10 @@ impl Check {
             // It may have tired of waiting for the request.
             Failure::Http(_) if allowance.is_lost() => self.unknown("the balancer did not send it in time"),
             Failure::Http(error) => Verdict::Bad(format!("no HTTP answer from {address}: {error}")),
-            Failure::Request(error) => Verdict::Bad(format!("'{}' cannot be asked for: {error}", self.path)),
+            Failure::Request => Verdict::Bad(format!(
+                "'{}' cannot be asked of '{}': check --health-path",
+                self.path, self.probe.host
+            )),
         }
     }
 
@@ -204,7 +197,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -11,6 +11,7 @@ mod lag;
 pub mod name;
 mod observer;
 pub mod pool;
+mod probe;
 pub mod request;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sim;

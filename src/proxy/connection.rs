@@ -57,7 +57,7 @@ impl Connection {
     fn on(&self, input: ConnectionInput) {
         let mut timeline = self.timeline.get();
         let clock = &self.worker.clock;
-        self.deadline.set(timeline.apply(input, clock.next_tick(), &self.worker.limits()));
+        self.deadline.set(timeline.apply(input, clock.next_tick(), &self.worker.limits));
         self.timeline.set(timeline);
     }
 

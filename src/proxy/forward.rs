@@ -40,7 +40,7 @@ pub(crate) async fn forward(
 ) -> Result<Response<ReplicaBody>, Failure> {
     let connection = &**active.connection();
     let worker = &*connection.worker;
-    headers::forward_request(&mut request, &connection.address_text)?;
+    let forwarding = headers::clean_request(&mut request)?;
     let announced = request.body().size_hint().lower();
     if announced > MAX_BODY {
         return Err(Failure::BodyTooLarge(announced));
@@ -48,14 +48,16 @@ pub(crate) async fn forward(
     let id = headers::request_id(request.headers_mut(), &mut worker.id_text.borrow_mut());
     let trace_id = trace_of(request.headers_mut(), worker);
     active.record().identify(&id, trace_id);
+    let may_be_repeated = matches!(request.body(), RequestBody::Empty) && request.method().is_idempotent();
+    let client = &connection.address_text;
+    let saved = may_be_repeated.then(|| SavedHead::of(&request, &forwarding, client, &worker.head_buffers));
+    headers::add_forwarding(request.headers_mut(), &forwarding, client);
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
         let key = route::key(&snapshot.routing().key, &request, &id, connection.address_key);
         (key, snapshot.pick(key, &[]))
     });
     let picked = picked.ok_or(Failure::NoReplica)?;
-    let may_be_repeated = matches!(request.body(), RequestBody::Empty) && request.method().is_idempotent();
-    let saved = may_be_repeated.then(|| SavedHead::of(&request, &worker.head_buffers));
     let attempts = Attempts { active, worker, key, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
     attempts.run(picked, request).await
 }

@@ -33,9 +33,11 @@ const HOP_BY_HOP: [HeaderName; 7] =
     [TE, UPGRADE, CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
 
 /// Which of the fields that concern us a head has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one field of a head, and independent")]
 struct Scan {
+    /// `Host`, the first one.
+    host: Option<HeaderValue>,
     hosts: u8,
     encodings: u8,
     /// A bit for each of [`HOP_BY_HOP`].
@@ -48,7 +50,7 @@ struct Scan {
 
 fn scan(headers: &HeaderMap) -> Scan {
     let mut found = Scan::default();
-    for name in headers.iter().map(|(name, _)| name) {
+    for (name, value) in headers {
         let candidates = match name.as_str().len() {
             2 => 0..1,
             7 => 1..2,
@@ -63,7 +65,10 @@ fn scan(headers: &HeaderMap) -> Scan {
         }
         match name.as_str().len() {
             3 => found.via |= name == VIA,
-            4 if name == HOST => found.hosts = found.hosts.saturating_add(1),
+            4 if name == HOST => {
+                found.hosts = found.hosts.saturating_add(1);
+                found.host.get_or_insert_with(|| value.clone());
+            }
             6 => found.expect |= name == EXPECT,
             15 => found.forwarded_for |= name == FORWARDED_FOR,
             16 => found.error |= name == REASON,
@@ -75,7 +80,7 @@ fn scan(headers: &HeaderMap) -> Scan {
 }
 
 /// Removes what concerns only the connection a message came on.
-fn remove_hop_by_hop(headers: &mut HeaderMap, found: Scan) {
+fn remove_hop_by_hop(headers: &mut HeaderMap, found: &Scan) {
     if found.hop_by_hop == 0 {
         return;
     }
@@ -115,34 +120,49 @@ fn is_protected(name: &HeaderName) -> bool {
         .contains(name)
 }
 
-/// Makes the head of a client's request that of the request to a replica, all but its
-/// `X-Request-Id`.
+/// What a forwarded request says of the way that it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Forwarding {
+    /// `Host`, where it came with one.
+    host: Option<HeaderValue>,
+    /// Whether it came with `X-Forwarded-For`.
+    forwarded_for: bool,
+    /// Whether it came with `Via`.
+    via: bool,
+}
+
+/// Takes out of the head of a client's request what is not for the replica; what is to be added
+/// follows from the [`Forwarding`].
 ///
 /// # Errors
 /// When the head is ambiguous: forwarded, it could mean two things.
-pub(crate) fn forward_request<B>(request: &mut Request<B>, client: &HeaderValue) -> Result<(), Failure> {
-    let found = scan(request.headers());
-    check(request, found)?;
-    take_authority(request)?;
+pub(crate) fn clean_request<B>(request: &mut Request<B>) -> Result<Forwarding, Failure> {
+    let mut found = scan(request.headers());
+    check(request, &found)?;
+    take_authority(request, &mut found.host)?;
     let headers = request.headers_mut();
-    remove_hop_by_hop(headers, found);
+    remove_hop_by_hop(headers, &found);
     if found.expect && headers[EXPECT].as_bytes().eq_ignore_ascii_case(b"100-continue") {
         // Answered here, when the body is first asked for.
         headers.remove(EXPECT);
     }
-    append(headers, FORWARDED_FOR, found.forwarded_for, client);
-    append(headers, VIA, found.via, &HeaderValue::from_static(VIA_US));
+    *request.version_mut() = Version::HTTP_11;
+    Ok(Forwarding { host: found.host, forwarded_for: found.forwarded_for, via: found.via })
+}
+
+/// Adds what the replica is told of the way of a request that `client` sent.
+pub(crate) fn add_forwarding(headers: &mut HeaderMap, forwarding: &Forwarding, client: &HeaderValue) {
+    append(headers, FORWARDED_FOR, forwarding.forwarded_for, client);
+    append(headers, VIA, forwarding.via, &HeaderValue::from_static(VIA_US));
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match headers.get(HOST).cloned() {
-        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
+    match &forwarding.host {
+        Some(host) => drop(headers.insert(FORWARDED_HOST, host.clone())),
         // From an HTTP/1.0 client. In HTTP/1.1 a host that is not known is an empty one.
         None => drop(headers.insert(HOST, HeaderValue::from_static(""))),
     }
-    *request.version_mut() = Version::HTTP_11;
-    Ok(())
 }
 
-fn check<B>(request: &Request<B>, found: Scan) -> Result<(), Failure> {
+fn check<B>(request: &Request<B>, found: &Scan) -> Result<(), Failure> {
     if *request.method() == Method::CONNECT {
         return Err(Failure::Method(request.method().clone()));
     }
@@ -156,12 +176,11 @@ fn check<B>(request: &Request<B>, found: Scan) -> Result<(), Failure> {
     }
 }
 
-/// Turns an absolute-form target into origin-form; its authority replaces `Host` (RFC 9112,
-/// section 3.2.2).
-fn take_authority<B>(request: &mut Request<B>) -> Result<(), Failure> {
+/// Turns an absolute-form target into origin-form; its authority replaces the `Host` that came
+/// (RFC 9112, section 3.2.2).
+fn take_authority<B>(request: &mut Request<B>, came: &mut Option<HeaderValue>) -> Result<(), Failure> {
     let Some(authority) = request.uri().authority() else {
-        let sound =
-            request.headers().get(HOST).is_none_or(|host| host.as_bytes().iter().copied().all(is_of_host));
+        let sound = came.as_ref().is_none_or(|host| host.as_bytes().iter().copied().all(is_of_host));
         return sound.then_some(()).ok_or(Failure::BadRequest("the Host header is not a host"));
     };
     if request.uri().scheme().is_none() {
@@ -173,6 +192,7 @@ fn take_authority<B>(request: &mut Request<B>) -> Result<(), Failure> {
     let host = HeaderValue::from_str(authority.as_str())
         .map_err(|_| Failure::BadRequest("the request target's host is not a header value"))?;
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *came = Some(host.clone());
     request.headers_mut().insert(HOST, host);
     *request.uri_mut() = Uri::from(path);
     Ok(())
@@ -216,7 +236,7 @@ pub(crate) fn forward_response(headers: &mut HeaderMap) -> bool {
     if found.error {
         headers.remove(REASON);
     }
-    remove_hop_by_hop(headers, found);
+    remove_hop_by_hop(headers, &found);
     true
 }
 
@@ -257,7 +277,8 @@ mod tests {
 
     fn forwarded(request: http::request::Builder) -> Result<Parts, Failure> {
         let mut request = request.body(()).unwrap();
-        forward_request(&mut request, &HeaderValue::from_static("10.0.0.1"))?;
+        let forwarding = clean_request(&mut request)?;
+        add_forwarding(request.headers_mut(), &forwarding, &HeaderValue::from_static("10.0.0.1"));
         Ok(request.into_parts().0)
     }
 
@@ -302,7 +323,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(name.clone(), HeaderValue::from_static("x"));
             let found = scan(&headers);
-            remove_hop_by_hop(&mut headers, found);
+            remove_hop_by_hop(&mut headers, &found);
             assert!(headers.is_empty(), "{name}");
         }
     }

@@ -115,7 +115,7 @@ impl RequestState {
     pub(crate) fn on(&self, input: Input) {
         let worker = &self.connection.worker;
         let mut timeline = self.timeline.get();
-        let timer = timeline.apply(input, worker.clock.next_tick(), &worker.limits());
+        let timer = timeline.apply(input, worker.clock.next_tick(), &worker.limits);
         self.timeline.set(timeline);
         self.deadline.set(timer);
     }

@@ -18,6 +18,7 @@
 //! - a *reset*: the request is aborted by its client, at any stage.
 //! - a *half-close*: nothing ends. The client has sent all it wants to send and may still read.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::ProxyConfig;
@@ -38,31 +39,37 @@ pub(crate) enum Timer {
     At(Millis),
 }
 
-/// The time limits of the data plane, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The time limits of the data plane, in milliseconds. Each is read by itself, in place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// For the head of a request.
-    pub(crate) header: Millis,
+    header: Cell<Millis>,
     /// Between two requests.
-    pub(crate) keep_alive: Millis,
+    keep_alive: Cell<Millis>,
     /// For connecting to a replica.
-    pub(crate) connect: Millis,
+    connect: Cell<Millis>,
     /// From the end of a request to the head of its response.
-    pub(crate) response: Millis,
+    response: Cell<Millis>,
     /// For a pause within a body.
-    pub(crate) body: Millis,
+    body: Cell<Millis>,
 }
 
-impl From<&ProxyConfig> for Limits {
-    fn from(config: &ProxyConfig) -> Self {
+impl Limits {
+    /// Those of `config`.
+    pub(crate) fn new(config: &ProxyConfig) -> Self {
+        let limits = Self::default();
+        limits.set(config);
+        limits
+    }
+
+    /// From now on those of `config`.
+    pub(crate) fn set(&self, config: &ProxyConfig) {
         let millis = |limit: Duration| limit.as_millis().try_into().unwrap_or(Millis::MAX);
-        Self {
-            header: millis(config.header_timeout),
-            keep_alive: millis(config.keep_alive),
-            connect: millis(config.connect_timeout),
-            response: millis(config.response_timeout),
-            body: millis(config.body_timeout),
-        }
+        self.header.set(millis(config.header_timeout));
+        self.keep_alive.set(millis(config.keep_alive));
+        self.connect.set(millis(config.connect_timeout));
+        self.response.set(millis(config.response_timeout));
+        self.body.set(millis(config.body_timeout));
     }
 }
 
@@ -218,12 +225,12 @@ impl RequestTimeline {
     fn limit(self, limits: &Limits) -> Option<Millis> {
         match self.stage {
             Stage::Ended => None,
-            _ if self.client_blocked => Some(limits.body),
+            _ if self.client_blocked => Some(limits.body.get()),
             Stage::Routing | Stage::Local => None,
-            Stage::Connecting => Some(limits.connect),
-            Stage::AwaitingHead if self.upload != Upload::Done => Some(limits.body),
-            Stage::AwaitingHead | Stage::AwaitingRetry => Some(limits.response),
-            Stage::Responding => Some(limits.body),
+            Stage::Connecting => Some(limits.connect.get()),
+            Stage::AwaitingHead if self.upload != Upload::Done => Some(limits.body.get()),
+            Stage::AwaitingHead | Stage::AwaitingRetry => Some(limits.response.get()),
+            Stage::Responding => Some(limits.body.get()),
         }
     }
 
@@ -297,14 +304,14 @@ impl ConnectionTimeline {
     pub(crate) fn apply(&mut self, input: ConnectionInput, now: Millis, limits: &Limits) -> Timer {
         match input {
             // Not the time of keep-alive: nobody connects to say nothing.
-            ConnectionInput::Accepted => after(now, limits.header),
+            ConnectionInput::Accepted => after(now, limits.header.get()),
             // The time of a head is set once: bytes that trickle in do not extend it. What comes
             // during a request is its body, or the beginning of the next one, whose time begins
             // when this one is over.
             ConnectionInput::BytesRead | ConnectionInput::WriteBlocked(_) if !self.is_idle() => Timer::Keep,
             ConnectionInput::BytesRead => {
                 self.in_head = true;
-                after(now, limits.header)
+                after(now, limits.header.get())
             }
             ConnectionInput::RequestBegan => {
                 self.requests += 1;
@@ -325,7 +332,7 @@ impl ConnectionTimeline {
     }
 
     fn idle(self, now: Millis, limits: &Limits) -> Timer {
-        after(now, if self.draining { LINGER } else { limits.keep_alive })
+        after(now, if self.draining { LINGER } else { limits.keep_alive.get() })
     }
 
     /// Whether no request is under way, and none has begun to come.
@@ -344,15 +351,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits =
-        Limits { header: 10_000, keep_alive: 60_000, connect: 1_000, response: 30_000, body: 20_000 };
+    const HEADER: Millis = 10_000;
+    const KEEP_ALIVE: Millis = 60_000;
+    const CONNECT: Millis = 1_000;
+    const RESPONSE: Millis = 30_000;
+    const BODY: Millis = 20_000;
+
+    fn limits() -> Limits {
+        Limits::new(&ProxyConfig {
+            header_timeout: Duration::from_millis(HEADER),
+            keep_alive: Duration::from_millis(KEEP_ALIVE),
+            connect_timeout: Duration::from_millis(CONNECT),
+            response_timeout: Duration::from_millis(RESPONSE),
+            body_timeout: Duration::from_millis(BODY),
+            ..ProxyConfig::default()
+        })
+    }
 
     /// The timeline after `inputs`, and the last timer, all at time 0.
     fn run(has_body: bool, inputs: &[Input]) -> (RequestTimeline, Timer) {
         let mut timeline = RequestTimeline::new(has_body);
         let mut deadline = Timer::Off;
         for input in inputs {
-            match timeline.apply(*input, 0, &LIMITS) {
+            match timeline.apply(*input, 0, &limits()) {
                 Timer::Keep => {}
                 timer => deadline = timer,
             }
@@ -371,27 +392,27 @@ mod tests {
         let table: &[Row<'_>] = &[
             (false, &[], none),
             (false, &[Local], none),
-            (false, &[Local, ClientBlocked(true)], some(LIMITS.body, Expiry::ClientBlocked)),
+            (false, &[Local, ClientBlocked(true)], some(BODY, Expiry::ClientBlocked)),
             (false, &[Local, ClientBlocked(true), ClientBlocked(false)], none),
-            (false, &[Connect], some(LIMITS.connect, Expiry::Connect)),
-            (false, &[Connect, Sent], some(LIMITS.response, Expiry::ResponseHead)),
-            (false, &[Sent, AwaitRetry], some(LIMITS.response, Expiry::Retry)),
-            (false, &[Sent, ResponseHead], some(LIMITS.body, Expiry::ResponseBody)),
-            (false, &[Sent, ResponseHead, ResponseFrame], some(LIMITS.body, Expiry::ResponseBody)),
-            (false, &[Sent, ResponseHead, ClientBlocked(true)], some(LIMITS.body, Expiry::ClientBlocked)),
+            (false, &[Connect], some(CONNECT, Expiry::Connect)),
+            (false, &[Connect, Sent], some(RESPONSE, Expiry::ResponseHead)),
+            (false, &[Sent, AwaitRetry], some(RESPONSE, Expiry::Retry)),
+            (false, &[Sent, ResponseHead], some(BODY, Expiry::ResponseBody)),
+            (false, &[Sent, ResponseHead, ResponseFrame], some(BODY, Expiry::ResponseBody)),
+            (false, &[Sent, ResponseHead, ClientBlocked(true)], some(BODY, Expiry::ClientBlocked)),
             // An upload: the replica is to take it, the client to send more, then the response.
-            (true, &[Sent], some(LIMITS.body, Expiry::ResponseHead)),
-            (true, &[Sent, UploadStarved], some(LIMITS.body, Expiry::RequestBody)),
-            (true, &[Sent, UploadStarved, UploadFrame], some(LIMITS.body, Expiry::ResponseHead)),
-            (true, &[Sent, UploadFrame, UploadEnd], some(LIMITS.response, Expiry::ResponseHead)),
-            (true, &[Sent, UploadEnd, UploadStarved], some(LIMITS.response, Expiry::ResponseHead)),
+            (true, &[Sent], some(BODY, Expiry::ResponseHead)),
+            (true, &[Sent, UploadStarved], some(BODY, Expiry::RequestBody)),
+            (true, &[Sent, UploadStarved, UploadFrame], some(BODY, Expiry::ResponseHead)),
+            (true, &[Sent, UploadFrame, UploadEnd], some(RESPONSE, Expiry::ResponseHead)),
+            (true, &[Sent, UploadEnd, UploadStarved], some(RESPONSE, Expiry::ResponseHead)),
             // An early response, whose upload goes on.
-            (true, &[Sent, ResponseHead], some(LIMITS.body, Expiry::ResponseBody)),
-            (true, &[Sent, UploadStarved, ResponseHead], some(LIMITS.body, Expiry::RequestBody)),
-            (true, &[Sent, ResponseHead, UploadEnd], some(LIMITS.body, Expiry::ResponseBody)),
+            (true, &[Sent, ResponseHead], some(BODY, Expiry::ResponseBody)),
+            (true, &[Sent, UploadStarved, ResponseHead], some(BODY, Expiry::RequestBody)),
+            (true, &[Sent, ResponseHead, UploadEnd], some(BODY, Expiry::ResponseBody)),
             // What the client's end does changes no deadline.
-            (false, &[Sent, ClientHalfClosed], some(LIMITS.response, Expiry::ResponseHead)),
-            (false, &[Sent, ClientReset], some(LIMITS.response, Expiry::ResponseHead)),
+            (false, &[Sent, ClientHalfClosed], some(RESPONSE, Expiry::ResponseHead)),
+            (false, &[Sent, ClientReset], some(RESPONSE, Expiry::ResponseHead)),
             (true, &[Sent, End], none),
             (false, &[Sent, ResponseHead, End, ClientBlocked(true), UploadEnd], none),
         ];
@@ -404,9 +425,9 @@ mod tests {
     #[test]
     fn a_starved_upload_does_not_extend_its_own_pause() {
         let mut timeline = RequestTimeline::new(true);
-        assert_eq!(timeline.apply(Input::Sent, 0, &LIMITS), Timer::At(LIMITS.body));
-        assert_eq!(timeline.apply(Input::UploadStarved, 5, &LIMITS), Timer::Keep);
-        assert_eq!(timeline.apply(Input::UploadFrame, 9, &LIMITS), Timer::At(9 + LIMITS.body));
+        assert_eq!(timeline.apply(Input::Sent, 0, &limits()), Timer::At(BODY));
+        assert_eq!(timeline.apply(Input::UploadStarved, 5, &limits()), Timer::Keep);
+        assert_eq!(timeline.apply(Input::UploadFrame, 9, &limits()), Timer::At(9 + BODY));
     }
 
     #[test]
@@ -446,11 +467,11 @@ mod tests {
             for (input, passed) in inputs {
                 now += passed;
                 let before = timeline;
-                match timeline.apply(input, now, &LIMITS) {
+                match timeline.apply(input, now, &limits()) {
                     Timer::Keep => {}
                     Timer::Off => deadline = None,
                     Timer::At(at) => {
-                        prop_assert!(at >= now + LIMITS.connect, "never in the past, never shorter than a limit");
+                        prop_assert!(at >= now + CONNECT, "never in the past, never shorter than a limit");
                         deadline = Some(at);
                     }
                 }
@@ -474,7 +495,7 @@ mod tests {
         let mut timeline = ConnectionTimeline::new();
         let mut deadline = Timer::Off;
         for (input, now) in inputs {
-            match timeline.apply(*input, *now, &LIMITS) {
+            match timeline.apply(*input, *now, &limits()) {
                 Timer::Keep => {}
                 timer => deadline = timer,
             }
@@ -486,20 +507,17 @@ mod tests {
     fn a_connection_has_a_deadline_while_no_request_is_under_way() {
         use ConnectionInput::*;
         let table: &[(&[(ConnectionInput, u64)], Timer)] = &[
-            (&[(Accepted, 0)], Timer::At(LIMITS.header)),
-            (&[(Accepted, 0), (BytesRead, 7), (BytesRead, 9)], Timer::At(7 + LIMITS.header)),
+            (&[(Accepted, 0)], Timer::At(HEADER)),
+            (&[(Accepted, 0), (BytesRead, 7), (BytesRead, 9)], Timer::At(7 + HEADER)),
             (&[(Accepted, 0), (BytesRead, 7), (RequestBegan, 8)], Timer::Off),
             (&[(RequestBegan, 0), (BytesRead, 7), (WriteBlocked(true), 8)], Timer::Off),
-            (&[(RequestBegan, 0), (RequestEnded, 5)], Timer::At(5 + LIMITS.keep_alive)),
+            (&[(RequestBegan, 0), (RequestEnded, 5)], Timer::At(5 + KEEP_ALIVE)),
             (&[(RequestBegan, 0), (RequestBegan, 0), (RequestEnded, 5)], Timer::Off),
-            (
-                &[(RequestBegan, 0), (RequestEnded, 5), (WriteBlocked(true), 6)],
-                Timer::At(6 + LIMITS.keep_alive),
-            ),
-            (&[(RequestBegan, 0), (RequestEnded, 5), (BytesRead, 6)], Timer::At(6 + LIMITS.header)),
+            (&[(RequestBegan, 0), (RequestEnded, 5), (WriteBlocked(true), 6)], Timer::At(6 + KEEP_ALIVE)),
+            (&[(RequestBegan, 0), (RequestEnded, 5), (BytesRead, 6)], Timer::At(6 + HEADER)),
             // A stop: an idle connection lingers, once; a busy one does so behind its request.
             (&[(Accepted, 0), (Drain, 3), (Drain, 9)], Timer::At(3 + LINGER)),
-            (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + LIMITS.header)),
+            (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + HEADER)),
             (&[(RequestBegan, 0), (Drain, 3)], Timer::Off),
             (&[(RequestBegan, 0), (Drain, 3), (RequestEnded, 5)], Timer::At(5 + LINGER)),
         ];

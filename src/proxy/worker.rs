@@ -61,7 +61,7 @@ impl fmt::Debug for Shared {
 pub(crate) struct Worker {
     config: Cell<ProxyConfig>,
     /// Those of the configuration.
-    limits: Cell<Limits>,
+    pub(crate) limits: Limits,
     pub(crate) reader: Reader,
     pub(crate) outcomes: OutcomeQueue,
     pub(crate) local: Option<Arc<dyn LocalRoutes>>,
@@ -90,7 +90,7 @@ impl Worker {
         let config = *shared.config.borrow();
         Self {
             config: Cell::new(config),
-            limits: Cell::new(Limits::from(&config)),
+            limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
             reader: shared.readers.reader(),
             outcomes: shared.outcomes,
@@ -112,11 +112,6 @@ impl Worker {
         self.config.get()
     }
 
-    /// The time limits in force.
-    pub(crate) fn limits(&self) -> Limits {
-        self.limits.get()
-    }
-
     /// What serves the connections of clients.
     pub(crate) fn server(&self) -> Ref<'_, server::Builder> {
         self.server.borrow()
@@ -127,7 +122,7 @@ impl Worker {
     pub(crate) fn reconfigure(&self, config: ProxyConfig) {
         self.idle.keep_for(config.upstream_keep_alive);
         self.server.replace(server_for(&config));
-        self.limits.set(Limits::from(&config));
+        self.limits.set(&config);
         self.config.set(config);
     }
 
