@@ -51,28 +51,28 @@ struct Scan {
 fn scan(headers: &HeaderMap) -> Scan {
     let mut found = Scan::default();
     for (name, value) in headers {
-        let candidates = match name.as_str().len() {
-            2 => 0..1,
-            7 => 1..2,
-            10 => 2..4,
-            16 => 4..5,
-            18 => 5..6,
-            19 => 6..7,
-            _ => 0..0,
-        };
-        for candidate in candidates {
-            found.hop_by_hop |= u8::from(*name == HOP_BY_HOP[candidate]) << candidate;
-        }
+        let mut hop_by_hop = |index: usize| found.hop_by_hop |= u8::from(*name == HOP_BY_HOP[index]) << index;
         match name.as_str().len() {
+            2 => hop_by_hop(0),
             3 => found.via |= name == VIA,
             4 if name == HOST => {
                 found.hosts = found.hosts.saturating_add(1);
                 found.host.get_or_insert_with(|| value.clone());
             }
             6 => found.expect |= name == EXPECT,
+            7 => hop_by_hop(1),
+            10 => {
+                hop_by_hop(2);
+                hop_by_hop(3);
+            }
             15 => found.forwarded_for |= name == FORWARDED_FOR,
-            16 => found.error |= name == REASON,
+            16 => {
+                hop_by_hop(4);
+                found.error |= name == REASON;
+            }
             17 if name == TRANSFER_ENCODING => found.encodings = found.encodings.saturating_add(1),
+            18 => hop_by_hop(5),
+            19 => hop_by_hop(6),
             _ => {}
         }
     }

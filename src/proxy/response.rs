@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
@@ -55,14 +55,14 @@ impl ReplicaBody {
 }
 
 impl ResponseBody {
-    /// A response of our own to a request with this method.
+    /// A response of our own, which has no body if it is one to `HEAD`.
     pub(crate) fn local(
         response: Response<Full<Bytes>>,
-        method: &Method,
+        to_head: bool,
         request: ActiveRequest,
     ) -> Response<Self> {
         // hyper does not ask for the body of such a response.
-        let bodiless = *method == Method::HEAD
+        let bodiless = to_head
             || response.body().is_end_stream()
             || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if bodiless {

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 
 use super::connection::Connection;
@@ -31,13 +31,13 @@ where
     {
         active.on(Input::Local);
         let origin = Origin { peer: connection.peer, invalid_target: connection.has_invalid_target() };
-        let method = request.method().clone();
+        let to_head = *request.method() == Method::HEAD;
         let response = local.serve(request, origin).await;
         active.record().responds(response.status().as_u16(), recorder);
-        return Ok(ResponseBody::local(response, &method, active));
+        return Ok(ResponseBody::local(response, to_head, active));
     }
     request.body_mut().belongs_to(active.state());
-    let method = request.method().clone();
+    let to_head = *request.method() == Method::HEAD;
     Ok(match forward::forward(&active, request).await {
         Ok(response) => {
             active.record().responds(response.status().as_u16(), recorder);
@@ -49,7 +49,7 @@ where
             active.on(Input::Local);
             active.record().responds(response.status().as_u16(), recorder);
             active.record().failed(failure.reason());
-            ResponseBody::local(response, &method, active)
+            ResponseBody::local(response, to_head, active)
         }
     })
 }
