@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("proxy", &["ring", "cluster", "listen", "telemetry"]),
     // Of the replica only the words in which it reports to whoever started it.
     ("runtime", &["names", "replica", "telemetry", "http_client"]),
-    ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry", "http_client"]),
+    ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry"]),
     ("admin", &["names", "ring", "cluster", "control", "listen", "runtime", "telemetry"]),
     ("client", &["names", "http_client"]),
     ("replica", &["listen"]),

@@ -12,4 +12,6 @@ pub use endpoint::{Endpoint, InFlight};
 pub use key::KeySource;
 pub use load::Load;
 pub use outcome::{FailureKind, Outcome, OutcomeQueue, OutcomeReader, outcomes};
-pub use snapshot::{Detour, Member, Picked, Publisher, Reader, Readers, Retired, Routing, Snapshot, cluster};
+pub use snapshot::{
+    BoundedEndpoint, Detour, Picked, Publisher, Reader, Readers, Retired, Routing, Snapshot, cluster,
+};

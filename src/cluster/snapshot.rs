@@ -27,14 +27,14 @@ pub struct Routing {
 
 /// An endpoint and its share of the bound.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct BoundedEndpoint {
     /// The replica.
     pub endpoint: Arc<Endpoint>,
     /// `c · weight / total weight`; infinite without a bound.
     bound_per_request: f64,
 }
 
-impl Member {
+impl BoundedEndpoint {
     /// Whether one more request keeps it within its bound: `⌈c·(total + 1)·weight/total weight⌉`.
     fn has_room(&self) -> bool {
         let in_flight = self.endpoint.in_flight();
@@ -50,7 +50,7 @@ impl Member {
 pub struct Snapshot {
     version: u64,
     ring: Arc<Ring>,
-    members: Vec<Member>,
+    members: Vec<BoundedEndpoint>,
     routing: Routing,
 }
 
@@ -87,7 +87,7 @@ impl Snapshot {
         );
         let total: f64 = ring.nodes().iter().map(|node| f64::from(node.weight)).sum();
         let members = std::iter::zip(ring.nodes(), endpoints)
-            .map(|(node, endpoint)| Member {
+            .map(|(node, endpoint)| BoundedEndpoint {
                 endpoint,
                 bound_per_request: routing
                     .bounded_load
@@ -108,7 +108,7 @@ impl Snapshot {
     }
 
     /// The replicas on the ring, in ascending number.
-    pub fn members(&self) -> &[Member] {
+    pub fn members(&self) -> &[BoundedEndpoint] {
         &self.members
     }
 
