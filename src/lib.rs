@@ -6,15 +6,15 @@
 //! [`ring`], takes the slot's owner (or the next healthy one in the key's preference order),
 //! and streams request and response between the two connections.
 //!
-//! One change of membership: the admin service ([`admin`]) sends a command to the supervisor
+//! One change of membership: the admin service ([`admin`]) sends a request to the supervisor
 //! ([`control`]), the single writer. It asks the [`runtime`] for a replica, waits for its first
-//! good heartbeat, builds a new ring and publishes a new snapshot. Requests in flight keep the
-//! snapshot they loaded; a replica that leaves is drained before it is stopped.
+//! good heartbeat, has a new ring built and publishes a new snapshot. Nothing holds a snapshot for
+//! long; a replica that is removed is drained before it is stopped.
 //!
 //! [`serve`] is the composition root and the only module that knows all the others.
 //! `proxy` and `control` never import each other: they meet in [`cluster`].
 
-// In reading order: the mathematics, the seam, the two planes with what they stand on, and how a
+// In reading order: the mathematics, what both planes share, the two planes with what they stand on, and how a
 // user reaches them.
 pub mod names;
 

@@ -1,4 +1,4 @@
-//! When nothing can reach a replica any more that left the ring.
+//! Decides when no request can reach a removed replica any more.
 //!
 //! A request may hold an old snapshot and not be counted yet, so zero in flight right after a
 //! publication proves nothing. Requests are counted inside the closure that reads a snapshot:
@@ -40,7 +40,7 @@ impl Drains {
         self.watched.push(Watched { id, endpoint, listed_before: self.retirements });
     }
 
-    /// Watches it no more.
+    /// Stops watching it.
     pub(super) fn forget(&mut self, id: ReplicaId) {
         self.watched.retain(|watched| watched.id != id);
     }

@@ -1,4 +1,4 @@
-//! The shell around the pool: waits for what happens, performs what the pool decides. The single
+//! Runs the pool: waits for what happens, performs what the pool decides. The single
 //! writer of the cluster.
 //!
 //! Nothing slow happens in its loop: heartbeats are tasks, rings are built on another thread,
@@ -40,7 +40,7 @@ pub struct Supervisor {
     events: UnboundedReceiver<RuntimeEvent>,
     outcomes: OutcomeReader,
     calls: mpsc::Receiver<Call>,
-    /// Every [`Control`] is gone: nobody can ask for the end any more, so it has come.
+    /// Every [`Control`] is gone: nobody can request a stop any more, so it stops.
     abandoned: bool,
     replies: HashMap<Ticket, Reply>,
     last_ticket: u64,

@@ -1,4 +1,4 @@
-//! The hand that writes the cluster: turns publications into snapshots, and shows what it wrote.
+//! Publishes snapshots of the cluster, and shows what it published.
 //! Decides nothing but what to publish while a ring is being built.
 //!
 //! A ring is built elsewhere, one at a time: [`Writer::update`] gives out the [`Build`] that is

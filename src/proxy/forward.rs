@@ -81,7 +81,7 @@ struct Attempts<'a> {
     /// Endpoints that failed.
     tried: Vec<u64>,
     made: usize,
-    /// Attempts in which the request left us.
+    /// Attempts in which the request was sent.
     sent: usize,
     permit: Option<RetryPermit>,
 }
@@ -128,8 +128,8 @@ impl Attempts<'_> {
                 self.tried.push(id);
             }
             fresh_only = true;
-            // `picked` still counts as in flight: requests that wait for their repetition are
-            // what the budget is a share of.
+            // `picked` still counts as in flight: waiting requests count in the total of which
+            // the budget is a share.
             self.take_from_budget(&missed.failure).await?;
             picked = self.pick().ok_or(missed.failure)?;
             self.active.record().retried(&self.worker.recorder);

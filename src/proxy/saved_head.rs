@@ -1,7 +1,7 @@
 //! The head of a request, kept so that the request can be sent again.
 //!
-//! hyper takes the head that it sends, and hardly any request is sent twice. So the client's fields
-//! are kept as flat text in a buffer that the worker uses again, which costs less than half of a
+//! hyper takes the head that it sends. Few requests are sent twice, so saving must be cheap: the
+//! client's fields are kept as flat text in a buffer that the worker uses again, which costs less than half of a
 //! cloned header map; those that forwarding adds are added again.
 
 use std::cell::RefCell;

@@ -39,7 +39,8 @@ pub(crate) enum Timer {
     At(Millis),
 }
 
-/// The time limits of the data plane, in milliseconds. Each is read by itself, in place.
+/// The time limits of the data plane, in milliseconds. In cells, so that a reload changes them in
+/// place and each is read by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// For the head of a request.
@@ -131,7 +132,7 @@ pub(crate) enum Input {
     UploadStarved,
     /// A part of the body was handed on.
     UploadFrame,
-    /// The last part was.
+    /// The last part of the body was handed on.
     UploadEnd,
     /// The head of the response is there.
     ResponseHead,

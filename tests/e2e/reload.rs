@@ -1,6 +1,7 @@
 //! SIGHUP: what a change of the file reaches in a running balancer, and what is said of the rest.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use rustix::process::Signal;
 
@@ -68,16 +69,18 @@ fn time_outs_and_limits_change_without_a_restart() {
         "ringherd.toml",
         &format!("{upstream}{limits}[log]\nformat = \"text\"\n[server]\nworkers = 1\n"),
     );
+    let signalled = Instant::now();
     balancer.signal(Signal::HUP);
+    // Workers take it over at their next tick.
+    let public = balancer.public;
+    wait_until("a limit is in force", || (raw(public, &large).status == 431).then_some(()));
+    println!("a limit of the data plane was in force {:?} after SIGHUP", signalled.elapsed());
     let reloaded = balancer.wait_for_log("configuration reloaded");
     // The log's format was given as a flag, which wins.
     assert_eq!(reloaded["needs_restart"], "workers");
-    // Workers take it over at their next tick.
-    let public = balancer.public;
     wait_until("a time-out is in force", || {
         (request(public, "GET", "/slow", None).status == 504).then_some(())
     });
-    wait_until("a limit is in force", || (raw(public, &large).status == 431).then_some(()));
     assert_eq!(request(public, "GET", "/", None).status, 200);
 }
 

@@ -6,7 +6,7 @@
 //! another: healing fills the member again, so that the ring stays exactly what it was.
 //!
 //! An event costs what it touches, and not how many members there are: those are found by index
-//! ([`members`]), and what is due by a queue of deadlines ([`schedule`]). Each part of the state is
+//! (`members`), and what is due by a queue of deadlines (`schedule`). Each part of the state is
 //! a type of its own, in the file that says what happens to it:
 //!
 //! | state | holds | file |

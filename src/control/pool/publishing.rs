@@ -102,7 +102,7 @@ impl Pool {
         }
     }
 
-    /// A replica is on the ring. One that fell ill before is told about when it has recovered.
+    /// A replica is on the ring. One that was ejected meanwhile is reported when it recovers.
     fn joined(&mut self, id: ReplicaId) {
         let Some((number, member)) = self.members.of_mut(id) else { return };
         let Some(listed) = member.listed.as_mut().filter(|listed| listed.id == id) else { return };
