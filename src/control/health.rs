@@ -143,7 +143,7 @@ impl Check {
     /// Asks on the connection that was kept, and on a new one if that was closed meanwhile.
     async fn ask(&self, kept: Option<ProbeConnection>) -> Result<(ResponseHead, ProbeConnection), Failure> {
         let request = probe::request(&self.path, &self.probe.host).ok_or(Failure::Request)?;
-        if let Some(mut connection) = kept
+        if let Some(mut connection) = kept.filter(ProbeConnection::is_quiet)
             && let Ok(head) = connection.send(&request).await
         {
             return Ok((head, connection));

@@ -81,6 +81,13 @@ impl ProbeConnection {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
+    /// Whether nothing has come on an idle connection: neither its end nor bytes that belong to no
+    /// request, such as the 408 that some servers send before they close.
+    pub(super) fn is_quiet(&self) -> bool {
+        let nothing = self.stream.try_read(&mut [0]);
+        nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Sends a request and waits for the head of its response.
     ///
     /// # Errors
@@ -163,7 +170,9 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(ResponseHead, usize)>, ProbeError
         ResponseHead { status, body: BodyLength::Unknown, keeps_alive: response.version == Some(1) };
     for field in response.headers.iter() {
         if field.name.eq_ignore_ascii_case("content-length") {
-            let length = std::str::from_utf8(field.value).ok().and_then(|text| text.parse().ok());
+            let digits = field.value.iter().all(u8::is_ascii_digit);
+            let text = std::str::from_utf8(field.value).ok().filter(|_| digits);
+            let length = text.and_then(|text| text.parse().ok());
             if let (Some(length), BodyLength::Unknown) = (length, head.body) {
                 head.body = BodyLength::Exact(length);
             } else {
@@ -238,6 +247,7 @@ mod tests {
             ),
             ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 200, Unknown, false),
             ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", 200, Unknown, false),
+            ("HTTP/1.1 200 OK\r\ncontent-length: +1\r\n\r\n", 200, Unknown, false),
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
                 200,

@@ -199,6 +199,10 @@ impl Supervisor {
     /// One event through the pool.
     fn step(&mut self, event: Event) {
         self.observer.event(&event);
+        if let Event::Runtime(RuntimeEvent::Exited { id, .. } | RuntimeEvent::StartFailed { id, .. }) = &event
+        {
+            self.checker.forget(*id);
+        }
         for action in self.pool.step(event, now()) {
             self.perform(action);
         }
