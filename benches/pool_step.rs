@@ -46,9 +46,8 @@ impl Herd {
         herd.step(Event::Published(herd.pool.asked()));
         // All are at their own moments from here on.
         for _ in 0..2 * replicas.min(64) {
-            for id in herd.tick() {
-                herd.good(id);
-            }
+            let asked = herd.tick();
+            herd.settle(asked);
         }
         herd
     }
@@ -66,11 +65,22 @@ impl Herd {
         self.step(Event::Heartbeat(id, Verdict::Good))
     }
 
-    /// Goes on to when something is due; returns whom to ask.
+    /// Goes on to when something is due; returns which replicas get a heartbeat.
     fn tick(&mut self) -> Vec<ReplicaId> {
         self.now = self.pool.next_deadline().expect("a heartbeat");
-        let check = |action| if let Action::Check(probe) = action { Some(probe.id) } else { None };
-        self.step(Event::Tick).into_iter().filter_map(check).collect()
+        checks(self.step(Event::Tick)).collect()
+    }
+
+    /// Good heartbeats of these; returns those that had waited for them.
+    fn each_good(&mut self, asked: &[ReplicaId]) -> Vec<ReplicaId> {
+        asked.iter().flat_map(|id| checks(self.good(*id))).collect()
+    }
+
+    /// Good heartbeats of these and of all that had waited.
+    fn settle(&mut self, mut asked: Vec<ReplicaId>) {
+        while !asked.is_empty() {
+            asked = self.each_good(&asked);
+        }
     }
 
     /// Of the replica of number 1.
@@ -101,10 +111,12 @@ fn pool_step(c: &mut Criterion) {
     group.finish();
 }
 
-fn each_good(herd: &mut Herd, asked: &[ReplicaId]) {
-    for &id in asked {
-        herd.good(id);
-    }
+/// The replicas that get a heartbeat now.
+fn checks(actions: Vec<Action>) -> impl Iterator<Item = ReplicaId> {
+    actions.into_iter().filter_map(|action| match action {
+        Action::Check(probe) => Some(probe.id),
+        _ => None,
+    })
 }
 
 /// The time of `events` good heartbeats.
@@ -114,10 +126,11 @@ fn timed_heartbeats(herd: &mut Herd, events: u64) -> Duration {
         let asked = herd.tick();
         let (measured, others) = asked.split_at(left.min(asked.len()));
         let began = Instant::now();
-        each_good(herd, measured);
+        let mut rest = herd.each_good(measured);
         took += began.elapsed();
-        each_good(herd, others);
         left -= measured.len();
+        rest.extend_from_slice(others);
+        herd.settle(rest);
     }
     took
 }
@@ -130,7 +143,7 @@ fn timed_ticks(herd: &mut Herd, heartbeats: u64) -> Duration {
         let asked = herd.tick();
         took += began.elapsed();
         sent += asked.len() as u64;
-        each_good(herd, &asked);
+        herd.settle(asked);
     }
     took.mul_f64(heartbeats as f64 / sent as f64)
 }
