@@ -30,9 +30,19 @@ impl Open {
 
     /// Waits until there are fewer than `limit`. For one waiter at a time.
     pub async fn fewer_than(&self, limit: usize) {
-        while self.count.get() >= limit {
+        self.fewer_than_now(|| limit).await;
+    }
+
+    /// The same, for a limit that may change: see [`Open::recheck`].
+    pub async fn fewer_than_now(&self, limit: impl Fn() -> usize) {
+        while self.count.get() >= limit() {
             self.left.notified().await;
         }
+    }
+
+    /// Has the waiter look at its limit again.
+    pub fn recheck(&self) {
+        self.left.notify_one();
     }
 }
 
@@ -59,5 +69,18 @@ mod tests {
         };
         tokio::join!(open.fewer_than(1), leave);
         assert_eq!(open.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_raised_limit_lets_the_waiter_go() {
+        let open = Rc::new(Open::default());
+        let _one = open.enter();
+        let limit = Cell::new(1);
+        let raise = async {
+            tokio::task::yield_now().await;
+            limit.set(2);
+            open.recheck();
+        };
+        tokio::join!(open.fewer_than_now(|| limit.get()), raise);
     }
 }

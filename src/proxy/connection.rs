@@ -88,8 +88,11 @@ impl Connection {
 
     /// A request is under way on it.
     pub(crate) fn begin(&self, request: Rc<RequestState>) {
-        self.requests.borrow_mut().push(request);
         self.on(ConnectionInput::RequestBegan);
+        if self.timeline.get().is_write_blocked() {
+            request.on(Input::ClientBlocked(true));
+        }
+        self.requests.borrow_mut().push(request);
     }
 
     /// It is over.
@@ -134,6 +137,10 @@ pub(crate) async fn serve(
         let polled = http.as_mut().poll(cx);
         if polled.is_ready() || connection.is_overdue() {
             return Poll::Ready(());
+        }
+        if connection.timeline.get().is_write_blocked() {
+            // The task that waits for the client is this one, whoever made what the client gets.
+            connection.requests.borrow().iter().for_each(|request| request.register(cx.waker()));
         }
         if worker.is_closing() {
             connection.on(ConnectionInput::Drain);

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::Request;
 use http_body::Body;
@@ -125,6 +125,11 @@ impl RequestState {
         if self.deadline.is_expired() { self.timeline.get().expiry() } else { None }
     }
 
+    /// Has `waker` woken when its deadline expires, where nobody waits within it.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.deadline.register(waker);
+    }
+
     /// `poll`, or what has expired while that is pending. The task is woken for both.
     pub(crate) fn poll_within<T>(
         &self,
@@ -136,7 +141,11 @@ impl RequestState {
             Poll::Pending if self.timeline.get().is_ended() => Poll::Pending,
             Poll::Pending => {
                 self.deadline.register(cx.waker());
-                self.expired().map_or(Poll::Pending, |expiry| Poll::Ready(Err(expiry)))
+                match self.expired() {
+                    // Its connection is to end, and ends the request with it.
+                    None | Some(Expiry::ClientBlocked) => Poll::Pending,
+                    Some(expiry) => Poll::Ready(Err(expiry)),
+                }
             }
         }
     }

@@ -245,6 +245,46 @@ async fn a_body_passes_as_it_comes() {
 }
 
 #[tokio::test]
+async fn an_upload_with_trailers_ends_with_them() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        let head = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(&format!("{head}2\r\nab\r\n0\r\nx-sum: 1\r\n\r\n")).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("ab\r\n0\r\n").await;
+        replica.send(OK).await;
+        client.read_to("ok").await;
+        client.send(GET).await;
+        replica.read_to("GET /x HTTP/1.1\r\n").await;
+        assert!(lab.dialled.try_recv().is_err(), "the connection is used again");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_cut_off_the_end_of_a_response() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = lab.client(128);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        let body = "x".repeat(16 * 1024);
+        replica.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+        lab.settle().await;
+        lab.worker.begin_close();
+        lab.pass(TICK * 20).await;
+        client.read_to(&body).await;
+        lab.pass(TICK * 8).await;
+        assert_eq!(client.rest().await, "");
+        serving.await.expect("the connection has ended");
+        assert_eq!(lab.failed(Reason::ClientGone), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_connection_with_half_an_upload_on_it_is_not_used_again() {
     local(async {
         let mut lab = Lab::new();

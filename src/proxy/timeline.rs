@@ -293,16 +293,21 @@ pub(crate) struct ConnectionTimeline {
     requests: u32,
     /// Whether the head of a request has begun to come.
     in_head: bool,
+    /// Whether the client does not read what there is for it.
+    write_blocked: bool,
     draining: bool,
 }
 
 impl ConnectionTimeline {
     pub(crate) fn new() -> Self {
-        Self { requests: 0, in_head: false, draining: false }
+        Self { requests: 0, in_head: false, write_blocked: false, draining: false }
     }
 
     /// Takes in what happened at `now`.
     pub(crate) fn apply(&mut self, input: ConnectionInput, now: Millis, limits: &Limits) -> Timer {
+        if let ConnectionInput::WriteBlocked(blocked) = input {
+            self.write_blocked = blocked;
+        }
         match input {
             // Not the time of keep-alive: nobody connects to say nothing.
             ConnectionInput::Accepted => after(now, limits.header.get()),
@@ -332,8 +337,15 @@ impl ConnectionTimeline {
         }
     }
 
+    /// The time between two requests. The end of a response may still be on its way to a client that
+    /// reads slowly: that is a pause in a body.
     fn idle(self, now: Millis, limits: &Limits) -> Timer {
-        after(now, if self.draining { LINGER } else { limits.keep_alive.get() })
+        let limit = match (self.write_blocked, self.draining) {
+            (true, _) => limits.body.get(),
+            (false, true) => LINGER,
+            (false, false) => limits.keep_alive.get(),
+        };
+        after(now, limit)
     }
 
     /// Whether no request is under way, and none has begun to come.
@@ -344,6 +356,11 @@ impl ConnectionTimeline {
     /// Whether a request is under way.
     pub(crate) fn is_busy(self) -> bool {
         self.requests > 0
+    }
+
+    /// Whether the client does not read what there is for it.
+    pub(crate) fn is_write_blocked(self) -> bool {
+        self.write_blocked
     }
 }
 
@@ -514,13 +531,23 @@ mod tests {
             (&[(RequestBegan, 0), (BytesRead, 7), (WriteBlocked(true), 8)], Timer::Off),
             (&[(RequestBegan, 0), (RequestEnded, 5)], Timer::At(5 + KEEP_ALIVE)),
             (&[(RequestBegan, 0), (RequestBegan, 0), (RequestEnded, 5)], Timer::Off),
-            (&[(RequestBegan, 0), (RequestEnded, 5), (WriteBlocked(true), 6)], Timer::At(6 + KEEP_ALIVE)),
+            (&[(RequestBegan, 0), (RequestEnded, 5), (WriteBlocked(true), 6)], Timer::At(6 + BODY)),
+            (&[(RequestBegan, 0), (WriteBlocked(true), 4), (RequestEnded, 5)], Timer::At(5 + BODY)),
+            (
+                &[(RequestBegan, 0), (WriteBlocked(true), 4), (RequestEnded, 5), (WriteBlocked(false), 9)],
+                Timer::At(9 + KEEP_ALIVE),
+            ),
             (&[(RequestBegan, 0), (RequestEnded, 5), (BytesRead, 6)], Timer::At(6 + HEADER)),
             // A stop: an idle connection lingers, once; a busy one does so behind its request.
             (&[(Accepted, 0), (Drain, 3), (Drain, 9)], Timer::At(3 + LINGER)),
             (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + HEADER)),
             (&[(RequestBegan, 0), (Drain, 3)], Timer::Off),
             (&[(RequestBegan, 0), (Drain, 3), (RequestEnded, 5)], Timer::At(5 + LINGER)),
+            // The end of a response to a slow client is not cut off by a stop.
+            (
+                &[(RequestBegan, 0), (WriteBlocked(true), 1), (RequestEnded, 2), (Drain, 3)],
+                Timer::At(3 + BODY),
+            ),
         ];
         for (inputs, deadline) in table {
             assert_eq!(connection(inputs).1, *deadline, "{inputs:?}");

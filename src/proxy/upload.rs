@@ -79,7 +79,10 @@ impl Body for RequestBody {
         let polled = upload.source.as_mut().poll_frame(cx);
         upload.tell(match &polled {
             Poll::Pending => Input::UploadStarved,
-            Poll::Ready(Some(Ok(_))) if !upload.source.is_end_stream() => Input::UploadFrame,
+            // Behind trailers nothing comes, and hyper does not ask.
+            Poll::Ready(Some(Ok(frame))) if !frame.is_trailers() && !upload.source.is_end_stream() => {
+                Input::UploadFrame
+            }
             Poll::Ready(_) => Input::UploadEnd,
         });
         polled

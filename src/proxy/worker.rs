@@ -168,7 +168,7 @@ async fn run(listener: StdListener, count: usize, grace: Duration, shared: Share
     let (mut stop, config) = (shared.stop.clone(), shared.config.clone());
     let worker = Rc::new(Worker::new(shared, Box::new(TcpConnector), Instant::now()));
     let open = Rc::new(Open::default());
-    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), config));
+    let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&open), config));
     let stopped = async {
         // An error means that the balancer is gone, which is a stop as well.
         let _ = stop.wait_for(|stop| *stop).await;
@@ -186,7 +186,7 @@ async fn run(listener: StdListener, count: usize, grace: Duration, shared: Share
         });
     };
     // The limit is that of the moment; a lower one ends no connection.
-    let room = || open.fewer_than(worker.config().max_connections.div_ceil(count));
+    let room = || open.fewer_than_now(|| worker.config().max_connections.div_ceil(count));
     accept_loop(listener, stopped, room, accept).await;
     worker.begin_close();
     if tokio::time::timeout(grace, open.fewer_than(1)).await.is_err() {
@@ -199,7 +199,7 @@ async fn run(listener: StdListener, count: usize, grace: Duration, shared: Share
     Ok(())
 }
 
-async fn tick(worker: Rc<Worker>, mut config: watch::Receiver<ProxyConfig>) {
+async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<ProxyConfig>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut swept = Instant::now();
@@ -211,6 +211,7 @@ async fn tick(worker: Rc<Worker>, mut config: watch::Receiver<ProxyConfig>) {
         // An error means that the balancer is ending, and nothing changes any more.
         if config.has_changed().unwrap_or(false) {
             worker.reconfigure(*config.borrow_and_update());
+            open.recheck();
         }
         if now - swept >= IDLE_SWEEP {
             swept = now;
