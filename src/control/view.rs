@@ -137,8 +137,8 @@ pub struct View {
     pub ring: Arc<Ring>,
     /// Key and bound in force.
     pub routing: Routing,
-    /// The members in ascending number: those on the ring and those that take a dead one's
-    /// place. Neither replicas of an unfinished `/add` nor those that leave.
+    /// The members in ascending number: those on the ring in force and those that take a dead
+    /// one's place. Neither replicas of an unfinished `/add` nor those that are off the ring.
     pub replicas: ReplicaViews,
     /// Whether the balancer is stopping.
     pub stopping: bool,

@@ -7,6 +7,7 @@
 //! another ring is being built: the snapshot then has the ring in force, with the replicas that
 //! hold its numbers now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use super::drain::Drains;
 use super::observer::Published;
 use super::pool::{MemberReport, MemberSpec, Pool, Publication, Version};
 use super::view::ReplicaViews;
-use super::{ControlError, ReplicaView, View};
+use super::{ControlError, ReplicaView, State, View};
 use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, cluster};
 use crate::ring::{BuildError, Node, Params, Ring, slots_moved};
 use crate::runtime::ReplicaId;
@@ -42,6 +43,8 @@ pub(super) struct Writer {
     building: Option<Publication>,
     pub(super) drains: Drains,
     shown: ReplicaViews,
+    /// Numbers that are shown because the ring in force has them, though their members left.
+    leaving: BTreeSet<u32>,
     /// Whether the ring is another than the one that was shown.
     ring_changed: bool,
 }
@@ -94,6 +97,7 @@ impl Writer {
             building: None,
             drains: Drains::default(),
             shown: ReplicaViews::default(),
+            leaving: BTreeSet::new(),
             ring_changed: false,
         };
         Ok((writer, readers))
@@ -225,15 +229,16 @@ impl Writer {
     }
 
     /// The cluster as it is, with what the pool tells about the members of the numbers that
-    /// `changed`.
+    /// `changed`. A member that left is shown until the ring in force is without it.
     pub(super) fn view(&mut self, pool: &Pool, changed: &[u32]) -> View {
+        let mut numbers = std::mem::take(&mut self.leaving);
+        numbers.extend(changed);
         if std::mem::take(&mut self.ring_changed) {
-            self.shown = pool.members().map(|member| self.show(member)).collect();
-        } else {
-            for &number in changed {
-                let shown = pool.member(number).map(|member| self.show(member));
-                self.shown.set(number, shown);
-            }
+            numbers.extend(pool.numbers());
+            numbers.extend(self.listed.iter().map(|member| member.number));
+        }
+        for number in numbers {
+            self.renew(pool, number);
         }
         View {
             version: self.version,
@@ -244,6 +249,35 @@ impl Writer {
             outage: pool.outage(),
             load: Arc::clone(&self.load),
         }
+    }
+
+    /// Shows what the pool tells about a number, or who has it on the ring in force.
+    fn renew(&mut self, pool: &Pool, number: u32) {
+        let mut member = pool.member(number);
+        if member.is_none() && !pool.is_stopping() {
+            member = self.leaving_member(number);
+            self.leaving.extend(member.is_some().then_some(number));
+        }
+        let shown = member.map(|member| self.show(member));
+        self.shown.set(number, shown);
+    }
+
+    /// Who has a number on the ring in force, though its member has left.
+    fn leaving_member(&self, number: u32) -> Option<MemberReport> {
+        let index = self.listed.binary_search_by_key(&number, |member| member.number).ok()?;
+        let MemberSpec { id, name, weight, address, .. } = self.listed[index].clone();
+        let is_up = self.endpoints.get(&id).is_some_and(|endpoint| endpoint.is_up());
+        Some(MemberReport {
+            number,
+            name,
+            state: if is_up { State::Ready } else { State::Ejected },
+            note: String::new(),
+            failures: 0,
+            weight,
+            id: Some(id),
+            address: Some(address),
+            label: None,
+        })
     }
 
     fn show(&self, member: MemberReport) -> ReplicaView {

@@ -38,6 +38,11 @@ impl Pool {
         self.members.iter().filter_map(|(number, member)| self.report(number, member))
     }
 
+    /// All numbers in use, also those of an unfinished `/add`.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.members.numbers()
+    }
+
     /// The member of a number, if it is one.
     pub fn member(&self, number: u32) -> Option<MemberReport> {
         self.report(number, self.members.get(number)?)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::control::pool::{
     Action, Event, MemberReport, MemberSpec, Pool, Publication, STARTS, Ticket, Verdict, WINDOW,
 };
-use crate::control::{Request, State, name};
+use crate::control::{Request, State, View, name};
 use crate::ring::Node;
 use crate::runtime::{ReplicaId, RuntimeEvent};
 
@@ -249,6 +249,24 @@ impl Laws {
         let wanted = self.up.get(&id).copied();
         let good = wanted == Some(is_up) || wanted.is_none() && (!is_up || pool.is_departing(id));
         assert!(good, "{id} is up: {is_up}, wanted {wanted:?}");
+    }
+
+    /// A view shows the members as they are, and those that left while the ring has them.
+    pub(super) fn see_view(&self, view: &View, pool: &Pool) {
+        let mut shown =
+            view.replicas.iter().map(|replica| (replica.number, replica)).collect::<BTreeMap<_, _>>();
+        for member in pool.members() {
+            let replica = shown.remove(&member.number).expect("a member is shown");
+            assert_eq!(
+                (&replica.name, replica.state, &replica.note),
+                (&member.name, member.state, &member.note)
+            );
+        }
+        let of_ring = |number| view.ring.nodes().iter().any(|node: &Node| node.number == number);
+        assert!(shown.keys().all(|&number| of_ring(number)), "shown and off the ring: {shown:?}");
+        let missing = |node: &&Node| view.replicas.iter().all(|replica| replica.number != node.number);
+        let missing: Vec<_> = view.ring.nodes().iter().filter(missing).collect();
+        assert!(pool.is_stopping() || missing.is_empty(), "on the ring and not shown: {missing:?}");
     }
 
     pub(super) fn is_checking(&self, id: ReplicaId) -> bool {

@@ -134,14 +134,7 @@ impl World {
         // The view is made of what has changed; it has to show what a scan would.
         let changed = self.pool.take_changed().unwrap_or_default();
         let view = self.writer.view(&self.pool, &changed);
-        let shown = view.replicas.iter().map(|view| (view.number, &*view.name, view.state, &*view.note));
-        let members: Vec<_> = self.pool.members().collect();
-        assert!(shown.eq(members.iter().map(|member| (
-            member.number,
-            &*member.name,
-            member.state,
-            &*member.note
-        ))));
+        self.laws.see_view(&view, &self.pool);
     }
 
     /// Publishes what the pool wants, as far as its ring is built.
