@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -20,6 +21,9 @@ use super::transport::{ClientStream, Transport};
 use super::worker::Worker;
 use crate::listen::ReadState;
 use crate::ring;
+
+/// Bytes of the longest IP address as text, an IPv6 address that ends in an IPv4 one.
+const MAX_ADDRESS_TEXT: usize = 45;
 
 /// What the requests on a connection share.
 #[derive(Debug)]
@@ -39,13 +43,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn new(worker: Rc<Worker>, peer: SocketAddr, seen: ReadState) -> Rc<Self> {
-        let text = peer.ip().to_canonical().to_string();
+        let mut buffer = io::Cursor::new([0; MAX_ADDRESS_TEXT]);
+        write!(buffer, "{}", peer.ip().to_canonical()).expect("an address fits");
+        let length = buffer.position() as usize;
+        let text = &buffer.get_ref()[..length];
         let connection = Self {
             deadline: worker.clock.deadline(),
             worker,
             peer,
-            address_key: ring::request_id(text.as_bytes()),
-            address_text: HeaderValue::try_from(text).expect("an address is a header value"),
+            address_key: ring::request_id(text),
+            address_text: HeaderValue::from_bytes(text).expect("an address is a header value"),
             timeline: Cell::new(ConnectionTimeline::new()),
             requests: RefCell::default(),
             seen,

@@ -58,8 +58,10 @@ pub(crate) async fn forward(
         (key, snapshot.pick(key, &[]))
     });
     let picked = picked.ok_or(Failure::NoReplica)?;
-    let attempts = Attempts { active, worker, key, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
-    attempts.run(picked, request).await
+    let request = Some(request);
+    let mut attempts =
+        Attempts { active, worker, key, request, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
+    attempts.run(picked).await
 }
 
 /// The trace of a request, where anybody wants to know.
@@ -76,6 +78,9 @@ struct Attempts<'a> {
     active: &'a ActiveRequest,
     worker: &'a Worker,
     key: u64,
+    /// The request, unless it was sent. Kept here because moving a head costs more than all that an
+    /// attempt decides.
+    request: Option<Request<RequestBody>>,
     /// There only if the request may be repeated after it was sent.
     saved: Option<SavedHead<'a>>,
     /// Endpoints that failed.
@@ -89,8 +94,6 @@ struct Attempts<'a> {
 /// An attempt without a response.
 struct Missed {
     failure: Failure,
-    /// The request, if nothing of it was sent.
-    unsent: Option<Request<RequestBody>>,
     /// Whether it went over a connection that had been used before: then the replica may be
     /// well, and only have closed it.
     reused: bool,
@@ -99,17 +102,13 @@ struct Missed {
 }
 
 impl Attempts<'_> {
-    async fn run(
-        mut self,
-        mut picked: Picked,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<ReplicaBody>, Failure> {
+    async fn run(&mut self, mut picked: Picked) -> Result<Response<ReplicaBody>, Failure> {
         let mut fresh_only = false;
         loop {
             let endpoint = picked.in_flight.endpoint();
             self.made += 1;
             self.active.record().picked(&picked, &self.worker.recorder);
-            let missed = match self.attempt(endpoint, request, fresh_only).await {
+            let missed = match self.attempt(endpoint, fresh_only).await {
                 Ok((mut response, lease)) => {
                     *response.version_mut() = Version::HTTP_11;
                     return Ok(response.map(|body| ReplicaBody::new(body, picked.in_flight, lease)));
@@ -121,7 +120,9 @@ impl Attempts<'_> {
                 endpoint.failed();
                 self.worker.outcomes.report(Outcome { endpoint: id, kind });
             }
-            request = self.again(missed.unsent, &missed.failure)?;
+            if !self.may_repeat(&missed.failure) {
+                return Err(missed.failure);
+            }
             // A connection that had gone stale says nothing of the replica: it gets the request
             // once more, on a new connection, before another does.
             if !missed.reused || fresh_only {
@@ -136,21 +137,15 @@ impl Attempts<'_> {
         }
     }
 
-    /// The request for another attempt, or why there is none.
-    fn again(
-        &mut self,
-        unsent: Option<Request<RequestBody>>,
-        failure: &Failure,
-    ) -> Result<Request<RequestBody>, Failure> {
-        self.sent += usize::from(unsent.is_none());
-        let may_repeat =
-            matches!(failure, Failure::Connect(_) | Failure::ConnectTimeout(_) | Failure::Closed(_))
-                && self.made < MAX_ATTEMPTS
-                && self.sent < MAX_SENT;
-        unsent
-            .or_else(|| self.saved.as_ref().map(SavedHead::to_request))
-            .filter(|_| may_repeat)
-            .ok_or_else(|| failure.clone())
+    /// Whether there may be another attempt; then the request is there for it.
+    fn may_repeat(&mut self, failure: &Failure) -> bool {
+        if self.request.is_none() {
+            self.sent += 1;
+            self.request = self.saved.as_ref().map(SavedHead::to_request);
+        }
+        let of_connection =
+            matches!(failure, Failure::Connect(_) | Failure::ConnectTimeout(_) | Failure::Closed(_));
+        of_connection && self.made < MAX_ATTEMPTS && self.sent < MAX_SENT && self.request.is_some()
     }
 
     /// Takes one retry out of the budget for this request, waiting if it is spent: many requests
@@ -185,29 +180,25 @@ impl Attempts<'_> {
 
     /// Sends the request to this replica, on an idle connection or on a new one.
     async fn attempt(
-        &self,
+        &mut self,
         endpoint: &Endpoint,
-        mut request: Request<RequestBody>,
         fresh_only: bool,
     ) -> Result<(Response<UpstreamBody>, Lease), Box<Missed>> {
         for _ in 0..if fresh_only { 0 } else { MAX_STALE } {
             let Some(lease) = self.worker.idle.take(endpoint.id, self.worker.clock.now()) else { break };
-            match self.send(lease, request, endpoint).await {
+            match self.send(lease, endpoint).await {
                 Err(mut missed) => {
-                    let Some(unsent) = missed.unsent.take() else {
+                    if self.request.is_none() {
                         missed.reused = true;
                         return Err(missed);
-                    };
-                    request = unsent;
+                    }
                 }
                 answered => return answered,
             }
         }
         match self.connect(endpoint).await {
-            Ok(lease) => self.send(lease, request, endpoint).await,
-            Err((failure, kind)) => {
-                Err(Box::new(Missed { failure, unsent: Some(request), reused: false, kind }))
-            }
+            Ok(lease) => self.send(lease, endpoint).await,
+            Err((failure, kind)) => Err(Box::new(Missed { failure, reused: false, kind })),
         }
     }
 
@@ -234,18 +225,18 @@ impl Attempts<'_> {
         }
     }
 
-    /// Sends the request and waits for the head of its response.
+    /// Sends the request and waits for the head of its response. The request comes back if nothing
+    /// of it was sent.
     async fn send(
-        &self,
+        &mut self,
         mut lease: Lease,
-        request: Request<RequestBody>,
         endpoint: &Endpoint,
     ) -> Result<(Response<UpstreamBody>, Lease), Box<Missed>> {
-        let missed = |failure, kind| Box::new(Missed { failure, unsent: None, reused: false, kind });
+        let missed = |failure, kind| Box::new(Missed { failure, reused: false, kind });
         let name = || endpoint.name.clone();
         let bad_response = || missed(Failure::BadResponse(name()), Some(FailureKind::BadResponse));
         self.active.on(Input::Sent);
-        let sent = lease.send(request);
+        let sent = lease.send(self.request.take().expect("there is no attempt without the request"));
         match self.active.within(pin!(sent)).await {
             Ok(Ok(mut response)) => {
                 // Nobody asked for an upgrade: `Upgrade` is not forwarded.
@@ -259,13 +250,12 @@ impl Attempts<'_> {
                 Ok((response, lease))
             }
             Ok(Err(error)) => {
-                let mut missed = match error.blame {
+                self.request = error.unsent;
+                Err(match error.blame {
                     Blame::Response => bad_response(),
                     Blame::RequestBody => missed(Failure::ClientBody, None),
                     Blame::Connection => missed(Failure::Closed(name()), Some(FailureKind::Closed)),
-                };
-                missed.unsent = error.unsent;
-                Err(missed)
+                })
             }
             Err(Expiry::RequestBody) => Err(missed(Failure::ClientTimeout, None)),
             Err(_) => Err(missed(Failure::ResponseTimeout(name()), Some(FailureKind::Timeout))),

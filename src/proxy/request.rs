@@ -131,6 +131,7 @@ impl RequestState {
     }
 
     /// `poll`, or what has expired while that is pending. The task is woken for both.
+    #[inline]
     pub(crate) fn poll_within<T>(
         &self,
         cx: &mut Context<'_>,

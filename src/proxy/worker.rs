@@ -178,12 +178,13 @@ async fn run(listener: StdListener, count: usize, grace: Duration, shared: Share
         let _ = tcp.set_nodelay(true);
         let (worker, counted) = (Rc::clone(&worker), open.enter());
         worker.recorder.accepted();
-        tokio::task::spawn_local(async move {
+        // In a box, because spawning moves the future several times, and this one is large.
+        tokio::task::spawn_local(Box::pin(async move {
             let (stream, seen) = Guarded::new(tcp, worker.local.is_some());
             connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, seen).await;
             worker.recorder.closed();
             drop(counted);
-        });
+        }));
     };
     // The limit is that of the moment; a lower one ends no connection.
     let room = || open.fewer_than_now(|| worker.config().max_connections.div_ceil(count));
