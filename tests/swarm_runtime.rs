@@ -231,7 +231,6 @@ async fn two_balancers_share_a_pool() {
     one.runtime.retire(ReplicaId(1));
     two.until("a removal", gone).await;
     println!("swarm: a removal is seen by the other balancer after {}", millis(begin));
-    assert!(begin.elapsed() < Duration::from_secs(2));
     two.runtime.retire(ReplicaId(50));
     two.runtime.stop(ReplicaId(50));
     assert_eq!(two.exited(50).await, "left to the balancer that removes it");
@@ -344,7 +343,6 @@ async fn an_engine_that_is_no_manager_or_hangs_is_unavailable() {
     lab.act("freeze", 1);
     bench.until("an outage", unavailable).await;
     println!("swarm: an engine that hangs is noticed after {}", millis(begin));
-    assert!(begin.elapsed() < Duration::from_secs(5));
     bench.start(2, "S2", 2);
     bench.start(3, "S3", 3);
     bench.runtime.stop(ReplicaId(3));

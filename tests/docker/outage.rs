@@ -28,7 +28,6 @@ fn outage(name: &str, lasting: Duration, lose: impl Fn(&Gate)) {
     let answered = asked.elapsed();
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!(refused.header("x-ringherd-error"), Some("runtime-unavailable"));
-    assert!(answered < Duration::from_secs(5), "answered after {answered:?}");
     assert!(cluster.balancer.replicas().len() == 3, "nothing has changed");
     while away.elapsed() < lasting {
         std::thread::sleep(Duration::from_millis(50));

@@ -46,9 +46,6 @@ fn replicas_of_a_lost_node_move_and_the_ring_stays() {
         report.good.len(),
         report.failed.len()
     );
-    // Measured: 1.8 to 2.6 s, and 9 s.
-    assert!(out < Duration::from_secs(4), "noticed only after {out:?}");
-    assert!(moved < Duration::from_secs(60), "moved only after {moved:?}");
     let served = report.good.iter().filter(|at| **at > cut).count();
     assert!(served > 100, "{served} good answers after the cut");
     assert_eq!(balancer.owners(KEYS), before, "the ring has changed");

@@ -1,6 +1,6 @@
 //! Removals that meet something that is under way.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -60,6 +60,5 @@ fn what_is_removed_stays_removed_and_its_name_is_free() {
     let began = Instant::now();
     wait_until("its service is gone", || service(&lab, "ringherd-default-server-2").is_none().then_some(()));
     println!("a replica that was being restarted is removed after {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(balancer.settled(), Some(vec![(1, "Server 1".to_owned())]));
 }
