@@ -9,15 +9,12 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::timeline::Timer;
+use super::timeline::{Millis, Timer};
 
 /// Time between two ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 const TICK_MILLIS: Millis = TICK.as_millis() as Millis;
-
-/// Milliseconds since the worker started.
-pub(crate) type Millis = u64;
 
 const NEVER: Millis = Millis::MAX;
 

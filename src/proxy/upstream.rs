@@ -17,7 +17,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::task::AbortHandle;
 
-use super::clock::Millis;
+use super::timeline::Millis;
 use super::transport::{Gathering, Transport};
 use super::upload::RequestBody;
 use crate::cluster::Snapshot;

@@ -1,52 +1,60 @@
 //! Builds a ring: checks the replicas, places their virtual nodes, fills the owner table.
 
-use super::lookup::VirtualNode;
+use super::lookup::{Table, VirtualNode};
 use super::placer::Placer;
-use super::{BuildError, Hash, Params, Placement, Ring, Sequence, rendezvous};
-
-/// The most replicas on a ring: an owner is a 16-bit index, and one index means "none".
-pub const MAX_NODES: u32 = u16::MAX as u32;
-
-/// The weight of a replica that takes its full share.
-pub const MAX_WEIGHT: u8 = 100;
+use super::{Hash, MAX_NODES, MAX_WEIGHT, Node, Params, Placement, Ring, Sequence, rendezvous};
 
 /// Marks a slot without a virtual node while the table is filled; no node has this index.
 const NONE: u16 = u16::MAX;
 
-/// A replica on the ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its identity on the ring, at least 1.
-    pub number: u32,
-    /// 0 to [`MAX_WEIGHT`]; 0 owns nothing but keeps the number.
-    pub weight: u8,
+/// Replicas that cannot be put onto a ring of these parameters. Nothing was built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// More replicas than fit.
+    #[error("{}", full(*.nodes, *.capacity, *.placement, *.slots, *.virtual_nodes))]
+    Full {
+        /// How many were asked for.
+        nodes: usize,
+        /// The largest number that fits.
+        capacity: u32,
+        /// How slots get their owners.
+        placement: Placement,
+        /// `M`.
+        slots: u32,
+        /// `K`.
+        virtual_nodes: u32,
+    },
+    /// Number 0, which no replica has.
+    #[error("0 is not a replica number: they begin at 1")]
+    Zero,
+    /// A number that two replicas claim.
+    #[error("replica number {number} is given twice: each replica has its own")]
+    Duplicate {
+        /// Which.
+        number: u32,
+    },
+    /// A weight above [`MAX_WEIGHT`].
+    #[error("weight {weight} of replica {number} is not possible: use 0 to {MAX_WEIGHT}")]
+    Weight {
+        /// Whose.
+        number: u32,
+        /// What was asked for.
+        weight: u8,
+    },
 }
 
-impl Node {
-    /// A replica of full weight.
-    pub fn new(number: u32) -> Self {
-        Self { number, weight: MAX_WEIGHT }
+fn full(nodes: usize, capacity: u32, placement: Placement, slots: u32, virtual_nodes: u32) -> String {
+    let at_most = format!("at most {capacity} fit (and never more than {MAX_NODES})");
+    match placement {
+        Placement::Ring => format!(
+            "{nodes} replicas of {virtual_nodes} virtual nodes do not fit on {slots} slots: {at_most}; \
+             use more slots or fewer virtual nodes"
+        ),
+        Placement::Rendezvous => format!(
+            "{nodes} replicas are too many for rendezvous placement on {slots} slots: {at_most}; \
+             use another number of slots"
+        ),
     }
-
-    /// `max(1, round(K · weight / 100))`, halves rounded up; none for weight 0.
-    fn virtual_nodes(self, full: u32) -> u32 {
-        match self.weight {
-            0 => 0,
-            // At most 2²⁴ · 100 + 50: no overflow.
-            weight => ((full * u32::from(weight) + 50) / 100).max(1),
-        }
-    }
-}
-
-/// What a placement works out.
-#[derive(Default)]
-pub(super) struct Table {
-    /// For each slot the index of the node that owns it; empty when nobody owns anything.
-    pub(super) owners: Box<[u16]>,
-    /// In ascending slot; empty for rendezvous placement.
-    pub(super) virtual_nodes: Box<[VirtualNode]>,
-    /// The most probing steps that a virtual node took.
-    pub(super) longest_probe: u32,
 }
 
 impl Ring {

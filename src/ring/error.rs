@@ -1,8 +1,8 @@
-//! What can be wrong with a ring: its parameters, or the replicas asked onto it.
+//! What can be wrong with the parameters of a ring.
 //!
 //! Every message names the value, the bound and a value that would do.
 
-use super::{MAX_NODES, MAX_SLOTS, MAX_WEIGHT, Placement};
+use super::MAX_SLOTS;
 
 /// Parameters that make no ring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,54 +51,4 @@ pub enum ParamsError {
 fn nearest(below: Option<u32>, above: Option<u32>) -> String {
     let sizes: Vec<String> = [below, above].into_iter().flatten().map(|size| size.to_string()).collect();
     sizes.join(" or ")
-}
-
-/// Replicas that cannot be put onto a ring of these parameters. Nothing was built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BuildError {
-    /// More replicas than fit.
-    #[error("{}", full(*.nodes, *.capacity, *.placement, *.slots, *.virtual_nodes))]
-    Full {
-        /// How many were asked for.
-        nodes: usize,
-        /// The largest number that fits.
-        capacity: u32,
-        /// How slots get their owners.
-        placement: Placement,
-        /// `M`.
-        slots: u32,
-        /// `K`.
-        virtual_nodes: u32,
-    },
-    /// Number 0, which no replica has.
-    #[error("0 is not a replica number: they begin at 1")]
-    Zero,
-    /// A number that two replicas claim.
-    #[error("replica number {number} is given twice: each replica has its own")]
-    Duplicate {
-        /// Which.
-        number: u32,
-    },
-    /// A weight above [`MAX_WEIGHT`].
-    #[error("weight {weight} of replica {number} is not possible: use 0 to {MAX_WEIGHT}")]
-    Weight {
-        /// Whose.
-        number: u32,
-        /// What was asked for.
-        weight: u8,
-    },
-}
-
-fn full(nodes: usize, capacity: u32, placement: Placement, slots: u32, virtual_nodes: u32) -> String {
-    let at_most = format!("at most {capacity} fit (and never more than {MAX_NODES})");
-    match placement {
-        Placement::Ring => format!(
-            "{nodes} replicas of {virtual_nodes} virtual nodes do not fit on {slots} slots: {at_most}; \
-             use more slots or fewer virtual nodes"
-        ),
-        Placement::Rendezvous => format!(
-            "{nodes} replicas are too many for rendezvous placement on {slots} slots: {at_most}; \
-             use another number of slots"
-        ),
-    }
 }

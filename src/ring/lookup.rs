@@ -2,7 +2,6 @@
 //!
 //! Immutable; everything a lookup needs was worked out when it was built.
 
-use super::build::Table;
 use super::{Hash, Node, Params, Placement, rendezvous};
 
 /// A ring of replicas. Made by [`Ring::build`].
@@ -15,6 +14,17 @@ pub struct Ring {
     nodes: Vec<Node>,
     slots_owned: Box<[u32]>,
     longest_probe: u32,
+}
+
+/// What a placement works out.
+#[derive(Default)]
+pub(super) struct Table {
+    /// For each slot the index of the node that owns it; empty when nobody owns anything.
+    pub(super) owners: Box<[u16]>,
+    /// In ascending slot; empty for rendezvous placement.
+    pub(super) virtual_nodes: Box<[VirtualNode]>,
+    /// The most probing steps that a virtual node took.
+    pub(super) longest_probe: u32,
 }
 
 /// A taken slot.

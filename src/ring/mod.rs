@@ -22,6 +22,7 @@ mod error;
 mod hash;
 mod log2;
 mod lookup;
+mod node;
 mod params;
 mod placer;
 mod probing;
@@ -29,13 +30,20 @@ mod reduce;
 mod rendezvous;
 mod sizes;
 
-pub use build::{MAX_NODES, MAX_WEIGHT, Node};
+pub use build::BuildError;
 pub use choice::{Family, Placement, Probing};
 pub use diff::slots_moved;
-pub use error::{BuildError, ParamsError};
+pub use error::ParamsError;
 pub use hash::{Hash, hash_key, request_id};
 pub use lookup::Ring;
+pub use node::Node;
 pub use params::Params;
 pub use placer::{Placed, Placer};
 pub use probing::Sequence;
 pub use sizes::MAX_SLOTS;
+
+/// The most replicas on a ring: an owner is a 16-bit index, and one index means "none".
+pub const MAX_NODES: u32 = u16::MAX as u32;
+
+/// The weight of a replica that takes its full share.
+pub const MAX_WEIGHT: u8 = 100;
