@@ -251,24 +251,6 @@ impl Laws {
         assert!(good, "{id} is up: {is_up}, wanted {wanted:?}");
     }
 
-    /// A view shows the members as they are, and those that left while the ring has them.
-    pub(super) fn see_view(&self, view: &View, pool: &Pool) {
-        let mut shown =
-            view.replicas.iter().map(|replica| (replica.number, replica)).collect::<BTreeMap<_, _>>();
-        for member in pool.members() {
-            let replica = shown.remove(&member.number).expect("a member is shown");
-            assert_eq!(
-                (&replica.name, replica.state, &replica.note),
-                (&member.name, member.state, &member.note)
-            );
-        }
-        let of_ring = |number| view.ring.nodes().iter().any(|node: &Node| node.number == number);
-        assert!(shown.keys().all(|&number| of_ring(number)), "shown and off the ring: {shown:?}");
-        let missing = |node: &&Node| view.replicas.iter().all(|replica| replica.number != node.number);
-        let missing: Vec<_> = view.ring.nodes().iter().filter(missing).collect();
-        assert!(pool.is_stopping() || missing.is_empty(), "on the ring and not shown: {missing:?}");
-    }
-
     pub(super) fn is_checking(&self, id: ReplicaId) -> bool {
         self.checking.contains(&id)
     }
@@ -276,6 +258,20 @@ impl Laws {
     pub(super) fn all_answered(&self) -> bool {
         self.tickets.is_empty()
     }
+}
+
+/// A view shows the members as they are, and those that left while the ring has them.
+pub(super) fn see_view(view: &View, pool: &Pool) {
+    let mut shown = view.replicas.iter().map(|replica| (replica.number, replica)).collect::<BTreeMap<_, _>>();
+    for member in pool.members() {
+        let replica = shown.remove(&member.number).expect("a member is shown");
+        assert_eq!((&replica.name, replica.state, &replica.note), (&member.name, member.state, &member.note));
+    }
+    let of_ring = |number| view.ring.nodes().iter().any(|node: &Node| node.number == number);
+    assert!(shown.keys().all(|&number| of_ring(number)), "shown and off the ring: {shown:?}");
+    let missing = |node: &&Node| view.replicas.iter().all(|replica| replica.number != node.number);
+    let missing: Vec<_> = view.ring.nodes().iter().filter(missing).collect();
+    assert!(pool.is_stopping() || missing.is_empty(), "on the ring and not shown: {missing:?}");
 }
 
 /// Whether every member is what it should be when all goes well.

@@ -134,7 +134,7 @@ impl World {
         // The view is made of what has changed; it has to show what a scan would.
         let changed = self.pool.take_changed().unwrap_or_default();
         let view = self.writer.view(&self.pool, &changed);
-        self.laws.see_view(&view, &self.pool);
+        laws::see_view(&view, &self.pool);
     }
 
     /// Publishes what the pool wants, as far as its ring is built.
