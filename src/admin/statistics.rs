@@ -98,8 +98,8 @@ impl Sample {
         });
         Statistics {
             version: view.version,
-            requests: now.answered(),
-            requests_per_second: rate(now.answered(), then.answered()),
+            requests: now.responded(),
+            requests_per_second: rate(now.responded(), then.responded()),
             errors_per_second: rate(now.errors(), then.errors()),
             retries_per_second: rate(now.retries, then.retries),
             spills_per_second: rate(now.full, then.full),

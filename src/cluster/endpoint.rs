@@ -34,8 +34,8 @@ struct Hot {
     in_flight: AtomicU64,
     requests: AtomicU64,
     /// By the first digit of the status, less one.
-    answers: [AtomicU64; 5],
-    /// Requests, and answers under way, that failed at it.
+    responses: [AtomicU64; 5],
+    /// Requests, and responses under way, that failed at it.
     failures: AtomicU64,
     down: AtomicBool,
 }
@@ -70,19 +70,19 @@ impl Endpoint {
         self.hot.requests.load(Ordering::Relaxed)
     }
 
-    /// Answers it gave, by class: `1xx` to `5xx`.
-    pub fn answers(&self) -> [u64; 5] {
-        self.hot.answers.each_ref().map(|answers| answers.load(Ordering::Relaxed))
+    /// Responses it gave, by class: `1xx` to `5xx`.
+    pub fn responses(&self) -> [u64; 5] {
+        self.hot.responses.each_ref().map(|responses| responses.load(Ordering::Relaxed))
     }
 
-    /// Counts an answer with this status; one above 599 counts as 5xx (RFC 9110, section 15).
-    pub fn answered(&self, status: u16) {
-        if let Some(answers) = self.hot.answers.get(usize::from(status / 100).min(5).wrapping_sub(1)) {
-            answers.fetch_add(1, Ordering::Relaxed);
+    /// Counts a response with this status; one above 599 counts as 5xx (RFC 9110, section 15).
+    pub fn responded(&self, status: u16) {
+        if let Some(responses) = self.hot.responses.get(usize::from(status / 100).min(5).wrapping_sub(1)) {
+            responses.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Requests, and answers under way, that failed at it.
+    /// Requests, and responses under way, that failed at it.
     pub fn failures(&self) -> u64 {
         self.hot.failures.load(Ordering::Relaxed)
     }

@@ -11,11 +11,11 @@ use tokio::sync::Notify;
 pub enum FailureKind {
     /// The connection was refused, reset while connecting, or timed out.
     Connect,
-    /// The connection ended before an answer.
+    /// The connection ended before a response.
     Closed,
-    /// The answer did not come in time.
+    /// The response did not come in time.
     Timeout,
-    /// What came was not an HTTP answer.
+    /// What came was not an HTTP response.
     BadResponse,
 }
 

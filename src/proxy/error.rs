@@ -8,10 +8,10 @@ use http_body_util::Full;
 
 use crate::telemetry::Reason;
 
-/// Header of our own answers with a short reason code; an answer without it is a replica's.
+/// Header of our own responses with a short reason code; a response without it is a replica's.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-ringherd-error");
 
-/// A request that got no answer from a replica.
+/// A request that got no response from a replica.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
     // --- the client's fault
@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     #[error("the request body was cut short")]
     ClientBody,
 
-    // --- nobody to answer
+    // --- nobody to respond
     /// No replica on the ring is up.
     #[error("no replica is available")]
     NoReplica,
@@ -49,14 +49,14 @@ pub(crate) enum Failure {
     /// No connection in time.
     #[error("no connection to replica '{0}' in time")]
     ConnectTimeout(String),
-    /// No answer in time.
-    #[error("no answer from replica '{0}' in time")]
+    /// No response in time.
+    #[error("no response from replica '{0}' in time")]
     ResponseTimeout(String),
-    /// The connection ended before an answer.
-    #[error("replica '{0}' closed the connection before its answer")]
+    /// The connection ended before a response.
+    #[error("replica '{0}' closed the connection before its response")]
     Closed(String),
-    /// What came is not an answer.
-    #[error("the answer of replica '{0}' is not valid HTTP")]
+    /// What came is not a response.
+    #[error("the response of replica '{0}' is not valid HTTP")]
     BadResponse(String),
 }
 
@@ -88,9 +88,9 @@ impl Failure {
             Self::Exhausted(_) => Reason::Exhausted,
             Self::RetryBudget(_) => Reason::RetryBudget,
             Self::ConnectTimeout(_) => Reason::ConnectTimeout,
-            Self::ResponseTimeout(_) => Reason::AnswerTimeout,
+            Self::ResponseTimeout(_) => Reason::ResponseTimeout,
             Self::Closed(_) => Reason::UpstreamClosed,
-            Self::BadResponse(_) => Reason::BadAnswer,
+            Self::BadResponse(_) => Reason::BadResponse,
         }
     }
 

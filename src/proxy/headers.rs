@@ -1,4 +1,4 @@
-//! Header fields of requests and answers as they pass: what concerns only one connection goes
+//! Header fields of requests and responses as they pass: what concerns only one connection goes
 //! out (RFC 9110, section 7.6.1), what the next hop should know comes in.
 //!
 //! Looking a name up costs a hash, and almost no message has most of these fields: one scan by
@@ -383,16 +383,16 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_one_framing() {
-        let answer = |encoding: &'static str| {
+    fn a_response_has_one_framing() {
+        let response = |encoding: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static(encoding));
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
             headers.insert(REASON, HeaderValue::from_static("not ours"));
             forward_response(&mut headers).then_some(headers)
         };
-        assert_eq!(answer("chunked"), Some(HeaderMap::new()));
-        assert_eq!(answer("gzip, chunked"), None);
+        assert_eq!(response("chunked"), Some(HeaderMap::new()));
+        assert_eq!(response("gzip, chunked"), None);
     }
 
     #[test]

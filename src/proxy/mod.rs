@@ -64,7 +64,7 @@ pub struct Origin {
 pub struct ProxyConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,
-    /// Time from the end of the request to the head of its answer.
+    /// Time from the end of the request to the head of its response.
     pub response_timeout: Duration,
     /// Longest pause within a body, either way.
     pub body_timeout: Duration,

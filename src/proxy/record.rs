@@ -108,7 +108,7 @@ impl RequestRecord {
     /// The head of the replica's response is there.
     pub(crate) fn upstream_responded(&mut self, endpoint: &Endpoint, status: u16, recorder: &Recorder) {
         let after = self.lap();
-        endpoint.answered(status);
+        endpoint.responded(status);
         recorder.upstream(after);
         if let Some(log) = &mut self.log {
             log.upstream = Some(after);
@@ -118,7 +118,7 @@ impl RequestRecord {
     /// A response with this status begins.
     pub(crate) fn responds(&mut self, status: u16, recorder: &Recorder) {
         self.status = status;
-        recorder.answered(status);
+        recorder.responded(status);
     }
 
     /// It gets no whole response from a replica.

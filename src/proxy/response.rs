@@ -143,11 +143,11 @@ impl Body for ResponseBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Ok(Some(Err(error)))) => {
-                this.break_off(Reason::AnswerCut, Some(FailureKind::Closed));
+                this.break_off(Reason::ResponseCut, Some(FailureKind::Closed));
                 Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(Err(Expiry::ResponseBody)) => {
-                this.break_off(Reason::AnswerCut, Some(FailureKind::Timeout));
+                this.break_off(Reason::ResponseCut, Some(FailureKind::Timeout));
                 Poll::Ready(Some(Err("the replica's response stopped in its middle".into())))
             }
             Poll::Ready(Err(Expiry::RequestBody)) => {

@@ -216,7 +216,7 @@ async fn two_requests_share_both_connections() {
         replica.send(OK).await;
         client.read_to("ok").await;
         assert!(lab.dialled.try_recv().is_err(), "no second connection");
-        assert_eq!(lab.totals().answers[1], 2);
+        assert_eq!(lab.totals().responses[1], 2);
     })
     .await;
 }
@@ -313,10 +313,10 @@ async fn a_replica_that_does_not_respond_in_time() {
         lab.pass(limit).await;
         assert_eq!(lab.endpoint.in_flight(), 1, "not a tick too early");
         lab.pass(TICK * 2).await;
-        assert!(client.read_to("}").await.contains("x-ringherd-error: answer-timeout\r\n"));
+        assert!(client.read_to("}").await.contains("x-ringherd-error: response-timeout\r\n"));
         assert_eq!(replica.rest().await, "");
         assert_eq!(lab.outcomes.next().await.kind, FailureKind::Timeout);
-        assert_eq!((lab.endpoint.in_flight(), lab.failed(Reason::AnswerTimeout)), (0, 1));
+        assert_eq!((lab.endpoint.in_flight(), lab.failed(Reason::ResponseTimeout)), (0, 1));
     })
     .await;
 }
@@ -371,7 +371,7 @@ async fn a_response_that_stops_in_its_middle_is_cut() {
         lab.pass(ProxyConfig::default().body_timeout + TICK * 2).await;
         assert_eq!(client.rest().await, "");
         serving.await.expect("the connection has ended");
-        assert_eq!((lab.failed(Reason::AnswerCut), lab.endpoint.failures()), (1, 1));
+        assert_eq!((lab.failed(Reason::ResponseCut), lab.endpoint.failures()), (1, 1));
     })
     .await;
 }

@@ -22,7 +22,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::ProxyConfig;
-use super::clock::Millis;
+
+/// Milliseconds since the worker started.
+pub(crate) type Millis = u64;
 
 /// How long an idle connection is kept when the balancer stops: a request may be on its way, and
 /// closing at once would lose it.

@@ -1,9 +1,9 @@
-//! Why a request got no whole answer from a replica, in one vocabulary: the header of our own error
-//! answers, the metrics and the access log say the same words.
+//! Why a request got no whole response from a replica, in one vocabulary: the header of our own error
+//! responses, the metrics and the access log say the same words.
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident => $code:literal,)*) => {
-        /// Why a request got no whole answer from a replica.
+        /// Why a request got no whole response from a replica.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason { $($(#[$doc])* $name,)* }
 
@@ -30,9 +30,9 @@ reasons! {
     ClientTimeout => "client-timeout",
     /// The client broke its body off.
     ClientBody => "client-body",
-    /// The client left before the end of its answer.
+    /// The client left before the end of its response.
     ClientGone => "client-gone",
-    /// The balancer stopped before the end of the answer.
+    /// The balancer stopped before the end of the response.
     Stopped => "stopped",
     /// No replica on the ring is up.
     NoReplica => "no-replica",
@@ -44,12 +44,12 @@ reasons! {
     RetryBudget => "retry-budget",
     /// No connection to the replica in time.
     ConnectTimeout => "connect-timeout",
-    /// No answer from the replica in time.
-    AnswerTimeout => "answer-timeout",
-    /// The replica closed the connection before its answer.
+    /// No response from the replica in time.
+    ResponseTimeout => "response-timeout",
+    /// The replica closed the connection before its response.
     UpstreamClosed => "upstream-closed",
     /// What the replica sent is not HTTP.
-    BadAnswer => "bad-answer",
-    /// The replica's answer broke off in its middle.
-    AnswerCut => "answer-cut",
+    BadResponse => "bad-response",
+    /// The replica's response broke off in its middle.
+    ResponseCut => "response-cut",
 }

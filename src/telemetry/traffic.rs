@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::histogram::{Durations, Histogram};
 use super::{Reason, Tally};
 
-/// Classes of answers: `1xx` to `5xx`, by the first digit of the status.
+/// Classes of responses: `1xx` to `5xx`, by the first digit of the status.
 pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The counters of one worker.
 #[derive(Debug, Default)]
 struct Shard {
-    answers: [Tally; CLASSES.len()],
+    responses: [Tally; CLASSES.len()],
     reasons: [Tally; Reason::ALL.len()],
     retries: Tally,
     full: Tally,
@@ -66,16 +66,16 @@ impl Traffic {
 }
 
 impl Recorder {
-    /// An answer was begun with this status; one above 599 counts as 5xx (RFC 9110, section 15).
+    /// A response was begun with this status; one above 599 counts as 5xx (RFC 9110, section 15).
     #[inline]
-    pub fn answered(&self, status: u16) {
+    pub fn responded(&self, status: u16) {
         let class = usize::from(status / 100).min(5).wrapping_sub(1);
-        if let Some(tally) = self.0.answers.get(class) {
+        if let Some(tally) = self.0.responses.get(class) {
             tally.add(1);
         }
     }
 
-    /// A request is over, after `total` since its head was complete; `bytes` of its answer's body
+    /// A request is over, after `total` since its head was complete; `bytes` of its response's body
     /// went out.
     #[inline]
     pub fn ended(&self, total: Duration, bytes: u64) {
@@ -83,7 +83,7 @@ impl Recorder {
         self.0.bytes.add(bytes);
     }
 
-    /// The head of a replica's answer came `after` the request was sent.
+    /// The head of a replica's response came `after` the request was sent.
     #[inline]
     pub fn upstream(&self, after: Duration) {
         self.0.upstream.record(after);
@@ -94,7 +94,7 @@ impl Recorder {
         self.0.connect.record(took);
     }
 
-    /// A request got no whole answer from a replica.
+    /// A request got no whole response from a replica.
     pub fn failed(&self, reason: Reason) {
         self.0.reasons[reason as usize].add(1);
     }
@@ -128,9 +128,9 @@ impl Recorder {
 /// The counters of all workers at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// Answers begun, by class, in the order of [`CLASSES`].
-    pub answers: [u64; CLASSES.len()],
-    /// Requests without a whole answer from a replica, in the order of [`Reason::ALL`].
+    /// Responses begun, by class, in the order of [`CLASSES`].
+    pub responses: [u64; CLASSES.len()],
+    /// Requests without a whole response from a replica, in the order of [`Reason::ALL`].
     pub reasons: [u64; Reason::ALL.len()],
     /// Attempts that followed a failed one.
     pub retries: u64,
@@ -142,11 +142,11 @@ pub struct Totals {
     pub accepted: u64,
     /// Those that have ended.
     pub closed: u64,
-    /// Bytes of answers' bodies.
+    /// Bytes of response bodies.
     pub bytes: u64,
-    /// From a request's head to the last byte of its answer.
+    /// From a request's head to the last byte of its response.
     pub total: Durations,
-    /// From sending a request to the head of its answer.
+    /// From sending a request to the head of its response.
     pub upstream: Durations,
     /// Of connecting to replicas.
     pub connect: Durations,
@@ -154,7 +154,7 @@ pub struct Totals {
 
 impl Totals {
     fn include(&mut self, shard: &Shard) {
-        for (sum, tally) in self.answers.iter_mut().zip(&shard.answers) {
+        for (sum, tally) in self.responses.iter_mut().zip(&shard.responses) {
             *sum += tally.get();
         }
         for (sum, tally) in self.reasons.iter_mut().zip(&shard.reasons) {
@@ -177,14 +177,14 @@ impl Totals {
         self.accepted.saturating_sub(self.closed)
     }
 
-    /// Answers begun, of all classes.
-    pub fn answered(&self) -> u64 {
-        self.answers.iter().sum()
+    /// Responses begun, of all classes.
+    pub fn responded(&self) -> u64 {
+        self.responses.iter().sum()
     }
 
-    /// Answers of the class 5xx, and those of replicas that broke off.
+    /// Responses of the class 5xx, and those of replicas that broke off.
     pub fn errors(&self) -> u64 {
-        self.answers[4] + self.reasons[Reason::AnswerCut as usize]
+        self.responses[4] + self.reasons[Reason::ResponseCut as usize]
     }
 }
 
@@ -197,18 +197,18 @@ mod tests {
         let traffic = Traffic::default();
         for recorder in [traffic.recorder(), traffic.recorder()] {
             recorder.accepted();
-            recorder.answered(204);
-            recorder.answered(503);
-            recorder.answered(99);
-            recorder.answered(600);
+            recorder.responded(204);
+            recorder.responded(503);
+            recorder.responded(99);
+            recorder.responded(600);
             recorder.failed(Reason::NoReplica);
             recorder.passed_over_full();
             recorder.ended(Duration::from_millis(3), 10);
         }
         let totals = traffic.totals();
-        assert_eq!(totals.answers, [0, 2, 0, 0, 4], "600 is an error of the server");
+        assert_eq!(totals.responses, [0, 2, 0, 0, 4], "600 is an error of the server");
         assert_eq!(totals.reasons[Reason::NoReplica as usize], 2);
-        assert_eq!((totals.answered(), totals.errors(), totals.open()), (6, 4, 2));
+        assert_eq!((totals.responded(), totals.errors(), totals.open()), (6, 4, 2));
         assert_eq!((totals.full, totals.down, totals.bytes, totals.total.count()), (2, 0, 20, 2));
     }
 

@@ -12,7 +12,7 @@ use super::histogram::{Durations, Histogram};
 /// How a heartbeat ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heartbeat {
-    /// A good answer in time.
+    /// A good response in time.
     Good,
     /// None, or a bad one.
     Bad,

@@ -68,9 +68,9 @@ fn a_connection_that_went_stale_costs_nobody_anything() {
 fn failures_of_the_replica_are_told_apart() {
     let (origin, balancer) = pair();
     for (path, expected) in [
-        ("/garbage", (502, "bad-answer")),
-        ("/switch", (502, "bad-answer")),
-        ("/stall", (504, "answer-timeout")),
+        ("/garbage", (502, "bad-response")),
+        ("/switch", (502, "bad-response")),
+        ("/stall", (504, "response-timeout")),
     ] {
         assert_eq!(reason(&request(balancer.public, "GET", path, None)), expected, "{path}");
         assert_eq!(origin.arrived(path).len(), 1, "{path} is not repeated");

@@ -35,7 +35,7 @@ fn requests_are_counted_by_class_and_by_replica() {
         [("bad-request", 1.0), ("method-not-forwarded", 1.0)].into(),
         "an answer of a replica is none, whatever its status"
     );
-    let replica = |class| scrape.sum("ringherd_replica_answers_total", &[("class", class)]);
+    let replica = |class| scrape.sum("ringherd_replica_responses_total", &[("class", class)]);
     assert_eq!(["1xx", "2xx", "3xx", "4xx", "5xx"].map(replica), [0.0, 30.0, 0.0, 7.0, 0.0]);
     assert_eq!(scrape.sum("ringherd_replica_requests_total", &[]), 37.0);
     assert_eq!(scrape.value("ringherd_upstream_duration_seconds_count", &[]), 37.0);
@@ -77,7 +77,7 @@ fn what_fails_at_a_replica_is_counted_with_its_reason() {
     }
     let scrape = Scrape::after(&balancer, 4);
     assert_eq!(scrape.by(REQUESTS, "class"), [("2xx", 2.0), ("5xx", 2.0)].into());
-    let reasons = [("upstream-closed", 1.0), ("answer-cut", 1.0), ("bad-answer", 1.0)];
+    let reasons = [("upstream-closed", 1.0), ("response-cut", 1.0), ("bad-response", 1.0)];
     assert_eq!(scrape.by(FAILURES, "reason"), reasons.into());
     assert_eq!(scrape.value("ringherd_retries_total", &[]), 2.0);
     assert_eq!(scrape.sum("ringherd_replica_requests_total", &[]), 6.0, "each attempt is one");

@@ -53,17 +53,17 @@ fn write_replicas(page: &mut Page<'_>, replicas: &[Arc<ReplicaView>]) -> fmt::Re
     };
     let requests = "Requests ever sent to the replica; each attempt is one";
     counters(page, "replica_requests", requests, Endpoint::requests)?;
-    let failures = "Requests, and answers under way, that failed at the replica";
+    let failures = "Requests, and responses under way, that failed at the replica";
     counters(page, "replica_failures", failures, Endpoint::failures)?;
-    let answers = labelled().flat_map(|(replica, labels)| {
-        let counts = replica.endpoint.as_ref().map_or([0; CLASSES.len()], |endpoint| endpoint.answers());
+    let responses = labelled().flat_map(|(replica, labels)| {
+        let counts = replica.endpoint.as_ref().map_or([0; CLASSES.len()], |endpoint| endpoint.responses());
         CLASSES.iter().zip(counts).map(move |(class, count)| {
             let mut labels = labels.clone();
             labels.push(("class", class));
             (labels, count)
         })
     });
-    page.counters("replica_answers", "Answers the replica gave, by class of status", answers)
+    page.counters("replica_responses", "Responses of the replica, by class of status", responses)
 }
 
 fn labels<'a>(replica: &'a ReplicaView, number: &'a str) -> Labels<'a> {

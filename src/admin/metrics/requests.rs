@@ -10,23 +10,23 @@ use crate::telemetry::{Reason, Totals};
 pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64, view: &View) -> fmt::Result {
     page.counters(
         "requests",
-        "Answers begun on the public listener, by class of status",
-        CLASSES.iter().zip(totals.answers).map(|(class, count)| (vec![("class", *class)], count)),
+        "Responses begun on the public listener, by class of status",
+        CLASSES.iter().zip(totals.responses).map(|(class, count)| (vec![("class", *class)], count)),
     )?;
     page.counters(
         "request_failures",
-        "Requests without a whole answer from a replica, by reason",
+        "Requests without a whole response from a replica, by reason",
         Reason::ALL
             .iter()
             .zip(totals.reasons)
             .map(|(reason, count)| (vec![("reason", reason.code())], count)),
     )?;
-    let total = "Time from the head of a request to the last byte of its answer";
+    let total = "Time from the head of a request to the last byte of its response";
     page.durations("request_duration", total, &totals.total)?;
-    let upstream = "Time from sending a request to the head of the replica's answer";
+    let upstream = "Time from sending a request to the head of the replica's response";
     page.durations("upstream_duration", upstream, &totals.upstream)?;
     page.durations("connect_duration", "Time to connect to a replica", &totals.connect)?;
-    page.counter("response_body_bytes", "Bytes of the bodies of answers", totals.bytes)?;
+    page.counter("response_body_bytes", "Bytes of the bodies of responses", totals.bytes)?;
     page.gauge(
         "requests_in_flight",
         "Requests that are being forwarded to replicas",

@@ -34,13 +34,13 @@ pub struct Line<'a> {
     pub path: &'a str,
     /// Version of HTTP, as `HTTP/1.1`.
     pub version: &'a str,
-    /// Status of the answer; 0 if there was none.
+    /// Status of the response; 0 if there was none.
     pub status: u16,
-    /// Bytes of the answer's body.
+    /// Bytes of the response's body.
     pub bytes: u64,
-    /// From its head to the last byte of its answer.
+    /// From its head to the last byte of its response.
     pub duration: Duration,
-    /// From sending it to the head of the replica's answer.
+    /// From sending it to the head of the replica's response.
     pub upstream: Option<Duration>,
     /// Of connecting to the replica, if that was needed.
     pub connect: Option<Duration>,
@@ -52,7 +52,7 @@ pub struct Line<'a> {
     pub slot: Option<u32>,
     /// Whether the slot's owner was passed over for having its share of the load.
     pub spilled: bool,
-    /// Why it got no whole answer from a replica; empty if it did.
+    /// Why it got no whole response from a replica; empty if it did.
     pub reason: &'a str,
 }
 
