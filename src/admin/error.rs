@@ -159,6 +159,7 @@ fn reason_of(error: &ControlError, name_in_path: bool) -> Reason {
         | ControlError::EndpointsNeeded(_)
         | ControlError::BadEndpoint(_)
         | ControlError::EndpointTaken(_)
+        | ControlError::OwnEndpoint(_)
         | ControlError::Discovered(_)
         | ControlError::NotKept(_)
         | ControlError::BadWeight(_) => Reason::BadRequest,

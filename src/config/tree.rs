@@ -83,6 +83,15 @@ pub enum RuntimeConfig {
 }
 
 impl Config {
+    /// Whether all replicas are those that are built in, to try things out: no program, image or
+    /// server of the user's.
+    pub fn has_only_demo_replicas(&self) -> bool {
+        self.runtime != RuntimeKind::Fixed
+            && self.command == CommandLine::default()
+            && self.containers.image.is_none()
+            && self.discover.is_none()
+    }
+
     /// The runtime that is asked for, with its part of the configuration.
     pub fn runtime(&self) -> RuntimeConfig {
         let spec = || self.containers.clone();

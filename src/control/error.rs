@@ -57,6 +57,9 @@ pub enum ControlError {
     /// An address that is a member's, or given twice.
     #[error("endpoint '{0}' is taken")]
     EndpointTaken(String),
+    /// An address that the balancer listens on itself.
+    #[error("endpoint '{0}' is this balancer's own address: requests would go round in a circle")]
+    OwnEndpoint(String),
     /// It is not ours to add or remove.
     #[error(
         "'{0}' is a container that others run (--discover): it joins and leaves as they start and stop it"

@@ -30,6 +30,7 @@ pub use supervisor::{Supervisor, supervisor};
 pub use transition::{ExitCause, Transition};
 pub use view::{ReplicaView, ReplicaViews, State, View};
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cluster::KeySource;
@@ -58,6 +59,8 @@ pub struct ControlConfig {
     pub replace_after: Duration,
     /// Whether replicas outlive a stop of the balancer, to be taken over by the next.
     pub keep_on_stop: bool,
+    /// Where the balancer listens itself: no replica is there.
+    pub own_addresses: Vec<SocketAddr>,
 }
 
 /// Heartbeats: `GET path` on each replica.
@@ -109,6 +112,7 @@ impl Default for ControlConfig {
             start_timeout: Duration::from_secs(10),
             replace_after: Duration::from_secs(30),
             keep_on_stop: false,
+            own_addresses: Vec::new(),
         }
     }
 }

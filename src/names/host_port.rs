@@ -1,7 +1,7 @@
 //! `host:port`, as in `--upstream`, `endpoints` of `/add`, `--docker-host` and URLs.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// Longest host name, in characters (RFC 1035, 2.3.4, without the dot of the root).
@@ -44,6 +44,27 @@ impl HostPort {
     /// The port, never 0.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether connections to it are taken by a socket of this machine that listens at `listening`, as
+    /// far as that can be told without looking a name up.
+    pub fn leads_to(&self, listening: SocketAddr) -> bool {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        let addresses = match bare.parse::<IpAddr>() {
+            // To connect to no address in particular is to connect to loopback.
+            Ok(IpAddr::V4(address)) if address.is_unspecified() => vec![Ipv4Addr::LOCALHOST.into()],
+            Ok(IpAddr::V6(address)) if address.is_unspecified() => vec![Ipv6Addr::LOCALHOST.into()],
+            Ok(address) => vec![address.to_canonical()],
+            Err(_) if bare.eq_ignore_ascii_case("localhost") => {
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            }
+            Err(_) => Vec::new(),
+        };
+        let at = listening.ip();
+        // A socket for all IPv6 addresses takes IPv4 too.
+        let all = |address: &IpAddr| at.is_unspecified() && (at.is_ipv6() || address.is_ipv4());
+        let leads = |address: &IpAddr| *address == at || address.is_loopback() && all(address);
+        self.port == listening.port() && addresses.iter().any(leads)
     }
 
     /// The spelling that all equal ones share: in lower case.
@@ -133,6 +154,37 @@ mod tests {
         assert_eq!(parse("Web:80"), parse("wEB:080"));
         assert_eq!(parse("Web:80").folded(), "web:80");
         assert_ne!(parse("web:80"), parse("web:81"));
+    }
+
+    #[test]
+    fn an_address_may_lead_to_our_own_socket() {
+        let leads = |text: &str, listening: &str| {
+            text.parse::<HostPort>().unwrap().leads_to(listening.parse().unwrap())
+        };
+        for (text, listening) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("LocalHost:80", "[::1]:80"),
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("127.0.0.9:80", "0.0.0.0:80"),
+            ("127.0.0.1:80", "[::]:80"),
+            ("[::1]:80", "[::]:80"),
+            ("[::ffff:127.0.0.1]:80", "127.0.0.1:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            assert!(leads(text, listening), "{text} {listening}");
+        }
+        for (text, listening) in [
+            ("127.0.0.1:81", "127.0.0.1:80"),
+            ("127.0.0.2:80", "127.0.0.1:80"),
+            ("[::1]:80", "127.0.0.1:80"),
+            ("[::1]:80", "0.0.0.0:80"),
+            ("10.0.0.1:80", "127.0.0.1:80"),
+            ("web:80", "0.0.0.0:80"),
+        ] {
+            assert!(!leads(text, listening), "{text} {listening}");
+        }
     }
 
     proptest! {

@@ -15,10 +15,10 @@ use hyper::service::service_fn;
 
 use super::clock::Deadline;
 use super::request::RequestState;
-use super::service;
 use super::timeline::{ConnectionInput, ConnectionTimeline, Expiry, Input};
 use super::transport::{ClientStream, Transport};
 use super::worker::Worker;
+use super::{forwarding, service};
 use crate::listen::ReadState;
 use crate::ring;
 
@@ -30,6 +30,8 @@ const MAX_ADDRESS_TEXT: usize = 45;
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: SocketAddr,
+    /// Whether the peer is a proxy whose word on its clients is taken.
+    pub(crate) is_trusted: bool,
     /// The peer's address as text, made once: it goes into `X-Forwarded-For` of each request.
     pub(crate) address_text: HeaderValue,
     /// The same as a routing key.
@@ -47,8 +49,10 @@ impl Connection {
         write!(buffer, "{}", peer.ip().to_canonical()).expect("an address fits");
         let length = buffer.position() as usize;
         let text = &buffer.get_ref()[..length];
+        let is_trusted = forwarding::is_trusted(peer.ip(), &worker.config().trusted_proxies);
         let connection = Self {
             deadline: worker.clock.deadline(),
+            is_trusted,
             worker,
             peer,
             address_key: ring::request_id(text),

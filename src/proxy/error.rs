@@ -24,6 +24,9 @@ pub(crate) enum Failure {
     /// It announces a body that no replica could take.
     #[error("the request body is announced with {0} bytes, more than there can be")]
     BodyTooLarge(u64),
+    /// It has passed this balancer before.
+    #[error("the request has come back to the balancer that forwarded it: an upstream leads here")]
+    Loop,
     /// The client stopped sending its body.
     #[error("the request body did not arrive in time")]
     ClientTimeout,
@@ -67,6 +70,7 @@ impl Failure {
             Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::NoReplica | Self::Connect(_) | Self::Exhausted(_) | Self::RetryBudget(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -81,6 +85,7 @@ impl Failure {
             Self::BadRequest(_) => Reason::BadRequest,
             Self::Method(_) => Reason::MethodNotForwarded,
             Self::BodyTooLarge(_) => Reason::BodyTooLarge,
+            Self::Loop => Reason::Loop,
             Self::ClientTimeout => Reason::ClientTimeout,
             Self::ClientBody => Reason::ClientBody,
             Self::NoReplica => Reason::NoReplica,

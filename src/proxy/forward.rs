@@ -15,9 +15,10 @@ use super::trace::{self, TraceContext, TraceId};
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, UpstreamBody};
 use super::worker::Worker;
-use super::{headers, route};
+use super::{forwarding, headers, route};
 use crate::cluster::load::RetryPermit;
 use crate::cluster::{Endpoint, FailureKind, Outcome, Picked, Snapshot};
+use crate::ring;
 
 /// Largest `Content-Length` that is forwarded: above it many servers take it for negative.
 const MAX_BODY: u64 = i64::MAX.unsigned_abs();
@@ -40,7 +41,8 @@ pub(crate) async fn forward(
 ) -> Result<Response<ReplicaBody>, Failure> {
     let connection = &**active.connection();
     let worker = &*connection.worker;
-    let forwarding = headers::clean_request(&mut request)?;
+    let via = worker.via();
+    let forwarding = headers::clean_request(&mut request, connection.is_trusted, via)?;
     let announced = request.body().size_hint().lower();
     if announced > MAX_BODY {
         return Err(Failure::BodyTooLarge(announced));
@@ -49,12 +51,14 @@ pub(crate) async fn forward(
     let trace_id = trace_of(request.headers_mut(), worker);
     active.record().identify(&id, trace_id);
     let may_be_repeated = matches!(request.body(), RequestBody::Empty) && request.method().is_idempotent();
-    let client = &connection.address_text;
-    let saved = may_be_repeated.then(|| SavedHead::of(&request, &forwarding, client, &worker.head_buffers));
-    headers::add_forwarding(request.headers_mut(), &forwarding, client);
+    let address_key = client_key(active, &request);
+    let peer = &connection.address_text;
+    let saved =
+        may_be_repeated.then(|| SavedHead::of(&request, &forwarding, peer, via, &worker.head_buffers));
+    forwarding.add_to(request.headers_mut(), peer, via);
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
-        let key = route::key(&snapshot.routing().key, &request, &id, connection.address_key);
+        let key = route::key(&snapshot.routing().key, &request, &id, address_key);
         (key, snapshot.pick(key, &[]))
     });
     let picked = picked.ok_or(Failure::NoReplica)?;
@@ -62,6 +66,19 @@ pub(crate) async fn forward(
     let mut attempts =
         Attempts { active, worker, key, request, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
     attempts.run(picked).await
+}
+
+/// The routing key of the client's address. Behind a trusted proxy each request has a client of its
+/// own, which is also recorded.
+fn client_key(active: &ActiveRequest, request: &Request<RequestBody>) -> u64 {
+    let connection = &**active.connection();
+    if !connection.is_trusted {
+        return connection.address_key;
+    }
+    let proxies = &connection.worker.config().trusted_proxies;
+    let client = forwarding::client(request.headers(), connection.peer.ip(), proxies);
+    active.record().came_from(client);
+    ring::request_id(client.to_string().as_bytes())
 }
 
 /// The trace of a request, where anybody wants to know.

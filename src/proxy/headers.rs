@@ -7,23 +7,19 @@
 use bytes::{BufMut, BytesMut};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE, VIA,
+    UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::{Failure, REASON};
+use super::forwarding::{Forwarding, WayFields, is_of_way};
+use super::via::Via;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// The header that names a request, and by default decides where it goes.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// How we name ourselves to the next hop.
-const VIA_US: &str = "1.1 ringherd";
 
 /// Longest request id that is kept, in bytes; a longer one is replaced.
 const MAX_REQUEST_ID: usize = 200;
@@ -34,7 +30,6 @@ const HOP_BY_HOP: [HeaderName; 7] =
 
 /// Which of the fields that concern us a head has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one field of a head, and independent")]
 struct Scan {
     /// `Host`, the first one.
     host: Option<HeaderValue>,
@@ -43,8 +38,7 @@ struct Scan {
     /// A bit for each of [`HOP_BY_HOP`].
     hop_by_hop: u8,
     expect: bool,
-    via: bool,
-    forwarded_for: bool,
+    way: WayFields,
     error: bool,
 }
 
@@ -52,9 +46,10 @@ fn scan(headers: &HeaderMap) -> Scan {
     let mut found = Scan::default();
     for (name, value) in headers {
         let mut hop_by_hop = |index: usize| found.hop_by_hop |= u8::from(*name == HOP_BY_HOP[index]) << index;
-        match name.as_str().len() {
+        let text = name.as_str();
+        found.way.note(text);
+        match text.len() {
             2 => hop_by_hop(0),
-            3 => found.via |= name == VIA,
             4 if name == HOST => {
                 found.hosts = found.hosts.saturating_add(1);
                 found.host.get_or_insert_with(|| value.clone());
@@ -65,7 +60,6 @@ fn scan(headers: &HeaderMap) -> Scan {
                 hop_by_hop(2);
                 hop_by_hop(3);
             }
-            15 => found.forwarded_for |= name == FORWARDED_FOR,
             16 => {
                 hop_by_hop(4);
                 found.error |= name == REASON;
@@ -116,30 +110,27 @@ fn remove_listed(headers: &mut HeaderMap) {
 
 /// Fields that a `Connection` header cannot take away: the next hop relies on them.
 fn is_protected(name: &HeaderName) -> bool {
-    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, VIA, FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, REQUEST_ID]
-        .contains(name)
-}
-
-/// What a forwarded request says of the way that it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Forwarding {
-    /// `Host`, where it came with one.
-    host: Option<HeaderValue>,
-    /// Whether it came with `X-Forwarded-For`.
-    forwarded_for: bool,
-    /// Whether it came with `Via`.
-    via: bool,
+    [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, REQUEST_ID].contains(name) || is_of_way(name)
 }
 
 /// Takes out of the head of a client's request what is not for the replica; what is to be added
-/// follows from the [`Forwarding`].
+/// follows from the [`Forwarding`]. `trusted` is whether it came from a trusted proxy, and `via` how
+/// the balancer names itself, if it does.
 ///
 /// # Errors
-/// When the head is ambiguous: forwarded, it could mean two things.
-pub(crate) fn clean_request<B>(request: &mut Request<B>) -> Result<Forwarding, Failure> {
+/// When the head is ambiguous: forwarded, it could mean two things. And when it was here before.
+pub(crate) fn clean_request<B>(
+    request: &mut Request<B>,
+    trusted: bool,
+    via: Option<&Via>,
+) -> Result<Forwarding, Failure> {
     let mut found = scan(request.headers());
     check(request, &found)?;
     take_authority(request, &mut found.host)?;
+    if via.is_some_and(|via| found.way.tells_of_a_proxy() && via.is_in(request.headers())) {
+        return Err(Failure::Loop);
+    }
+    let version = request.version();
     let headers = request.headers_mut();
     remove_hop_by_hop(headers, &found);
     // `Connection` may have listed it, and then it is gone.
@@ -149,19 +140,7 @@ pub(crate) fn clean_request<B>(request: &mut Request<B>) -> Result<Forwarding, F
         headers.remove(EXPECT);
     }
     *request.version_mut() = Version::HTTP_11;
-    Ok(Forwarding { host: found.host, forwarded_for: found.forwarded_for, via: found.via })
-}
-
-/// Adds what the replica is told of the way of a request that `client` sent.
-pub(crate) fn add_forwarding(headers: &mut HeaderMap, forwarding: &Forwarding, client: &HeaderValue) {
-    append(headers, FORWARDED_FOR, forwarding.forwarded_for, client);
-    append(headers, VIA, forwarding.via, &HeaderValue::from_static(VIA_US));
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    match &forwarding.host {
-        Some(host) => drop(headers.insert(FORWARDED_HOST, host.clone())),
-        // From an HTTP/1.0 client. In HTTP/1.1 a host that is not known is an empty one.
-        None => drop(headers.insert(HOST, HeaderValue::from_static(""))),
-    }
+    Ok(Forwarding::new(request.headers_mut(), found.host, version, found.way, trusted))
 }
 
 fn check<B>(request: &Request<B>, found: &Scan) -> Result<(), Failure> {
@@ -182,11 +161,16 @@ fn check<B>(request: &Request<B>, found: &Scan) -> Result<(), Failure> {
 /// (RFC 9112, section 3.2.2).
 fn take_authority<B>(request: &mut Request<B>, came: &mut Option<HeaderValue>) -> Result<(), Failure> {
     let Some(authority) = request.uri().authority() else {
+        if request.uri().path() == "*" && *request.method() != Method::OPTIONS {
+            return Err(Failure::BadRequest("the request target * is for OPTIONS alone"));
+        }
         let sound = came.as_ref().is_none_or(|host| host.as_bytes().iter().copied().all(is_of_host));
         return sound.then_some(()).ok_or(Failure::BadRequest("the Host header is not a host"));
     };
-    if request.uri().scheme().is_none() {
-        return Err(Failure::BadRequest("the request target is neither a path nor a URI"));
+    match request.uri().scheme_str() {
+        None => return Err(Failure::BadRequest("the request target is neither a path nor a URI")),
+        Some(scheme) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {}
+        Some(_) => return Err(Failure::BadRequest("the request target's scheme is neither http nor https")),
     }
     if authority.as_str().contains('@') {
         return Err(Failure::BadRequest("the request target contains user information"));
@@ -204,22 +188,6 @@ fn take_authority<B>(request: &mut Request<B>, came: &mut Option<HeaderValue>) -
 /// brackets are made of (RFC 3986, section 3.2.2).
 fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(&byte)
-}
-
-/// Sets a list-valued field to what came, if anything, and `ours` behind it.
-fn append(headers: &mut HeaderMap, name: HeaderName, present: bool, ours: &HeaderValue) {
-    if !present {
-        headers.insert(name, ours.clone());
-        return;
-    }
-    let mut list = BytesMut::new();
-    for value in headers.get_all(&name) {
-        list.put_slice(value.as_bytes());
-        list.put_slice(b", ");
-    }
-    list.put_slice(ours.as_bytes());
-    let list = HeaderValue::from_maybe_shared(list.freeze()).expect("header values joined by a comma");
-    headers.insert(name, list);
 }
 
 /// Makes the head of a replica's response that of the response to the client; `false` if its body
@@ -279,8 +247,9 @@ mod tests {
 
     fn forwarded(request: http::request::Builder) -> Result<Parts, Failure> {
         let mut request = request.body(()).unwrap();
-        let forwarding = clean_request(&mut request)?;
-        add_forwarding(request.headers_mut(), &forwarding, &HeaderValue::from_static("10.0.0.1"));
+        let via = Via::new(7);
+        let forwarding = clean_request(&mut request, true, Some(&via))?;
+        forwarding.add_to(request.headers_mut(), &HeaderValue::from_static("10.0.0.1"), Some(&via));
         Ok(request.into_parts().0)
     }
 
@@ -311,7 +280,7 @@ mod tests {
             [
                 "accept: */*",
                 "host: a",
-                "via: 1.1 ringherd",
+                "via: 1.1 ringherd-0000000000000007",
                 "x-forwarded-for: 10.0.0.1",
                 "x-forwarded-host: a",
                 "x-forwarded-proto: http"
@@ -353,7 +322,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(head.headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 10.0.0.1");
-        assert_eq!(head.headers["via"], "1.0 fred, 1.1 ringherd");
+        assert_eq!(head.headers["via"], "1.0 fred, 1.1 ringherd-0000000000000007");
     }
 
     #[test]
@@ -363,10 +332,25 @@ mod tests {
         assert_eq!(head.headers[HOST], "right:81");
         assert!(forwarded(Request::get("http://u:p@a/").header("host", "a")).is_err());
         assert!(forwarded(Request::get("example.com").header("host", "a")).is_err());
+        assert!(forwarded(Request::get("HTTPS://a/").header("host", "a")).is_ok());
+        for target in ["ftp://a/", "ws://a/", "file://a/"] {
+            assert!(forwarded(Request::get(target).header("host", "a")).is_err(), "{target}");
+        }
+        assert!(forwarded(Request::options("*").header("host", "a")).is_ok());
+        for method in ["GET", "POST", "TRACE"] {
+            assert!(forwarded(Request::builder().method(method).uri("*").header("host", "a")).is_err());
+        }
         for host in ["a b", "a/b", "u@a", "a,b"] {
             assert!(forwarded(Request::get("/").header("host", host)).is_err(), "{host}");
         }
         assert!(forwarded(Request::get("/").header("host", "[::1]:80")).is_ok());
+    }
+
+    #[test]
+    fn a_request_that_was_here_before_is_refused() {
+        let came_back = |via: &str| forwarded(Request::get("/").header("host", "a").header("via", via));
+        assert_eq!(came_back("1.1 ringherd-0000000000000007, 1.1 b").unwrap_err(), Failure::Loop);
+        assert!(came_back("1.1 ringherd-0000000000000008").is_ok(), "another balancer");
     }
 
     #[test]

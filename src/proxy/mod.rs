@@ -6,6 +6,7 @@ mod clock;
 mod connection;
 mod error;
 mod forward;
+mod forwarding;
 mod headers;
 mod record;
 mod request;
@@ -20,6 +21,7 @@ mod trace;
 mod transport;
 mod upload;
 mod upstream;
+mod via;
 pub mod worker;
 
 use std::future::Future;
@@ -30,9 +32,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
+use ipnet::IpNet;
 
 pub use trace::TraceContext;
 pub use upload::RequestBody;
+pub use via::Via;
 pub use worker::Shared;
 
 /// Requests on the public listener that are answered by the balancer itself. Implemented by the
@@ -60,7 +64,7 @@ pub struct Origin {
 }
 
 /// What the data plane is told by the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,
@@ -80,6 +84,11 @@ pub struct ProxyConfig {
     pub max_header_bytes: usize,
     /// What is done with trace context.
     pub trace_context: TraceContext,
+    /// Peers whose word on their clients is taken: their `X-Forwarded-*`, `Forwarded` and
+    /// `X-Real-IP` are kept.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether requests carry the balancer's name in `Via`, by which it notices loops.
+    pub via: bool,
 }
 
 impl Default for ProxyConfig {
@@ -95,6 +104,8 @@ impl Default for ProxyConfig {
             max_connections: 10_000,
             max_header_bytes: 64 * 1024,
             trace_context: TraceContext::Pass,
+            trusted_proxies: Vec::new(),
+            via: true,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct RequestRecord {
     /// request is tried.
     passed_over: bool,
     bytes: u64,
+    /// Where it came from, if that is not the peer.
+    client: Option<IpAddr>,
     log: Option<Box<LogRecord>>,
 }
 
@@ -61,6 +63,7 @@ impl RequestRecord {
             reason: None,
             passed_over: false,
             bytes: 0,
+            client: None,
             log: logged.then(|| Box::new(LogRecord::of(request))),
         }
     }
@@ -71,6 +74,11 @@ impl RequestRecord {
             log.id = Some(id.clone());
             log.trace_id = trace_id;
         }
+    }
+
+    /// It came from this client, through a trusted proxy.
+    pub(crate) fn came_from(&mut self, client: IpAddr) {
+        self.client = Some(client);
     }
 
     /// It goes to this replica.
@@ -144,7 +152,8 @@ impl RequestRecord {
             worker.recorder.failed(reason);
         }
         if let (Some(log), Some(access)) = (&self.log, &worker.access) {
-            access.borrow_mut().write(&log.line(self, peer.ip().to_canonical(), total));
+            let client = self.client.unwrap_or_else(|| peer.ip().to_canonical());
+            access.borrow_mut().write(&log.line(self, client, total));
         }
     }
 

@@ -8,8 +8,9 @@ use std::cell::RefCell;
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
-use super::headers::{self, Forwarding};
+use super::forwarding::Forwarding;
 use super::upload::RequestBody;
+use super::via::Via;
 
 /// Buffers kept for later requests; more are freed.
 const MAX_SPARE: usize = 256;
@@ -34,6 +35,7 @@ pub(crate) struct SavedHead<'a> {
     forwarding: Forwarding,
     /// The client's address.
     client: &'a HeaderValue,
+    via: Option<&'a Via>,
     buffers: &'a Buffers,
 }
 
@@ -43,6 +45,7 @@ impl<'a> SavedHead<'a> {
         request: &Request<B>,
         forwarding: &Forwarding,
         client: &'a HeaderValue,
+        via: Option<&'a Via>,
         buffers: &'a Buffers,
     ) -> Self {
         let mut fields = buffers.0.borrow_mut().pop().unwrap_or_default();
@@ -58,6 +61,7 @@ impl<'a> SavedHead<'a> {
             fields,
             forwarding: forwarding.clone(),
             client,
+            via,
             buffers,
         }
     }
@@ -73,7 +77,7 @@ impl<'a> SavedHead<'a> {
             let value = HeaderValue::from_bytes(value).expect("the value of a field");
             request.headers_mut().append(name, value);
         }
-        headers::add_forwarding(request.headers_mut(), &self.forwarding, self.client);
+        self.forwarding.add_to(request.headers_mut(), self.client, self.via);
         request
     }
 }
@@ -91,6 +95,7 @@ impl Drop for SavedHead<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::headers;
     use super::*;
     use proptest::prelude::*;
 
@@ -110,9 +115,10 @@ mod tests {
                     request.headers_mut().append(name, HeaderValue::from_bytes(value).unwrap());
                 }
                 request.headers_mut().insert("host", HeaderValue::from_static("a"));
-                let forwarding = headers::clean_request(&mut request).unwrap();
-                let again = SavedHead::of(&request, &forwarding, &client, &buffers).to_request();
-                headers::add_forwarding(request.headers_mut(), &forwarding, &client);
+                let via = Via::new(1);
+                let forwarding = headers::clean_request(&mut request, true, Some(&via)).unwrap();
+                let again = SavedHead::of(&request, &forwarding, &client, Some(&via), &buffers).to_request();
+                forwarding.add_to(request.headers_mut(), &client, Some(&via));
                 prop_assert_eq!(again.method(), request.method());
                 prop_assert_eq!(again.uri(), request.uri());
                 prop_assert_eq!(again.headers(), request.headers());

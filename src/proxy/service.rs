@@ -9,6 +9,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 
 use super::connection::Connection;
+use super::forwarding::WayFields;
 use super::request::ActiveRequest;
 use super::response::ResponseBody;
 use super::timeline::Input;
@@ -28,6 +29,8 @@ where
     let mut request = request.map(RequestBody::new);
     if let Some(local) = connection.worker.local.as_deref()
         && local.claims(request.method(), request.uri().path())
+        // Outsiders reach what is for this machine alone through a proxy on this machine.
+        && (connection.is_trusted || !WayFields::of(request.headers()).tells_of_a_proxy())
     {
         active.on(Input::Local);
         let origin = Origin { peer: connection.peer, invalid_target: connection.has_invalid_target() };

@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use super::clock::TICK;
 use super::transport::{Connect, Connecting, Transport};
 use super::worker::Worker;
-use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, connection};
+use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, Via, connection};
 use crate::cluster::{
     Endpoint, FailureKind, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes,
 };
@@ -95,6 +95,7 @@ impl Lab {
             local: Some(Arc::new(Echo)),
             traffic: traffic.clone(),
             access: None,
+            via: Via::new(7),
             config: watch::channel(ProxyConfig::default()).1,
             stop: watch::channel(false).1,
         };

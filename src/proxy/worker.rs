@@ -22,6 +22,7 @@ use super::saved_head::Buffers;
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
 use super::upstream::IdleConnections;
+use super::via::Via;
 use super::{LocalRoutes, ProxyConfig, connection};
 use crate::cluster::{OutcomeQueue, Reader, Readers};
 use crate::listen::open::Open;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub traffic: Traffic,
     /// Where they are logged, if they are.
     pub access: Option<AccessLog>,
+    /// How the balancer names itself.
+    pub via: Via,
     /// The configuration in force; a new value is taken over within a tick.
     pub config: watch::Receiver<ProxyConfig>,
     /// Turns true when the balancer stops.
@@ -59,7 +62,7 @@ impl fmt::Debug for Shared {
 
 /// One worker: what the requests on its thread share without a lock. Never leaves the thread.
 pub(crate) struct Worker {
-    config: Cell<ProxyConfig>,
+    config: RefCell<ProxyConfig>,
     /// Those of the configuration.
     pub(crate) limits: Limits,
     pub(crate) reader: Reader,
@@ -75,6 +78,7 @@ pub(crate) struct Worker {
     pub(crate) head_buffers: Buffers,
     /// Where the text of request ids is cut from.
     pub(crate) id_text: RefCell<BytesMut>,
+    via: Via,
     closing: Cell<bool>,
 }
 
@@ -87,9 +91,8 @@ impl fmt::Debug for Worker {
 impl Worker {
     /// A worker whose time begins at `start`, and whose connections to replicas `connector` makes.
     pub(crate) fn new(shared: Shared, connector: Box<dyn Connect>, start: Instant) -> Self {
-        let config = *shared.config.borrow();
+        let config = shared.config.borrow().clone();
         Self {
-            config: Cell::new(config),
             limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
             reader: shared.readers.reader(),
@@ -98,6 +101,8 @@ impl Worker {
             connector,
             clock: Clock::new(start),
             server: RefCell::new(server_for(&config)),
+            config: RefCell::new(config),
+            via: shared.via,
             client: client::Builder::new(),
             recorder: shared.traffic.recorder(),
             access: shared.access.map(RefCell::new),
@@ -108,8 +113,13 @@ impl Worker {
     }
 
     /// The configuration in force.
-    pub(crate) fn config(&self) -> ProxyConfig {
-        self.config.get()
+    pub(crate) fn config(&self) -> Ref<'_, ProxyConfig> {
+        self.config.borrow()
+    }
+
+    /// How the balancer names itself to replicas, if it does.
+    pub(crate) fn via(&self) -> Option<&Via> {
+        self.config().via.then_some(&self.via)
     }
 
     /// What serves the connections of clients.
@@ -123,7 +133,7 @@ impl Worker {
         self.idle.keep_for(config.upstream_keep_alive);
         self.server.replace(server_for(&config));
         self.limits.set(&config);
-        self.config.set(config);
+        self.config.replace(config);
     }
 
     /// Whether connections are to end as soon as they have responded.
@@ -211,7 +221,7 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
         worker.reader.refresh();
         // An error means that the balancer is ending, and nothing changes any more.
         if config.has_changed().unwrap_or(false) {
-            worker.reconfigure(*config.borrow_and_update());
+            worker.reconfigure(config.borrow_and_update().clone());
             open.recheck();
         }
         if now - swept >= IDLE_SWEEP {

@@ -29,7 +29,7 @@ use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, Request as ControlRequest, View};
-use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared};
+use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, Via};
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Traffic, logs};
@@ -95,9 +95,10 @@ fn listen_hint(source: &io::Error) -> &'static str {
 /// # Errors
 /// See [`Error`]. No process is left behind; of containers, what could not be stopped is taken over
 /// by the next balancer.
-pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
+pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
     logs::init(config.log_format);
     let sockets = Sockets::bind(&config)?;
+    config.control.own_addresses = vec![sockets.public_address, sockets.admin_address];
     // The control plane has this thread; each worker has its own.
     let runtime = LocalRuntime::new()?;
     let outcome = runtime.block_on(serve(config, reload, sockets));
@@ -141,6 +142,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
             local,
             traffic: traffic.clone(),
             access,
+            via: Via::new(fastrand::u64(..)),
             config: proxy_config,
             stop: stopped,
         };
@@ -263,8 +265,9 @@ fn public_routes(config: &Config, public: SocketAddr, admin: &Admin) -> Option<A
     let wanted = match config.public_admin {
         PublicAdmin::On => true,
         PublicAdmin::Off => false,
-        // Whoever can reach loopback can reach the admin address as well.
-        PublicAdmin::Auto => public.ip().is_loopback(),
+        // A program that can reach loopback can reach the admin address as well. But in front of a
+        // service of its own there may be a proxy on this machine, through which outsiders come.
+        PublicAdmin::Auto => public.ip().is_loopback() && config.has_only_demo_replicas(),
     };
     wanted.then(|| Arc::new(AdminRoutes(admin.clone())) as Arc<dyn LocalRoutes>)
 }

@@ -28,13 +28,14 @@ impl Reloader {
     /// Applies what can change in a running balancer, and names what cannot. An error leaves
     /// everything as it is.
     pub(super) async fn reload(&self, workers: &Workers) {
-        let next = match (self.read)() {
+        let mut next = match (self.read)() {
             Ok(next) => next,
             Err(problems) => {
                 tracing::error!(%problems, "configuration not reloaded: nothing changed");
                 return self.record_refusal(&problems);
             }
         };
+        next.control.own_addresses.clone_from(&self.at_start.control.own_addresses);
         let restart = self.at_start.changes_needing_restart(&next);
         // First, since it alone can refuse.
         let view = match self.control.request(Request::Reload(Box::new(next.control.clone()))).await {
@@ -61,5 +62,5 @@ impl Reloader {
 pub(super) fn within_descriptors(config: &Config, traffic: &Traffic) -> ProxyConfig {
     let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
     traffic.limit_connections(room);
-    ProxyConfig { max_connections: room, ..config.proxy }
+    ProxyConfig { max_connections: room, ..config.proxy.clone() }
 }

@@ -26,6 +26,8 @@ reasons! {
     MethodNotForwarded => "method-not-forwarded",
     /// The announced body is larger than there can be.
     BodyTooLarge => "body-too-large",
+    /// It has passed this balancer before.
+    Loop => "loop",
     /// The client stopped sending its body.
     ClientTimeout => "client-timeout",
     /// The client broke its body off.

@@ -107,7 +107,7 @@ impl Balancer {
 
     /// `GET /rep`: N and the names.
     pub fn replicas(&self) -> Vec<String> {
-        let answer = request(self.public, "GET", "/rep", None);
+        let answer = request(self.admin, "GET", "/rep", None);
         assert_eq!(answer.status, 200, "{answer:?}");
         let names: Vec<String> =
             serde_json::from_value(answer.json()["message"]["replicas"].clone()).expect("names");

@@ -29,7 +29,7 @@ fn the_first_interface_works_with_containers() {
     assert_eq!(bodies.len(), 5, "{bodies:?}");
 
     let body = Some(r#"{"n":2,"hostnames":["S4","S5"]}"#);
-    assert_eq!(request(cluster.balancer.public, "DELETE", "/rm", body).status, 200);
+    assert_eq!(request(cluster.balancer.admin, "DELETE", "/rm", body).status, 200);
     assert_eq!(cluster.balancer.replicas(), ["Server 1", "Server 2", "Server 3"]);
     wait_until("the removed containers are gone", || (cluster.containers().len() == 3).then_some(()));
     // The name is free at once, even while the old container is still ending.

@@ -11,7 +11,7 @@ fn a_request_in_flight_outlives_the_removal_of_its_replica() {
     let public = balancer.public;
     let client = std::thread::spawn(move || request(public, "GET", "/slow", None));
     held.arrived.recv_timeout(PATIENCE).expect("the request reaches the replica");
-    let removed = request(balancer.public, "DELETE", "/rm", Some(r#"{"n":1}"#));
+    let removed = request(balancer.admin, "DELETE", "/rm", Some(r#"{"n":1}"#));
     assert_eq!(removed.status, 200, "{removed:?}");
     assert_eq!(balancer.replicas(), [""; 0], "it has left the ring");
     assert_eq!(request(balancer.public, "GET", "/home", None).status, 503);

@@ -78,13 +78,13 @@ fn a_dead_upstream_is_noted_and_the_others_serve() {
 fn replicas_are_added_by_address_and_never_healed() {
     let (first, second) = (Upstream::start("one"), Upstream::start("two"));
     let balancer = Balancer::start(&["--upstream", &first.address.to_string()]);
-    let without = request(balancer.public, "POST", "/add", Some(r#"{"n":1}"#));
+    let without = request(balancer.admin, "POST", "/add", Some(r#"{"n":1}"#));
     assert_eq!(without.status, 400, "{without:?}");
     // As --upstream takes it, and no other way.
-    let bad = request(balancer.public, "POST", "/add", Some(r#"{"n":1,"endpoints":["-a:80"]}"#));
+    let bad = request(balancer.admin, "POST", "/add", Some(r#"{"n":1,"endpoints":["-a:80"]}"#));
     assert_eq!((bad.status, bad.header("x-ringherd-error")), (400, Some("bad-request")), "{bad:?}");
     let add = format!(r#"{{"n":1,"hostnames":["Two"],"endpoints":["{}"]}}"#, second.address);
-    let added = request(balancer.public, "POST", "/add", Some(&add));
+    let added = request(balancer.admin, "POST", "/add", Some(&add));
     assert_eq!(added.status, 200, "{added:?}");
     assert_eq!(balancer.replicas(), ["Server 1", "Two"]);
     drop(second);

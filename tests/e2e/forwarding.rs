@@ -161,10 +161,11 @@ fn what_concerns_one_connection_stays_there() {
     for gone in ["x-secret", "te", "upgrade", "keep-alive"] {
         assert_eq!(arrived.header(gone), [""; 0], "{gone}");
     }
-    assert_eq!(arrived.header("x-forwarded-for"), ["1.2.3.4, 127.0.0.1"]);
-    assert_eq!(arrived.header("x-forwarded-proto"), ["http"], "what the client claims is replaced");
+    assert_eq!(arrived.header("x-forwarded-for"), ["127.0.0.1"], "what the client claims is replaced");
+    assert_eq!(arrived.header("x-forwarded-proto"), ["http"]);
     assert_eq!(arrived.header("x-forwarded-host"), ["a.example"]);
-    assert_eq!(arrived.header("via"), ["1.0 fred, 1.1 ringherd"]);
+    let via = arrived.header("via")[0];
+    assert!(via.starts_with("1.0 fred, 1.1 ringherd-"), "{via}");
     assert_eq!(arrived.header("x-request-id")[0].len(), 16);
 }
 

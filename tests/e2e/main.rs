@@ -7,6 +7,7 @@ mod access_log;
 mod commands;
 mod contrib;
 mod drain;
+mod edge;
 mod event_schemas;
 mod events;
 mod exhaustion;

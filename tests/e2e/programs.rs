@@ -55,7 +55,7 @@ fn a_program_that_ignores_sigterm_is_killed() {
     let balancer =
         Balancer::start(&["--replica-command", &command, "--replicas", "1", "--stop-timeout", "100ms"]);
     let processes = descendants(balancer.pid());
-    let answer = request(balancer.public, "DELETE", "/rm", Some(r#"{"n":1}"#));
+    let answer = request(balancer.admin, "DELETE", "/rm", Some(r#"{"n":1}"#));
     assert_eq!(answer.status, 200, "{answer:?}");
     all_gone(&processes);
 }
@@ -63,7 +63,7 @@ fn a_program_that_ignores_sigterm_is_killed() {
 #[test]
 fn a_program_that_cannot_run_fails_the_add_and_says_why() {
     let balancer = Balancer::start(&["--replica-command", "/no/such/program {port}", "--replicas", "0"]);
-    let answer = request(balancer.public, "POST", "/add", Some(r#"{"n":2,"hostnames":["A","B"]}"#));
+    let answer = request(balancer.admin, "POST", "/add", Some(r#"{"n":2,"hostnames":["A","B"]}"#));
     assert_eq!(answer.status, 502, "{answer:?}");
     let message = answer.json()["message"].as_str().expect("text").to_owned();
     assert!(message.contains("nothing was added"), "{message}");

@@ -84,8 +84,8 @@ fn an_unfinished_add_does_not_hold_up_the_end() {
         "--grace",
         "1h",
     ]);
-    let public = balancer.public;
-    let client = std::thread::spawn(move || request(public, "POST", "/add", Some(r#"{"n":2}"#)));
+    let admin = balancer.admin;
+    let client = std::thread::spawn(move || request(admin, "POST", "/add", Some(r#"{"n":2}"#)));
     wait_until("they are being started", || (descendants(balancer.pid()).len() >= 2).then_some(()));
     let started = descendants(balancer.pid());
     balancer.signal(Signal::TERM);

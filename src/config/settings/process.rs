@@ -46,6 +46,27 @@ pub(super) const SERVER: &[Entry<Config>] = &[
         Kind::duration(Duration::ZERO, HOUR),
         "Time requests in flight have to finish after SIGTERM or SIGINT.",
     ),
+    Entry::new(
+        "server.trusted-proxies",
+        "trusted-proxies",
+        "NETWORK",
+        at!(Config: proxy.trusted_proxies),
+        types::NETWORK,
+        "Addresses of proxies in front. What they say of their clients in X-Forwarded-*, Forwarded and \
+         X-Real-IP is kept and extended, and client-ip and the access log are about those clients. What \
+         any other peer says there is replaced.",
+    )
+    .on_reload(),
+    Entry::new(
+        "server.via",
+        "via",
+        "WHETHER",
+        at!(Config: proxy.via),
+        Kind::choice::<bool>(),
+        "Whether requests to replicas carry the balancer's name in Via. By it a request that comes back \
+         is noticed and refused with 508; with off such a loop ends only when something runs out.",
+    )
+    .on_reload(),
 ];
 
 pub(super) const ACCESS_LOG: &[Entry<Config>] = &[
@@ -84,7 +105,8 @@ pub(super) const ADMIN: &[Entry<Config>] = &[
         at!(Config: public_admin),
         Kind::choice::<PublicAdmin>(),
         "Whether /rep, /add and /rm are also served on --listen. With auto, only while that is a \
-         loopback address.",
+         loopback address and all replicas are the built-in ones. A request that another proxy passed \
+         on never gets there, except from --trusted-proxies.",
     ),
     Entry::new(
         "admin.token-file",

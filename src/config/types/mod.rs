@@ -5,12 +5,14 @@
 mod command;
 mod container;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 pub use command::CommandLine;
 pub(super) use container::{POOL, image, network, no_overlay, variable, without_tls};
 
-use super::model::{Kind, Refusal, Shown, Value, choices};
+use ipnet::IpNet;
+
+use super::model::{Choice, Kind, Refusal, Shown, Value, choices};
 use crate::cluster::KeySource;
 use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
@@ -22,7 +24,7 @@ use crate::telemetry::logs::LogFormat;
 /// Whether the admin routes are on the public listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PublicAdmin {
-    /// Only while that is bound to loopback.
+    /// Only while that is bound to loopback, and all replicas are the built-in ones.
     #[default]
     Auto,
     /// Yes, whoever can reach it.
@@ -63,6 +65,11 @@ choices!(Probing { Quadratic = "quadratic", Linear = "linear" });
 choices!(Placement { Ring = "ring", Rendezvous = "rendezvous" });
 choices!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
 choices!(Format { Json = "json", Common = "common" });
+impl Choice for bool {
+    const ALL: &'static [Self] = &[true, false];
+    const NAMES: &'static [&'static str] = &["on", "off"];
+}
+
 choices!(TraceContext { Pass = "pass", Start = "start" });
 
 impl RuntimeKind {
@@ -82,6 +89,9 @@ pub(super) const ADDRESS: Kind = Kind::text("IP:PORT", "0.0.0.0:8080");
 
 /// Where a replica of others is.
 pub(super) const HOST_PORT: Kind = Kind::text("HOST:PORT", "10.0.0.7:8080");
+
+/// One address, or all that begin with the same bits.
+pub(super) const NETWORK: Kind = Kind::text("an IP address or a network", "10.0.0.0/8");
 
 /// Which part of a request is hashed.
 pub(super) const KEY: Kind =
@@ -116,6 +126,19 @@ impl Value for SocketAddr {
                 _ => refusal.hint("as in 127.0.0.1:5000 or [::1]:5000"),
             }
         })
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        Shown::text(self)
+    }
+}
+
+/// An address alone is a network of one.
+impl Value for IpNet {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(Self::from));
+        let network = network.map_err(|_| Refusal::must_be(kind).hint("as in 10.0.0.0/8 or fd00::/8"))?;
+        Ok(network.trunc())
     }
 
     fn show(&self, _: &Kind) -> Shown {

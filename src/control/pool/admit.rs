@@ -62,8 +62,11 @@ impl Pool {
         }
         let mut seen = HashSet::new();
         for endpoint in endpoints {
-            if endpoint.parse::<HostPort>().is_err() {
+            let Ok(host_port) = endpoint.parse::<HostPort>() else {
                 return Err(ControlError::BadEndpoint(endpoint.clone()));
+            };
+            if self.config.own_addresses.iter().any(|own| host_port.leads_to(*own)) {
+                return Err(ControlError::OwnEndpoint(endpoint.clone()));
             }
             let taken = self.members.number_of_key(Owner::Others, endpoint).is_some();
             if taken || !seen.insert(endpoint.to_ascii_lowercase()) {
