@@ -195,7 +195,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A request with a body of four bytes, of which `sent` come with it.
 fn post(sent: &str) -> String {
-    format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n{sent}")
+    format!("POST /x HTTP/1.1\r\nHost: a\r\nX-Request-Id: 7\r\nContent-Length: 4\r\n\r\n{sent}")
 }
 
 #[tokio::test]
