@@ -61,6 +61,12 @@ pub(crate) enum Failure {
     /// What came is not a response.
     #[error("the response of replica '{0}' is not valid HTTP")]
     BadResponse(String),
+    /// The head of the response is beyond the limits.
+    #[error(
+        "the head of the response of replica '{0}' is too large: see --max-response-header-bytes and \
+         --max-response-headers"
+    )]
+    ResponseHeadTooLarge(String),
 }
 
 impl Failure {
@@ -75,7 +81,7 @@ impl Failure {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Closed(_) | Self::BadResponse(_) => StatusCode::BAD_GATEWAY,
+            Self::Closed(_) | Self::BadResponse(_) | Self::ResponseHeadTooLarge(_) => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -96,6 +102,7 @@ impl Failure {
             Self::ResponseTimeout(_) => Reason::ResponseTimeout,
             Self::Closed(_) => Reason::UpstreamClosed,
             Self::BadResponse(_) => Reason::BadResponse,
+            Self::ResponseHeadTooLarge(_) => Reason::ResponseHeadTooLarge,
         }
     }
 

@@ -224,7 +224,9 @@ impl Attempts<'_> {
         self.active.on(Input::Connect);
         let connecting = pin!(async {
             let transport = self.worker.connector.connect(endpoint).await?;
-            Lease::over(transport, &self.worker.client).await.map_err(ConnectError::Failed)
+            // Not borrowed while it is waited: a reload takes the place.
+            let builder = self.worker.client().clone();
+            Lease::over(transport, &builder).await.map_err(ConnectError::Failed)
         });
         let name = || endpoint.name.clone();
         match self.active.within(connecting).await {
@@ -258,10 +260,11 @@ impl Attempts<'_> {
             Ok(Ok(mut response)) => {
                 // Nobody asked for an upgrade: `Upgrade` is not forwarded.
                 let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                if switches || !headers::forward_response(response.headers_mut()) {
+                let Some(kind) = headers::forward_response(response.headers_mut()).filter(|_| !switches)
+                else {
                     return Err(bad_response());
-                }
-                self.active.on(Input::ResponseHead);
+                };
+                self.active.on(Input::ResponseHead(kind));
                 let status = response.status().as_u16();
                 self.active.record().upstream_responded(endpoint, status, &self.worker.recorder);
                 Ok((response, lease))
@@ -270,6 +273,9 @@ impl Attempts<'_> {
                 self.request = error.unsent;
                 Err(match error.blame {
                     Blame::Response => bad_response(),
+                    Blame::ResponseHead => {
+                        missed(Failure::ResponseHeadTooLarge(name()), Some(FailureKind::BadResponse))
+                    }
                     Blame::RequestBody => missed(Failure::ClientBody, None),
                     Blame::Connection => missed(Failure::Closed(name()), Some(FailureKind::Closed)),
                 })

@@ -6,14 +6,15 @@
 
 use bytes::{BufMut, BytesMut};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::{Failure, REASON};
 use super::forwarding::{Forwarding, WayFields, is_of_way};
+use super::timeline::BodyKind;
 use super::via::Via;
 
 /// The header that names a request, and by default decides where it goes.
@@ -23,6 +24,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Longest request id that is kept, in bytes; a longer one is replaced.
 const MAX_REQUEST_ID: usize = 200;
+
+/// The media type of a stream of events, as all servers write it.
+const EVENTS: &[u8] = b"text/event-stream";
 
 /// Fields that concern only the connection a message came on, by length.
 const HOP_BY_HOP: [HeaderName; 7] =
@@ -38,6 +42,8 @@ struct Scan {
     /// A bit for each of [`HOP_BY_HOP`].
     hop_by_hop: u8,
     expect: bool,
+    /// `Content-Type` is that of a stream of events.
+    events: bool,
     way: WayFields,
     error: bool,
 }
@@ -59,6 +65,9 @@ fn scan(headers: &HeaderMap) -> Scan {
             10 => {
                 hop_by_hop(2);
                 hop_by_hop(3);
+            }
+            12 if name == CONTENT_TYPE => {
+                found.events = value.as_bytes().get(..EVENTS.len()).is_some_and(|kind| kind == EVENTS);
             }
             16 => {
                 hop_by_hop(4);
@@ -190,13 +199,13 @@ fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(&byte)
 }
 
-/// Makes the head of a replica's response that of the response to the client; `false` if its body
-/// is in a transfer coding that the client would not be told of.
-pub(crate) fn forward_response(headers: &mut HeaderMap) -> bool {
+/// Makes the head of a replica's response that of the response to the client, and says what its body
+/// is; `None` if that is in a transfer coding that the client would not be told of.
+pub(crate) fn forward_response(headers: &mut HeaderMap) -> Option<BodyKind> {
     let found = scan(headers);
     if found.encodings > 0 {
         if found.encodings > 1 || !headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) {
-            return false;
+            return None;
         }
         // The framing towards the client is chosen by what the client understands. A length
         // beside it is not that of the body (RFC 9112, section 6.3).
@@ -207,7 +216,7 @@ pub(crate) fn forward_response(headers: &mut HeaderMap) -> bool {
         headers.remove(REASON);
     }
     remove_hop_by_hop(headers, &found);
-    true
+    Some(if found.events { BodyKind::Events } else { BodyKind::Plain })
 }
 
 fn is_chunked(value: &HeaderValue) -> bool {
@@ -373,7 +382,7 @@ mod tests {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static(encoding));
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
             headers.insert(REASON, HeaderValue::from_static("not ours"));
-            forward_response(&mut headers).then_some(headers)
+            forward_response(&mut headers).map(|_| headers)
         };
         assert_eq!(response("chunked"), Some(HeaderMap::new()));
         assert_eq!(response("gzip, chunked"), None);

@@ -63,6 +63,17 @@ pub struct Origin {
     pub invalid_target: bool,
 }
 
+/// What becomes of a request whose client has closed its sending side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum HalfClose {
+    /// Its client has gone: the request ends. Nearly all clients that close have gone, and what
+    /// says otherwise comes too late.
+    #[default]
+    Abort,
+    /// It is served: its client may still read.
+    Serve,
+}
+
 /// What the data plane is told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyConfig {
@@ -82,6 +93,16 @@ pub struct ProxyConfig {
     pub max_connections: usize,
     /// Largest head of a request, in bytes.
     pub max_header_bytes: usize,
+    /// Largest head of a replica's response, in bytes.
+    pub max_response_header_bytes: usize,
+    /// Most fields in the head of a replica's response.
+    pub max_response_headers: usize,
+    /// Longest pause within a body that is an endless stream of events.
+    pub stream_timeout: Duration,
+    /// Whether a request goes on when its client has closed its sending side.
+    pub half_close: HalfClose,
+    /// Whether names of header fields keep the letters that they came with.
+    pub preserve_header_case: bool,
     /// What is done with trace context.
     pub trace_context: TraceContext,
     /// Peers whose word on their clients is taken: their `X-Forwarded-*`, `Forwarded` and
@@ -95,14 +116,20 @@ impl Default for ProxyConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
-            response_timeout: Duration::from_secs(30),
-            body_timeout: Duration::from_secs(30),
+            // A long poll, or a model that thinks, takes half a minute and more.
+            response_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),
             max_connections: 10_000,
             max_header_bytes: 64 * 1024,
+            max_response_header_bytes: 64 * 1024,
+            max_response_headers: 256,
+            stream_timeout: Duration::from_secs(60 * 60),
+            half_close: HalfClose::Abort,
+            preserve_header_case: false,
             trace_context: TraceContext::Pass,
             trusted_proxies: Vec::new(),
             via: true,

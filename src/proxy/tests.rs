@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use super::clock::TICK;
 use super::transport::{Connect, Connecting, Transport};
 use super::worker::Worker;
-use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, Via, connection};
+use super::{HalfClose, LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, Via, connection};
 use crate::cluster::{
     Endpoint, FailureKind, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes,
 };
@@ -80,6 +80,10 @@ struct Peer(DuplexStream);
 
 impl Lab {
     fn new() -> Self {
+        Self::with(ProxyConfig::default())
+    }
+
+    fn with(config: ProxyConfig) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let endpoint = Arc::new(Endpoint::new("S1".to_owned(), 1, address, Arc::<Load>::default()));
         let ring = Ring::build(&Params::default(), &[Node { number: 1, weight: 100 }]).expect("it fits");
@@ -96,7 +100,7 @@ impl Lab {
             traffic: traffic.clone(),
             access: None,
             via: Via::new(7),
-            config: watch::channel(ProxyConfig::default()).1,
+            config: watch::channel(config).1,
             stop: watch::channel(false).1,
         };
         let start = Instant::now();
@@ -386,11 +390,95 @@ async fn a_client_that_leaves_ends_its_request_once() {
         let mut replica = lab.replica().await;
         replica.read_to("\r\n\r\n").await;
         drop(client);
-        replica.send(OK).await;
+        assert_eq!(replica.rest().await, "", "the replica is told");
         serving.await.expect("the connection has ended");
-        lab.settle().await;
         assert_eq!(lab.endpoint.in_flight(), 0);
-        assert_eq!((lab.totals().total.count(), lab.failed(Reason::Stopped)), (1, 0));
+        assert_eq!((lab.totals().total.count(), lab.failed(Reason::ClientGone)), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_of_its_response_ends_it() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        replica.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n").await;
+        client.read_to("one\r\n").await;
+        drop(client);
+        assert_eq!(replica.rest().await, "", "the replica is told");
+        serving.await.expect("the connection has ended");
+        assert_eq!((lab.endpoint.in_flight(), lab.failed(Reason::ClientGone)), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_half_closed_client_is_served_on_request() {
+    local(async {
+        let mut lab = Lab::with(ProxyConfig { half_close: HalfClose::Serve, ..ProxyConfig::default() });
+        let (mut client, _serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        client.0.shutdown().await.expect("an end");
+        lab.settle().await;
+        replica.send(OK).await;
+        assert!(client.rest().await.ends_with("ok"));
+        assert_eq!(lab.failed(Reason::ClientGone), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_of_events_may_pause_for_long() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked";
+        replica.send(&format!("{head}\r\n\r\n")).await;
+        client.read_to("\r\n\r\n").await;
+        lab.pass(ProxyConfig::default().body_timeout * 2).await;
+        replica.send("3\r\none\r\n").await;
+        client.read_to("one\r\n").await;
+        assert_eq!(lab.endpoint.in_flight(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_beyond_the_limits_has_a_reason_of_its_own() {
+    local(async {
+        let limits = ProxyConfig {
+            max_response_headers: 20,
+            max_response_header_bytes: 2000,
+            ..ProxyConfig::default()
+        };
+        let field = |number| format!("x-{number}: {}\r\n", "y".repeat(20));
+        for (fields, status) in [(10, "200"), (30, "502")] {
+            let mut lab = Lab::with(limits.clone());
+            let (mut client, _serving) = lab.client(4096);
+            client.send(GET).await;
+            let mut replica = lab.replica().await;
+            replica.read_to("\r\n\r\n").await;
+            let fields: String = (0..fields).map(field).collect();
+            // A space before a colon is removed.
+            replica
+                .send(&format!("HTTP/1.1 200 OK\r\n{fields}x-last : 1\r\ncontent-length: 0\r\n\r\n"))
+                .await;
+            let head = client.read_to("\r\n\r\n").await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert_eq!(head.contains("x-last: 1\r\n"), status == "200", "{head}");
+            let reason = head.contains("x-ringherd-error: response-head-too-large\r\n");
+            assert_eq!(reason, status == "502", "{head}");
+        }
     })
     .await;
 }

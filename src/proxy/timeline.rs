@@ -55,6 +55,8 @@ pub(crate) struct Limits {
     response: Cell<Millis>,
     /// For a pause within a body.
     body: Cell<Millis>,
+    /// For a pause within a stream of events.
+    stream: Cell<Millis>,
 }
 
 impl Limits {
@@ -73,6 +75,7 @@ impl Limits {
         self.connect.set(millis(config.connect_timeout));
         self.response.set(millis(config.response_timeout));
         self.body.set(millis(config.body_timeout));
+        self.stream.set(millis(config.stream_timeout));
     }
 }
 
@@ -94,9 +97,18 @@ pub(crate) enum Stage {
     /// It is to be sent again, once the retry budget has room for it.
     AwaitingRetry,
     /// The response is on its way.
-    Responding,
+    Responding(BodyKind),
     /// It is over.
     Ended,
+}
+
+/// What the body of a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    /// Something that ends when it is complete.
+    Plain,
+    /// A stream of events, which come when they happen.
+    Events,
 }
 
 /// Who a request body on its way waits for.
@@ -137,7 +149,7 @@ pub(crate) enum Input {
     /// The last part of the body was handed on.
     UploadEnd,
     /// The head of the response is there.
-    ResponseHead,
+    ResponseHead(BodyKind),
     /// A part of its body was handed on.
     ResponseFrame,
     /// The client does not read, or reads again.
@@ -208,7 +220,7 @@ impl RequestTimeline {
             Input::UploadFrame | Input::UploadEnd if self.upload == Upload::Done => return Timer::Keep,
             Input::UploadFrame => self.upload = Upload::Replica,
             Input::UploadEnd => self.upload = Upload::Done,
-            Input::ResponseHead => self.stage = Stage::Responding,
+            Input::ResponseHead(kind) => self.stage = Stage::Responding(kind),
             Input::ResponseFrame => {}
             Input::ClientBlocked(blocked) => self.client_blocked = blocked,
             Input::ClientHalfClosed => {
@@ -233,7 +245,9 @@ impl RequestTimeline {
             Stage::Connecting => Some(limits.connect.get()),
             Stage::AwaitingHead if self.upload != Upload::Done => Some(limits.body.get()),
             Stage::AwaitingHead | Stage::AwaitingRetry => Some(limits.response.get()),
-            Stage::Responding => Some(limits.body.get()),
+            // Where the upload goes on it is waited for, and its pauses are those of any body.
+            Stage::Responding(BodyKind::Events) if self.upload == Upload::Done => Some(limits.stream.get()),
+            Stage::Responding(_) => Some(limits.body.get()),
         }
     }
 
@@ -245,11 +259,11 @@ impl RequestTimeline {
             Stage::Routing | Stage::Local => None,
             Stage::Connecting => Some(Expiry::Connect),
             Stage::AwaitingRetry => Some(Expiry::Retry),
-            Stage::AwaitingHead | Stage::Responding if self.upload == Upload::Client => {
+            Stage::AwaitingHead | Stage::Responding(_) if self.upload == Upload::Client => {
                 Some(Expiry::RequestBody)
             }
             Stage::AwaitingHead => Some(Expiry::ResponseHead),
-            Stage::Responding => Some(Expiry::ResponseBody),
+            Stage::Responding(_) => Some(Expiry::ResponseBody),
         }
     }
 
@@ -376,6 +390,7 @@ mod tests {
     const CONNECT: Millis = 1_000;
     const RESPONSE: Millis = 30_000;
     const BODY: Millis = 20_000;
+    const STREAM: Millis = 3_600_000;
 
     fn limits() -> Limits {
         Limits::new(&ProxyConfig {
@@ -384,6 +399,7 @@ mod tests {
             connect_timeout: Duration::from_millis(CONNECT),
             response_timeout: Duration::from_millis(RESPONSE),
             body_timeout: Duration::from_millis(BODY),
+            stream_timeout: Duration::from_millis(STREAM),
             ..ProxyConfig::default()
         })
     }
@@ -417,9 +433,15 @@ mod tests {
             (false, &[Connect], some(CONNECT, Expiry::Connect)),
             (false, &[Connect, Sent], some(RESPONSE, Expiry::ResponseHead)),
             (false, &[Sent, AwaitRetry], some(RESPONSE, Expiry::Retry)),
-            (false, &[Sent, ResponseHead], some(BODY, Expiry::ResponseBody)),
-            (false, &[Sent, ResponseHead, ResponseFrame], some(BODY, Expiry::ResponseBody)),
-            (false, &[Sent, ResponseHead, ClientBlocked(true)], some(BODY, Expiry::ClientBlocked)),
+            (false, &[Sent, ResponseHead(BodyKind::Plain)], some(BODY, Expiry::ResponseBody)),
+            (false, &[Sent, ResponseHead(BodyKind::Plain), ResponseFrame], some(BODY, Expiry::ResponseBody)),
+            (false, &[Sent, ResponseHead(BodyKind::Events)], some(STREAM, Expiry::ResponseBody)),
+            (true, &[Sent, ResponseHead(BodyKind::Events)], some(BODY, Expiry::ResponseBody)),
+            (
+                false,
+                &[Sent, ResponseHead(BodyKind::Plain), ClientBlocked(true)],
+                some(BODY, Expiry::ClientBlocked),
+            ),
             // An upload: the replica is to take it, the client to send more, then the response.
             (true, &[Sent], some(BODY, Expiry::ResponseHead)),
             (true, &[Sent, UploadStarved], some(BODY, Expiry::RequestBody)),
@@ -427,14 +449,14 @@ mod tests {
             (true, &[Sent, UploadFrame, UploadEnd], some(RESPONSE, Expiry::ResponseHead)),
             (true, &[Sent, UploadEnd, UploadStarved], some(RESPONSE, Expiry::ResponseHead)),
             // An early response, whose upload goes on.
-            (true, &[Sent, ResponseHead], some(BODY, Expiry::ResponseBody)),
-            (true, &[Sent, UploadStarved, ResponseHead], some(BODY, Expiry::RequestBody)),
-            (true, &[Sent, ResponseHead, UploadEnd], some(BODY, Expiry::ResponseBody)),
+            (true, &[Sent, ResponseHead(BodyKind::Plain)], some(BODY, Expiry::ResponseBody)),
+            (true, &[Sent, UploadStarved, ResponseHead(BodyKind::Plain)], some(BODY, Expiry::RequestBody)),
+            (true, &[Sent, ResponseHead(BodyKind::Plain), UploadEnd], some(BODY, Expiry::ResponseBody)),
             // What the client's end does changes no deadline.
             (false, &[Sent, ClientHalfClosed], some(RESPONSE, Expiry::ResponseHead)),
             (false, &[Sent, ClientReset], some(RESPONSE, Expiry::ResponseHead)),
             (true, &[Sent, End], none),
-            (false, &[Sent, ResponseHead, End, ClientBlocked(true), UploadEnd], none),
+            (false, &[Sent, ResponseHead(BodyKind::Plain), End, ClientBlocked(true), UploadEnd], none),
         ];
         for (has_body, inputs, (deadline, expiry)) in table {
             let (timeline, set) = run(*has_body, inputs);
@@ -468,7 +490,8 @@ mod tests {
             UploadStarved,
             UploadFrame,
             UploadEnd,
-            ResponseHead,
+            ResponseHead(BodyKind::Plain),
+            ResponseHead(BodyKind::Events),
             ResponseFrame,
             ClientBlocked(true),
             ClientBlocked(false),

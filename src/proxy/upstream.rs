@@ -80,6 +80,8 @@ pub(crate) enum Blame {
     Connection,
     /// What came is not HTTP.
     Response,
+    /// The head of what came is larger, or has more fields, than is taken.
+    ResponseHead,
     /// Its own body broke off.
     RequestBody,
 }
@@ -88,7 +90,9 @@ impl SendError {
     fn new(mut error: TrySendError<Request<RequestBody>>, had_body: bool) -> Self {
         let unsent = error.take_message();
         let error = error.into_error();
-        let blame = if error.is_parse() {
+        let blame = if error.is_parse_too_large() {
+            Blame::ResponseHead
+        } else if error.is_parse() {
             Blame::Response
         } else if error.is_user() && had_body {
             // Of what is ours in a request only its body can fail, and that comes from the client.

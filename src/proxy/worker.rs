@@ -23,7 +23,7 @@ use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
 use super::upstream::IdleConnections;
 use super::via::Via;
-use super::{LocalRoutes, ProxyConfig, connection};
+use super::{HalfClose, LocalRoutes, ProxyConfig, connection};
 use crate::cluster::{OutcomeQueue, Reader, Readers};
 use crate::listen::open::Open;
 use crate::listen::{Guarded, accept_loop};
@@ -72,7 +72,7 @@ pub(crate) struct Worker {
     pub(crate) idle: IdleConnections,
     pub(crate) clock: Clock,
     server: RefCell<server::Builder>,
-    pub(crate) client: client::Builder,
+    client: RefCell<client::Builder>,
     pub(crate) recorder: Recorder,
     pub(crate) access: Option<RefCell<AccessLog>>,
     pub(crate) head_buffers: Buffers,
@@ -101,9 +101,9 @@ impl Worker {
             connector,
             clock: Clock::new(start),
             server: RefCell::new(server_for(&config)),
-            config: RefCell::new(config),
             via: shared.via,
-            client: client::Builder::new(),
+            client: RefCell::new(client_for(&config)),
+            config: RefCell::new(config),
             recorder: shared.traffic.recorder(),
             access: shared.access.map(RefCell::new),
             head_buffers: Buffers::default(),
@@ -127,11 +127,17 @@ impl Worker {
         self.server.borrow()
     }
 
+    /// What connections to replicas are made with.
+    pub(crate) fn client(&self) -> Ref<'_, client::Builder> {
+        self.client.borrow()
+    }
+
     /// Takes over another configuration. Connections that exist keep their limit on heads;
     /// deadlines that are set already keep their time.
     pub(crate) fn reconfigure(&self, config: ProxyConfig) {
         self.idle.keep_for(config.upstream_keep_alive);
         self.server.replace(server_for(&config));
+        self.client.replace(client_for(&config));
         self.limits.set(&config);
         self.config.replace(config);
     }
@@ -150,10 +156,24 @@ impl Worker {
 
 fn server_for(config: &ProxyConfig) -> server::Builder {
     let mut server = server::Builder::new();
-    // Without half-close hyper tries one read more for each request, to see a client that
-    // has gone; the end of a client is seen when its response is written instead.
-    server.half_close(true).max_header_size(config.max_header_bytes);
+    // Without half-close hyper reads on while a request is under way. That costs no system call:
+    // the read before has found the socket empty.
     server
+        .half_close(config.half_close == HalfClose::Serve)
+        .max_header_size(config.max_header_bytes)
+        .preserve_header_case(config.preserve_header_case);
+    server
+}
+
+fn client_for(config: &ProxyConfig) -> client::Builder {
+    let mut client = client::Builder::new();
+    client
+        .max_header_size(config.max_response_header_bytes)
+        .max_headers(config.max_response_headers)
+        // To be removed from a response, not to be refused (RFC 9112, section 5.1).
+        .allow_spaces_after_header_name_in_responses(true)
+        .preserve_header_case(config.preserve_header_case);
+    client
 }
 
 /// Starts worker `index` of `count` on `listener`. The thread ends after `shared.stop`: when the

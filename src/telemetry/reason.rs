@@ -52,6 +52,8 @@ reasons! {
     UpstreamClosed => "upstream-closed",
     /// What the replica sent is not HTTP.
     BadResponse => "bad-response",
+    /// The head of the replica's response is beyond the limits.
+    ResponseHeadTooLarge => "response-head-too-large",
     /// The replica's response broke off in its middle.
     ResponseCut => "response-cut",
 }

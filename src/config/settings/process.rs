@@ -7,6 +7,7 @@ use crate::config::model::{Entry, Kind, Place, at};
 use crate::config::tree::Config;
 use crate::config::types;
 use crate::config::types::{PublicAdmin, host};
+use crate::proxy::HalfClose;
 use crate::telemetry::access::Format;
 use crate::telemetry::logs::LogFormat;
 
@@ -55,6 +56,26 @@ pub(super) const SERVER: &[Entry<Config>] = &[
         "Addresses of proxies in front. What they say of their clients in X-Forwarded-*, Forwarded and \
          X-Real-IP is kept and extended, and client-ip and the access log are about those clients. What \
          any other peer says there is replaced.",
+    )
+    .on_reload(),
+    Entry::new(
+        "server.half-close",
+        "half-close",
+        "WHAT",
+        at!(Config: proxy.half_close),
+        Kind::choice::<HalfClose>(),
+        "What becomes of a request whose client has closed its sending side. abort: the client has \
+         gone, and the replica is told. serve: the client may still read its response.",
+    )
+    .on_reload(),
+    Entry::new(
+        "server.preserve-header-case",
+        "preserve-header-case",
+        "WHETHER",
+        at!(Config: proxy.preserve_header_case),
+        Kind::choice::<bool>(),
+        "Whether names of header fields are passed on with the capital letters that they came with. \
+         Otherwise they are in lower case. For old programs; a request that is repeated has lost them.",
     )
     .on_reload(),
     Entry::new(

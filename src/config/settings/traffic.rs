@@ -172,6 +172,15 @@ pub(super) const TIMEOUTS: &[Entry<Config>] = &[
     )
     .on_reload(),
     Entry::new(
+        "timeouts.stream",
+        "stream-timeout",
+        "DURATION",
+        at!(Config: proxy.stream_timeout),
+        Kind::duration(MILLISECOND, DAY),
+        "Longest pause within a response of type text/event-stream.",
+    )
+    .on_reload(),
+    Entry::new(
         "timeouts.header",
         "header-timeout",
         "DURATION",
@@ -219,6 +228,24 @@ pub(super) const LIMITS: &[Entry<Config>] = &[
         at!(Config: proxy.max_header_bytes),
         Kind::integer(1024, 1 << 20, "bytes"),
         "Largest head of a request.",
+    )
+    .on_reload(),
+    Entry::new(
+        "limits.max-response-header-bytes",
+        "max-response-header-bytes",
+        "BYTES",
+        at!(Config: proxy.max_response_header_bytes),
+        Kind::integer(1024, 1 << 20, "bytes"),
+        "Largest head of a replica's response.",
+    )
+    .on_reload(),
+    Entry::new(
+        "limits.max-response-headers",
+        "max-response-headers",
+        "N",
+        at!(Config: proxy.max_response_headers),
+        Kind::integer(16, 4096, "fields"),
+        "Most fields in the head of a replica's response.",
     )
     .on_reload(),
 ];

@@ -16,7 +16,7 @@ use super::model::{Choice, Kind, Refusal, Shown, Value, choices};
 use crate::cluster::KeySource;
 use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
-use crate::proxy::TraceContext;
+use crate::proxy::{HalfClose, TraceContext};
 use crate::ring::{Family, Placement, Probing};
 use crate::telemetry::access::{Destination, Format};
 use crate::telemetry::logs::LogFormat;
@@ -70,6 +70,7 @@ impl Choice for bool {
     const NAMES: &'static [&'static str] = &["on", "off"];
 }
 
+choices!(HalfClose { Abort = "abort", Serve = "serve" });
 choices!(TraceContext { Pass = "pass", Start = "start" });
 
 impl RuntimeKind {
