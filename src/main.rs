@@ -7,6 +7,11 @@ use ringherd::cli::{self, Exit, Failure, Invocation};
 use ringherd::config::{self, Flags, Inputs};
 use ringherd::serve;
 
+/// A request makes and frees a dozen blocks, which glibc does for twice the instructions; and its heaps
+/// of threads grow and shrink by system calls.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::finish(cli::parse(std::env::args_os()).and_then(run))
 }

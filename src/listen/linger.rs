@@ -81,7 +81,7 @@ mod tests {
 
         let (ours, mut theirs) = duplex(1024 * 1024);
         let mut linger = Linger::new(TokioIo::new(ours));
-        let client = async { while theirs.write_all(&[0; 64 * 1024]).await.is_ok() {} };
+        let client = async { while theirs.write_all(&[0; 4096]).await.is_ok() {} };
         let end = async {
             poll_fn(|cx| linger.poll(cx)).await;
             drop(linger);

@@ -14,8 +14,9 @@ use http::HeaderValue;
 use hyper::service::service_fn;
 
 use super::clock::Deadline;
+use super::connection_timeline::{ConnectionInput, ConnectionTimeline};
 use super::request::RequestState;
-use super::timeline::{ConnectionInput, ConnectionTimeline, Expiry, Input};
+use super::timeline::{Expiry, Input};
 use super::transport::{ClientStream, Transport};
 use super::worker::Worker;
 use super::{forwarding, service};

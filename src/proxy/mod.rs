@@ -4,6 +4,7 @@
 
 mod clock;
 mod connection;
+mod connection_timeline;
 mod error;
 mod forward;
 mod forwarding;

@@ -1,4 +1,4 @@
-//! The timelines of a request and of a connection: which deadline holds, and what its expiry means.
+//! The timeline of a request: which deadline holds, and what its expiry means.
 //!
 //! Pure: inputs come with the time, a [`Timer`] and a verdict go out. No sockets, no clock, no
 //! tasks. Nothing else in the data plane sets a deadline or decides whose fault an expiry is.
@@ -26,10 +26,6 @@ use super::ProxyConfig;
 /// Milliseconds since the worker started.
 pub(crate) type Millis = u64;
 
-/// How long an idle connection is kept when the balancer stops: a request may be on its way, and
-/// closing at once would lose it.
-const LINGER: Millis = 250;
-
 /// What becomes of the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
@@ -46,15 +42,15 @@ pub(crate) enum Timer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// For the head of a request.
-    header: Cell<Millis>,
+    pub(super) header: Cell<Millis>,
     /// Between two requests.
-    keep_alive: Cell<Millis>,
+    pub(super) keep_alive: Cell<Millis>,
     /// For connecting to a replica.
     connect: Cell<Millis>,
     /// From the end of a request to the head of its response.
     response: Cell<Millis>,
     /// For a pause within a body.
-    body: Cell<Millis>,
+    pub(super) body: Cell<Millis>,
     /// For a pause within a stream of events.
     stream: Cell<Millis>,
 }
@@ -79,12 +75,7 @@ impl Limits {
     }
 }
 
-/// How long a client that goes on sending after its last response may pause, and how long it may go on.
-/// The response is on its way to it meanwhile.
-const UNREAD_PAUSE: Millis = 5_000;
-const UNREAD_TIME: Millis = 30_000;
-
-fn after(now: Millis, limit: Millis) -> Timer {
+pub(super) fn after(now: Millis, limit: Millis) -> Timer {
     Timer::At(now.saturating_add(limit))
 }
 
@@ -289,114 +280,6 @@ impl RequestTimeline {
     }
 }
 
-/// Something that happened to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionInput {
-    /// It was accepted.
-    Accepted,
-    /// Bytes came.
-    BytesRead,
-    /// The head of a request is complete.
-    RequestBegan,
-    /// A request is over.
-    RequestEnded,
-    /// The client does not read, or reads again.
-    WriteBlocked(bool),
-    /// All responses are sent; what the client still sends is thrown away.
-    Linger,
-    /// The balancer stops.
-    Drain,
-}
-
-/// The timeline of a connection from a client while no request is under way on it. An expired
-/// deadline means that the connection is to be closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionTimeline {
-    /// Requests under way; each has a timeline of its own.
-    requests: u32,
-    /// Whether the head of a request has begun to come.
-    in_head: bool,
-    /// Whether the client does not read what there is for it.
-    write_blocked: bool,
-    /// Until when what the client sends is thrown away.
-    lingers_until: Option<Millis>,
-    draining: bool,
-}
-
-impl ConnectionTimeline {
-    pub(crate) fn new() -> Self {
-        Self { requests: 0, in_head: false, write_blocked: false, lingers_until: None, draining: false }
-    }
-
-    /// Takes in what happened at `now`.
-    pub(crate) fn apply(&mut self, input: ConnectionInput, now: Millis, limits: &Limits) -> Timer {
-        if let ConnectionInput::WriteBlocked(blocked) = input {
-            self.write_blocked = blocked;
-        }
-        if let (Some(until), ConnectionInput::BytesRead) = (self.lingers_until, input) {
-            return Timer::At(now.saturating_add(UNREAD_PAUSE).min(until));
-        }
-        match input {
-            // Not the time of keep-alive: nobody connects to say nothing.
-            ConnectionInput::Accepted => after(now, limits.header.get()),
-            // The time of a head is set once: bytes that trickle in do not extend it. What comes
-            // during a request is its body, or the beginning of the next one, whose time begins
-            // when this one is over.
-            ConnectionInput::BytesRead | ConnectionInput::WriteBlocked(_) if !self.is_idle() => Timer::Keep,
-            ConnectionInput::BytesRead => {
-                self.in_head = true;
-                after(now, limits.header.get())
-            }
-            ConnectionInput::RequestBegan => {
-                self.requests += 1;
-                self.in_head = false;
-                Timer::Off
-            }
-            ConnectionInput::RequestEnded => {
-                self.requests = self.requests.saturating_sub(1);
-                if self.requests == 0 { self.idle(now, limits) } else { Timer::Keep }
-            }
-            ConnectionInput::WriteBlocked(_) => self.idle(now, limits),
-            ConnectionInput::Linger => {
-                self.in_head = false;
-                self.lingers_until = Some(now.saturating_add(UNREAD_TIME));
-                after(now, UNREAD_PAUSE)
-            }
-            ConnectionInput::Drain if self.draining => Timer::Keep,
-            ConnectionInput::Drain => {
-                self.draining = true;
-                if self.is_idle() { self.idle(now, limits) } else { Timer::Keep }
-            }
-        }
-    }
-
-    /// The time between two requests. The end of a response may still be on its way to a client that
-    /// reads slowly: that is a pause in a body.
-    fn idle(self, now: Millis, limits: &Limits) -> Timer {
-        let limit = match (self.write_blocked, self.draining) {
-            (true, _) => limits.body.get(),
-            (false, true) => LINGER,
-            (false, false) => limits.keep_alive.get(),
-        };
-        after(now, limit)
-    }
-
-    /// Whether no request is under way, and none has begun to come.
-    pub(crate) fn is_idle(self) -> bool {
-        self.requests == 0 && !self.in_head
-    }
-
-    /// Whether a request is under way.
-    pub(crate) fn is_busy(self) -> bool {
-        self.requests > 0
-    }
-
-    /// Whether the client does not read what there is for it.
-    pub(crate) fn is_write_blocked(self) -> bool {
-        self.write_blocked
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -548,56 +431,6 @@ mod tests {
                     prop_assert_eq!(timeline.expiry(), Some(Expiry::ClientBlocked));
                 }
             }
-        }
-    }
-
-    fn connection(inputs: &[(ConnectionInput, u64)]) -> (ConnectionTimeline, Timer) {
-        let mut timeline = ConnectionTimeline::new();
-        let mut deadline = Timer::Off;
-        for (input, now) in inputs {
-            match timeline.apply(*input, *now, &limits()) {
-                Timer::Keep => {}
-                timer => deadline = timer,
-            }
-        }
-        (timeline, deadline)
-    }
-
-    #[test]
-    fn a_connection_has_a_deadline_while_no_request_is_under_way() {
-        use ConnectionInput::*;
-        let table: &[(&[(ConnectionInput, u64)], Timer)] = &[
-            (&[(Accepted, 0)], Timer::At(HEADER)),
-            (&[(Accepted, 0), (BytesRead, 7), (BytesRead, 9)], Timer::At(7 + HEADER)),
-            (&[(Accepted, 0), (BytesRead, 7), (RequestBegan, 8)], Timer::Off),
-            (&[(RequestBegan, 0), (BytesRead, 7), (WriteBlocked(true), 8)], Timer::Off),
-            (&[(RequestBegan, 0), (RequestEnded, 5)], Timer::At(5 + KEEP_ALIVE)),
-            (&[(RequestBegan, 0), (RequestBegan, 0), (RequestEnded, 5)], Timer::Off),
-            (&[(RequestBegan, 0), (RequestEnded, 5), (WriteBlocked(true), 6)], Timer::At(6 + BODY)),
-            (&[(RequestBegan, 0), (WriteBlocked(true), 4), (RequestEnded, 5)], Timer::At(5 + BODY)),
-            (
-                &[(RequestBegan, 0), (WriteBlocked(true), 4), (RequestEnded, 5), (WriteBlocked(false), 9)],
-                Timer::At(9 + KEEP_ALIVE),
-            ),
-            (&[(RequestBegan, 0), (RequestEnded, 5), (BytesRead, 6)], Timer::At(6 + HEADER)),
-            // What comes after the last response extends the time, up to a limit.
-            (&[(RequestBegan, 0), (RequestEnded, 5), (Linger, 6)], Timer::At(6 + UNREAD_PAUSE)),
-            (&[(Linger, 6), (BytesRead, 100)], Timer::At(100 + UNREAD_PAUSE)),
-            (&[(Linger, 6), (BytesRead, UNREAD_TIME)], Timer::At(6 + UNREAD_TIME)),
-            (&[(Linger, 6), (Drain, 7)], Timer::At(7 + LINGER)),
-            // A stop: an idle connection lingers, once; a busy one does so behind its request.
-            (&[(Accepted, 0), (Drain, 3), (Drain, 9)], Timer::At(3 + LINGER)),
-            (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + HEADER)),
-            (&[(RequestBegan, 0), (Drain, 3)], Timer::Off),
-            (&[(RequestBegan, 0), (Drain, 3), (RequestEnded, 5)], Timer::At(5 + LINGER)),
-            // The end of a response to a slow client is not cut off by a stop.
-            (
-                &[(RequestBegan, 0), (WriteBlocked(true), 1), (RequestEnded, 2), (Drain, 3)],
-                Timer::At(3 + BODY),
-            ),
-        ];
-        for (inputs, deadline) in table {
-            assert_eq!(connection(inputs).1, *deadline, "{inputs:?}");
         }
     }
 }
