@@ -1,5 +1,5 @@
 //! A stream whose bytes are looked at on their way to hyper: request lines pass a
-//! [`TargetGuard`], and the end of the stream is noted. Works on tokio's traits, which give a look
+//! [`TargetGuard`], their targets are encoded where they need it, and the end of the stream is noted. Works on tokio's traits, which give a look
 //! at the bytes without a copy; below it may be TCP, TLS or memory.
 
 use std::cell::Cell;
@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TargetGuard;
+use super::target_encoder::TargetEncoder;
 
 /// A stream with a guard on what is read.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct Guarded<S> {
     stream: S,
     /// `None` where no request is answered by its path.
     guard: Option<TargetGuard>,
+    encoder: TargetEncoder,
     state: ReadState,
 }
 
@@ -29,12 +31,18 @@ pub struct ReadState(Rc<Seen>);
 struct Seen {
     invalid_target: Cell<bool>,
     at_end: Cell<bool>,
+    request_expected: Cell<bool>,
 }
 
 impl ReadState {
     /// Whether a request line came that is not valid, see [`TargetGuard`].
     pub fn has_invalid_target(&self) -> bool {
         self.0.invalid_target.get()
+    }
+
+    /// What is read next begins a request.
+    pub fn expect_request(&self) {
+        self.0.request_expected.set(true);
     }
 
     /// Whether the other side has sent all it will send.
@@ -48,7 +56,7 @@ impl<S> Guarded<S> {
     pub fn new(stream: S, guards_target: bool) -> (Self, ReadState) {
         let state = ReadState::default();
         let guard = guards_target.then(TargetGuard::default);
-        (Self { stream, guard, state: state.clone() }, state)
+        (Self { stream, guard, encoder: TargetEncoder::default(), state: state.clone() }, state)
     }
 }
 
@@ -56,6 +64,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
+        if this.encoder.refill(buf) {
+            return Poll::Ready(Ok(()));
+        }
         let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
         let read = &buf.filled()[before..];
         if read.is_empty() {
@@ -67,6 +78,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             if guard.is_flawed() {
                 this.state.0.invalid_target.set(true);
             }
+        }
+        if buf.filled().len() > before {
+            if this.state.0.request_expected.replace(false) {
+                this.encoder.expect_request();
+            }
+            this.encoder.pass(buf, before);
         }
         outcome
     }

@@ -5,6 +5,7 @@ pub mod linger;
 pub mod open;
 pub mod server;
 pub mod target;
+mod target_encoder;
 
 use std::future::Future;
 use std::io;

@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     pub(crate) address_key: u64,
     deadline: Rc<Deadline>,
     timeline: Cell<ConnectionTimeline>,
+    /// Whether a part of a response may not have been sent yet.
+    unflushed: Cell<bool>,
     /// Whether a response was sent before its request had come.
     has_unread: Cell<bool>,
     /// The requests under way.
@@ -61,6 +63,7 @@ impl Connection {
             address_key: ring::request_id(text),
             address_text: HeaderValue::from_bytes(text).expect("an address is a header value"),
             timeline: Cell::new(ConnectionTimeline::new()),
+            unflushed: Cell::new(false),
             has_unread: Cell::new(false),
             requests: RefCell::default(),
             seen,
@@ -79,6 +82,16 @@ impl Connection {
     /// Bytes came from the client.
     pub(crate) fn bytes_read(&self) {
         self.on(ConnectionInput::BytesRead);
+    }
+
+    /// All that there was for the client is sent.
+    pub(crate) fn flushed(&self) {
+        self.unflushed.set(false);
+    }
+
+    /// Whether nothing that is sent now belongs to a request: hyper refuses what came.
+    pub(crate) fn is_refusing(&self) -> bool {
+        !self.timeline.get().is_busy() && !self.unflushed.get()
     }
 
     /// The client does not read, or reads again.
@@ -120,6 +133,8 @@ impl Connection {
             requests.swap_remove(index);
         }
         drop(requests);
+        self.seen.expect_request();
+        self.unflushed.set(true);
         self.on(ConnectionInput::RequestEnded);
     }
 

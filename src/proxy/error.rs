@@ -4,7 +4,6 @@
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body_util::Full;
 
 use crate::telemetry::Reason;
 
@@ -18,6 +17,15 @@ pub(crate) enum Failure {
     /// Its framing or its head is ambiguous.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
+    /// What came is not an HTTP request.
+    #[error("what was sent is not an HTTP/1.1 request")]
+    NotHttp,
+    /// Its head is larger than is taken.
+    #[error("the head of the request is too large: see --max-header-bytes")]
+    HeadTooLarge,
+    /// Its target is longer than any that is taken.
+    #[error("the request target is too long")]
+    TargetTooLong,
     /// A method that is not forwarded.
     #[error("method {0} is not forwarded")]
     Method(http::Method),
@@ -72,7 +80,9 @@ pub(crate) enum Failure {
 impl Failure {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::ClientBody => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::ClientBody | Self::NotHttp => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -89,6 +99,8 @@ impl Failure {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BadRequest,
+            Self::NotHttp => Reason::NotHttp,
+            Self::HeadTooLarge | Self::TargetTooLong => Reason::HeadTooLarge,
             Self::Method(_) => Reason::MethodNotForwarded,
             Self::BodyTooLarge(_) => Reason::BodyTooLarge,
             Self::Loop => Reason::Loop,
@@ -112,6 +124,9 @@ impl Failure {
         matches!(
             self,
             Self::BadRequest(_)
+                | Self::NotHttp
+                | Self::HeadTooLarge
+                | Self::TargetTooLong
                 | Self::Method(_)
                 | Self::BodyTooLarge(_)
                 | Self::ClientTimeout
@@ -120,11 +135,11 @@ impl Failure {
     }
 
     /// What the client is told.
-    pub(crate) fn to_response(&self) -> Response<Full<Bytes>> {
+    pub(crate) fn to_response(&self) -> Response<Bytes> {
         let status = self.status();
         // In the form of the replicas' own errors.
         let body = serde_json::json!({"message": format!("<Error> {self}"), "status": "failure"});
-        let mut response = Response::new(Full::from(body.to_string()));
+        let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -142,16 +157,14 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::BodyExt;
 
-    #[tokio::test]
-    async fn unavailable_says_when_to_come_back() {
+    #[test]
+    fn unavailable_says_when_to_come_back() {
         let response = Failure::NoReplica.to_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert_eq!(response.headers()["x-ringherd-error"], "no-replica");
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, r#"{"message":"<Error> no replica is available","status":"failure"}"#);
+        assert_eq!(response.body(), r#"{"message":"<Error> no replica is available","status":"failure"}"#);
     }
 
     #[test]

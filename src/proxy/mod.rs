@@ -10,6 +10,7 @@ mod forward;
 mod forwarding;
 mod headers;
 mod record;
+mod refusal;
 mod request;
 mod response;
 mod route;

@@ -157,6 +157,34 @@ impl RequestRecord {
         }
     }
 
+    /// Counts something that was refused with `status` before it was a request, and writes its line, in
+    /// which nothing is known of it.
+    pub(crate) fn refused(worker: &Worker, peer: SocketAddr, status: u16, reason: Reason) {
+        worker.recorder.responded(status);
+        worker.recorder.failed(reason);
+        if let Some(access) = &worker.access {
+            access.borrow_mut().write(&Line {
+                time: SystemTime::now(),
+                request_id: "".into(),
+                trace_id: "",
+                client: peer.ip().to_canonical(),
+                method: "-",
+                path: "-",
+                version: "HTTP/1.1",
+                status,
+                bytes: 0,
+                duration: Duration::ZERO,
+                upstream: None,
+                connect: None,
+                attempts: 0,
+                replica: "",
+                slot: None,
+                spilled: false,
+                reason: reason.code(),
+            });
+        }
+    }
+
     /// The time since the mark, which moves to now.
     fn lap(&mut self) -> Duration {
         let now = Instant::now();

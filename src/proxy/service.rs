@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 
 use super::connection::Connection;
 use super::forwarding::WayFields;
@@ -48,7 +49,7 @@ where
         }
         Err(failure) => {
             tracing::debug!(peer = %connection.peer, %failure, "request not forwarded");
-            let response = failure.to_response();
+            let response = failure.to_response().map(Full::new);
             active.on(Input::Local);
             active.record().responds(response.status().as_u16(), recorder);
             active.record().failed(failure.reason());

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
+use super::refusal::Refusal;
 use crate::cluster::Endpoint;
 use crate::listen::ReadState;
 
@@ -116,11 +117,32 @@ pub(crate) struct ClientStream<T> {
     /// What the layer below has seen of the bytes.
     seen: ReadState,
     blocked: Cell<bool>,
+    /// What is sent in place of hyper's refusal, if it refuses something.
+    refusal: Option<Refusal>,
 }
 
 impl<T: Transport> ClientStream<T> {
     pub(crate) fn new(io: T, connection: Rc<Connection>, seen: ReadState) -> Self {
-        Self { io: Gathering(io), connection, seen, blocked: Cell::new(false) }
+        Self { io: Gathering(io), connection, seen, blocked: Cell::new(false), refusal: None }
+    }
+
+    /// Sends our refusal in place of hyper's, which is in `bufs`. Whole or not at all, as hyper sees it.
+    #[cold]
+    fn poll_refuse(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let total = bufs.iter().map(|buf| buf.len()).sum();
+        if self.refusal.is_none() {
+            let theirs: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+            self.refusal = Some(Refusal::instead_of(&theirs, &self.connection));
+        }
+        while let Some(refusal) = self.refusal.as_mut().filter(|refusal| !refusal.rest().is_empty()) {
+            let outcome = Pin::new(&mut self.io).poll_write(cx, refusal.rest());
+            if let Poll::Ready(Ok(sent)) = outcome {
+                refusal.sent(sent);
+            } else {
+                return self.wrote(outcome);
+            }
+        }
+        self.wrote(Poll::Ready(Ok(total)))
     }
 
     fn wrote<R>(&self, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
@@ -154,6 +176,9 @@ impl<T: Transport> Read for ClientStream<T> {
 
 impl<T: Transport> Write for ClientStream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.connection.is_refusing() {
+            return self.poll_refuse(cx, &[IoSlice::new(buf)]);
+        }
         let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
         self.wrote(outcome)
     }
@@ -163,6 +188,9 @@ impl<T: Transport> Write for ClientStream<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.connection.is_refusing() {
+            return self.poll_refuse(cx, bufs);
+        }
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.wrote(outcome)
     }
@@ -172,7 +200,11 @@ impl<T: Transport> Write for ClientStream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        if outcome.is_ready() {
+            self.connection.flushed();
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -22,6 +22,10 @@ macro_rules! reasons {
 reasons! {
     /// Framing or head are ambiguous.
     BadRequest => "bad-request",
+    /// What came is not HTTP.
+    NotHttp => "not-http",
+    /// The head is larger than is taken.
+    HeadTooLarge => "head-too-large",
     /// A method that is not forwarded.
     MethodNotForwarded => "method-not-forwarded",
     /// The announced body is larger than there can be.

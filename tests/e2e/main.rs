@@ -18,6 +18,7 @@ mod healthcheck;
 mod metrics;
 mod metrics_of_replicas;
 mod programs;
+mod refusals;
 mod reload;
 mod routing;
 mod session;
