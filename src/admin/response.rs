@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::response_body::{Body, Events};
-use super::statistics::Second;
+use super::statistics::Figures;
 use crate::control::{ReplicaView, View};
 use crate::ring;
 use crate::telemetry::journal::Reader;
@@ -85,7 +85,7 @@ struct SectorsJson {
 
 #[derive(Serialize)]
 struct StatisticsJson<'a> {
-    seconds: &'a [Second],
+    seconds: &'a [Figures],
 }
 
 #[derive(Serialize)]
@@ -152,7 +152,7 @@ pub(super) fn replica(replica: &ReplicaView) -> AdminResponse {
 }
 
 /// The response with the statistics of the last two minutes.
-pub(super) fn statistics(seconds: &[Second]) -> AdminResponse {
+pub(super) fn statistics(seconds: &[Figures]) -> AdminResponse {
     json(StatusCode::OK, &StatisticsJson { seconds })
 }
 

@@ -18,11 +18,11 @@ const KEPT: usize = 120;
 
 /// The last two minutes, second by second. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History(Arc<Mutex<VecDeque<Second>>>);
+pub(super) struct History(Arc<Mutex<VecDeque<Figures>>>);
 
 /// What is kept of a second.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Second {
+pub(super) struct Figures {
     /// Its end, in milliseconds since the Unix epoch.
     time: u64,
     requests_per_second: f64,
@@ -33,11 +33,11 @@ pub(super) struct Second {
 
 impl History {
     /// All that is kept, the oldest first.
-    pub(super) fn seconds(&self) -> Vec<Second> {
+    pub(super) fn seconds(&self) -> Vec<Figures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    fn push(&self, second: Second) {
+    fn push(&self, second: Figures) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
             kept.pop_front();
@@ -154,8 +154,8 @@ impl Sample {
 }
 
 impl Statistics<'_> {
-    fn second(&self) -> Second {
-        Second {
+    fn second(&self) -> Figures {
+        Figures {
             time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
             requests_per_second: self.requests_per_second,
             errors_per_second: self.errors_per_second,
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn two_minutes_are_kept_the_oldest_first() {
         let history = History::default();
-        let second = |time| Second {
+        let second = |time| Figures {
             time,
             requests_per_second: 0.0,
             errors_per_second: 0.0,
