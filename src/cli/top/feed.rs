@@ -15,8 +15,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Events that are known again: more than a balancer keeps.
 const REMEMBERED: usize = 1024;
 
-const FULL_WEIGHT: u8 = 100;
-
 /// Sends what the balancer tells, for as long as somebody listens.
 pub(super) async fn run(client: Client, send: Sender<Input>) {
     let mut seen = Seen::default();
@@ -99,8 +97,8 @@ pub(super) async fn perform(client: Client, action: Action, send: Sender<Input>)
             .set_weight(name, 0)
             .await
             .map(|_| format!("'{name}' has weight 0 and gets no more requests")),
-        Action::Restore(name) => {
-            client.set_weight(name, FULL_WEIGHT).await.map(|_| format!("'{name}' has weight {FULL_WEIGHT}"))
+        Action::Restore(name, weight) => {
+            client.set_weight(name, *weight).await.map(|_| format!("'{name}' has weight {weight}"))
         }
         Action::Remove(name) => {
             let names = std::slice::from_ref(name);

@@ -15,6 +15,9 @@ const KEPT_PARTS: usize = 10;
 /// Lines of events that are kept.
 const KEPT_LINES: usize = 200;
 
+/// Of a replica whose weight before it was drained is not known.
+const FULL_WEIGHT: u8 = 100;
+
 /// How old figures may be that come once a second.
 const FRESH: Duration = Duration::from_secs(4);
 
@@ -57,8 +60,8 @@ pub(super) enum Action {
     Add,
     /// To weight 0.
     Drain(String),
-    /// To full weight.
-    Restore(String),
+    /// To the weight it had.
+    Restore(String, u8),
     Remove(String),
     Kill(String),
 }
@@ -247,7 +250,9 @@ impl Model {
         let replica = self.replicas.get(self.position()?)?;
         let name = replica.name.clone();
         match letter {
-            'd' if replica.weight == 0 => Some(Action::Restore(name)),
+            'd' if replica.weight == 0 => {
+                Some(Action::Restore(name, replica.drained_from.unwrap_or(FULL_WEIGHT)))
+            }
             'd' => Some(Action::Drain(name)),
             'r' => Some(Action::Remove(name)),
             'k' => Some(Action::Kill(name)),
@@ -278,6 +283,7 @@ fn unmeasured(report: &ReplicaReport) -> ReplicaStats {
         state: report.state.clone(),
         note: report.note.clone(),
         weight: report.weight,
+        drained_from: report.drained_from,
         slots: report.slots,
         share: report.share,
         in_flight: report.in_flight,
