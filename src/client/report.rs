@@ -32,6 +32,20 @@ pub struct RingReport {
     pub replicas: Vec<ReplicaReport>,
 }
 
+/// The response of `GET /statistics`: the last two minutes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastReport {
+    /// The oldest first.
+    pub seconds: Vec<PastSecond>,
+}
+
+/// One of its seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastSecond {
+    /// Requests per second.
+    pub requests_per_second: f64,
+}
+
 /// A replica in the response of `GET /ring`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaReport {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::log;
-use crate::client::{Event, EventKind, ReplicaReport, ReplicaStats, RingReport, Stats, plain};
+use crate::client::{Event, EventKind, PastReport, ReplicaReport, ReplicaStats, RingReport, Stats, plain};
 
 /// Seconds of requests that are kept for the picture: as wide as a terminal may be.
 const KEPT_RATES: usize = 300;
@@ -30,6 +30,8 @@ pub(super) enum Input {
     /// Time since the beginning.
     Time(Duration),
     Ring(RingReport),
+    /// The seconds before the connection.
+    Past(PastReport),
     Event(Event),
     /// The stream has ended; why.
     Lost(String),
@@ -134,6 +136,10 @@ impl Model {
             Input::Resized => {}
             Input::Time(now) => self.now = now,
             Input::Ring(ring) => self.take_ring(ring),
+            Input::Past(past) => {
+                let rates = past.seconds.iter().map(|second| second.requests_per_second.round() as u64);
+                self.rates = rates.collect();
+            }
             Input::Event(event) => self.take_event(event),
             Input::Lost(why) => self.link = Link::Lost(plain(&why)),
             Input::Told(told) => {

@@ -7,7 +7,9 @@ use ratatui::backend::TestBackend;
 
 use super::draw::draw;
 use super::model::{Action, Dialog, Effect, Input, Key, Link, Model};
-use crate::client::{Event, EventKind, ReplicaChange, ReplicaStats, RingReport, Stats};
+use crate::client::{
+    Event, EventKind, PastReport, PastSecond, ReplicaChange, ReplicaStats, RingReport, Stats,
+};
 
 fn replica(number: u32, name: &str, requests_per_second: f64) -> ReplicaStats {
     ReplicaStats {
@@ -151,6 +153,16 @@ fn before_the_first_figures_there_is_the_ring() {
     let shown = screen(&model, 100, 20);
     assert!(shown.contains("ring version 6: modified, ring, quadratic, 65539 slots x 256"), "{shown}");
     assert!(shown.contains("> 1  Server 1  starting     100  100.0 %         -"), "{shown}");
+}
+
+#[test]
+fn what_was_before_is_in_the_picture_at_once() {
+    let mut model = Model::new("http://a:1".to_owned());
+    let second = |requests_per_second| PastSecond { requests_per_second };
+    model.take(Input::Past(PastReport { seconds: vec![second(250.4), second(0.0)] }));
+    assert!(screen(&model, 80, 20).contains("requests per second, at most 250 in 2 s"));
+    model.take(stats(vec![replica(1, "Server 1", 300.0)]));
+    assert!(screen(&model, 80, 20).contains("requests per second, at most 300 in 3 s"));
 }
 
 #[test]
