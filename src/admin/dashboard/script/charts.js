@@ -1,7 +1,7 @@
 // The last two minutes as curves. Drawn in pixels, so that lines and words keep their size. Latency
 // is on a logarithmic axis: a slow second must not flatten all the others.
 
-const GUTTER = { left: 48, right: 6, top: 8, bottom: 18 };
+const GUTTER = { left: 54, right: 6, top: 8, bottom: 18 };
 // About as wide as a character of a label is.
 const CHARACTER = 6.5;
 // Longer than this between two points, and the line is broken: nobody knows what was there.
