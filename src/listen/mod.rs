@@ -1,6 +1,7 @@
 //! Listening sockets and the accept loop of any service. Knows nothing of what is served.
 
 pub mod guarded;
+pub mod linger;
 pub mod open;
 pub mod server;
 pub mod target;
@@ -14,6 +15,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use guarded::{Guarded, ReadState};
+pub use linger::Linger;
 pub use target::TargetGuard;
 
 /// Connections the kernel completes before we accept them.

@@ -2,8 +2,8 @@
 //! not have the data plane's load.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::open::Open;
-use super::{Guarded, ReadState, accept_loop};
+use super::{Guarded, Linger, ReadState, accept_loop};
+
+/// How long a client that still sends is listened to after its response.
+const LINGER_TIME: Duration = Duration::from_secs(2);
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -89,20 +92,23 @@ async fn serve_connection<S, B>(
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
     B: Body<Error: Into<BoxError>> + 'static,
 {
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.head)
-            .half_close(true)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
     // What goes wrong on one connection concerns its client alone.
     tokio::select! {
         biased;
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        _ = &mut connection => {}
+        () = stop.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            let _ = (&mut connection).await;
+        }
     }
-    let _ = connection.await;
+    // A response that did not wait for the whole request must still arrive.
+    let mut linger = Linger::new(connection.into_parts().io);
+    let _ = tokio::time::timeout(LINGER_TIME, poll_fn(|cx| linger.poll(cx))).await;
 }
 
 #[cfg(test)]

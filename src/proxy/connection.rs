@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -19,7 +19,7 @@ use super::timeline::{ConnectionInput, ConnectionTimeline, Expiry, Input};
 use super::transport::{ClientStream, Transport};
 use super::worker::Worker;
 use super::{forwarding, service};
-use crate::listen::ReadState;
+use crate::listen::{Linger, ReadState};
 use crate::ring;
 
 /// Bytes of the longest IP address as text, an IPv6 address that ends in an IPv4 one.
@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     pub(crate) address_key: u64,
     deadline: Rc<Deadline>,
     timeline: Cell<ConnectionTimeline>,
+    /// Whether a response was sent before its request had come.
+    has_unread: Cell<bool>,
     /// The requests under way.
     requests: RefCell<Vec<Rc<RequestState>>>,
     seen: ReadState,
@@ -58,6 +60,7 @@ impl Connection {
             address_key: ring::request_id(text),
             address_text: HeaderValue::from_bytes(text).expect("an address is a header value"),
             timeline: Cell::new(ConnectionTimeline::new()),
+            has_unread: Cell::new(false),
             requests: RefCell::default(),
             seen,
         };
@@ -108,12 +111,29 @@ impl Connection {
 
     /// It is over.
     pub(crate) fn end(&self, request: &Rc<RequestState>) {
+        if !request.is_uploaded() {
+            self.has_unread.set(true);
+        }
         let mut requests = self.requests.borrow_mut();
         if let Some(index) = requests.iter().position(|other| Rc::ptr_eq(other, request)) {
             requests.swap_remove(index);
         }
         drop(requests);
         self.on(ConnectionInput::RequestEnded);
+    }
+
+    /// Closes it so that its last response arrives, see [`Linger`].
+    async fn linger<T: Transport>(&self, stream: ClientStream<T>) {
+        let mut linger = Linger::new(stream);
+        self.on(ConnectionInput::Linger);
+        poll_fn(|cx| {
+            self.deadline.register(cx.waker());
+            if self.worker.is_closing() {
+                self.on(ConnectionInput::Drain);
+            }
+            if self.deadline.is_expired() { Poll::Ready(()) } else { linger.poll(cx) }
+        })
+        .await;
     }
 
     /// Whether a request line came on it that is not valid, see [`crate::listen::TargetGuard`].
@@ -140,14 +160,21 @@ pub(crate) async fn serve(
     let stream = ClientStream::new(transport, Rc::clone(&connection), seen);
     let handler = Rc::clone(&connection);
     let service = service_fn(move |request| service::handle(Rc::clone(&handler), request));
-    let mut http = pin!(worker.server().serve_connection(stream, service));
+    let mut http = worker.server().serve_connection(stream, service);
     let mut told_to_close = false;
-    poll_fn(|cx| {
+    let is_complete = poll_fn(|cx| {
         connection.deadline.register(cx.waker());
         // Before anything is decided, so that what has come already is seen.
-        let polled = http.as_mut().poll(cx);
-        if polled.is_ready() || connection.is_overdue() {
-            return Poll::Ready(());
+        let polled = Pin::new(&mut http).poll(cx);
+        if let Poll::Ready(outcome) = polled {
+            // What is no request is answered too, and more of it may come.
+            connection
+                .has_unread
+                .set(connection.has_unread.get() || outcome.is_err_and(|error| error.is_parse()));
+            return Poll::Ready(true);
+        }
+        if connection.is_overdue() {
+            return Poll::Ready(false);
         }
         if connection.timeline.get().is_write_blocked() {
             // The task that waits for the client is this one, whoever made what the client gets.
@@ -158,11 +185,14 @@ pub(crate) async fn serve(
             if connection.timeline.get().is_busy() && !told_to_close {
                 // The response under way says `Connection: close`.
                 told_to_close = true;
-                http.as_mut().graceful_shutdown();
-                return http.as_mut().poll(cx).map(drop);
+                Pin::new(&mut http).graceful_shutdown();
+                return Pin::new(&mut http).poll(cx).map(|_| true);
             }
         }
         Poll::Pending
     })
     .await;
+    if is_complete && connection.has_unread.get() && !connection.seen.is_at_end() {
+        connection.linger(http.into_parts().io).await;
+    }
 }

@@ -336,6 +336,9 @@ async fn a_client_that_stops_sending_is_to_blame() {
         replica.read_to("ab").await;
         lab.pass(ProxyConfig::default().body_timeout + TICK * 2).await;
         assert!(client.rest().await.contains("x-ringherd-error: client-timeout\r\n"));
+        lab.settle().await;
+        assert!(!serving.is_finished(), "what still comes must not take the response away");
+        lab.pass(Duration::from_secs(6)).await;
         serving.await.expect("the connection has ended");
         assert_eq!((lab.failed(Reason::ClientTimeout), lab.endpoint.failures()), (1, 0));
     })

@@ -79,6 +79,11 @@ impl Limits {
     }
 }
 
+/// How long a client that goes on sending after its last response may pause, and how long it may go on.
+/// The response is on its way to it meanwhile.
+const UNREAD_PAUSE: Millis = 5_000;
+const UNREAD_TIME: Millis = 30_000;
+
 fn after(now: Millis, limit: Millis) -> Timer {
     Timer::At(now.saturating_add(limit))
 }
@@ -297,6 +302,8 @@ pub(crate) enum ConnectionInput {
     RequestEnded,
     /// The client does not read, or reads again.
     WriteBlocked(bool),
+    /// All responses are sent; what the client still sends is thrown away.
+    Linger,
     /// The balancer stops.
     Drain,
 }
@@ -311,18 +318,23 @@ pub(crate) struct ConnectionTimeline {
     in_head: bool,
     /// Whether the client does not read what there is for it.
     write_blocked: bool,
+    /// Until when what the client sends is thrown away.
+    lingers_until: Option<Millis>,
     draining: bool,
 }
 
 impl ConnectionTimeline {
     pub(crate) fn new() -> Self {
-        Self { requests: 0, in_head: false, write_blocked: false, draining: false }
+        Self { requests: 0, in_head: false, write_blocked: false, lingers_until: None, draining: false }
     }
 
     /// Takes in what happened at `now`.
     pub(crate) fn apply(&mut self, input: ConnectionInput, now: Millis, limits: &Limits) -> Timer {
         if let ConnectionInput::WriteBlocked(blocked) = input {
             self.write_blocked = blocked;
+        }
+        if let (Some(until), ConnectionInput::BytesRead) = (self.lingers_until, input) {
+            return Timer::At(now.saturating_add(UNREAD_PAUSE).min(until));
         }
         match input {
             // Not the time of keep-alive: nobody connects to say nothing.
@@ -345,6 +357,11 @@ impl ConnectionTimeline {
                 if self.requests == 0 { self.idle(now, limits) } else { Timer::Keep }
             }
             ConnectionInput::WriteBlocked(_) => self.idle(now, limits),
+            ConnectionInput::Linger => {
+                self.in_head = false;
+                self.lingers_until = Some(now.saturating_add(UNREAD_TIME));
+                after(now, UNREAD_PAUSE)
+            }
             ConnectionInput::Drain if self.draining => Timer::Keep,
             ConnectionInput::Drain => {
                 self.draining = true;
@@ -563,6 +580,11 @@ mod tests {
                 Timer::At(9 + KEEP_ALIVE),
             ),
             (&[(RequestBegan, 0), (RequestEnded, 5), (BytesRead, 6)], Timer::At(6 + HEADER)),
+            // What comes after the last response extends the time, up to a limit.
+            (&[(RequestBegan, 0), (RequestEnded, 5), (Linger, 6)], Timer::At(6 + UNREAD_PAUSE)),
+            (&[(Linger, 6), (BytesRead, 100)], Timer::At(100 + UNREAD_PAUSE)),
+            (&[(Linger, 6), (BytesRead, UNREAD_TIME)], Timer::At(6 + UNREAD_TIME)),
+            (&[(Linger, 6), (Drain, 7)], Timer::At(7 + LINGER)),
             // A stop: an idle connection lingers, once; a busy one does so behind its request.
             (&[(Accepted, 0), (Drain, 3), (Drain, 9)], Timer::At(3 + LINGER)),
             (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + HEADER)),

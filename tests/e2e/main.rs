@@ -7,6 +7,7 @@ mod access_log;
 mod commands;
 mod contrib;
 mod drain;
+mod early_response;
 mod edge;
 mod event_schemas;
 mod events;
