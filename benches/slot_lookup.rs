@@ -1,7 +1,10 @@
 //! From a request id to its owner, hashing included, per id over an array of random ids.
 //!
 //! - `snapshot`: through a worker's reader, as for a request: load, hash, slot, owner.
-//! - `pick`: the same with the health check, the bound and the in-flight guard of a request.
+//! - `pick`: the same with the health check, the bound and the in-flight guard of a request, which is
+//!   dropped at once. Not a lookup any more: the guard counts, which the other columns do not.
+//! - `counting`: what a guard counts and nothing else, six atomic additions. What one costs is up to the
+//!   processor, 2 to 10 ns; this is how much of `pick` is that.
 //! - `ketama`: `pingora-ketama`, 160 points for each replica, keys of 8 bytes.
 //! - `sorted`: a classic ring of as many points as ours has, searched by bisection.
 
@@ -9,7 +12,11 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use crossbeam::utils::CachePadded;
 use pingora_ketama::{Bucket, Continuum};
 use ringherd::cluster::cluster;
 
@@ -31,6 +38,11 @@ fn slot_lookup(c: &mut Criterion) {
             b.iter(|| common::each(ids.iter().copied(), |id| reader.with(|now| now.pick(id, &[])).is_some()));
         });
 
+        let counters = Counters::new(replicas);
+        group.bench_function(BenchmarkId::new("counting", replicas), |b| {
+            b.iter(|| common::each(ids.iter().copied(), |id| counters.count(id)));
+        });
+
         let buckets: Vec<Bucket> =
             (1..=replicas).map(|number| Bucket::new(common::address(number), 1)).collect();
         let continuum = Continuum::new(&buckets);
@@ -44,6 +56,29 @@ fn slot_lookup(c: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// Counters as endpoints have them: two on a cache line of each replica, one that all share, and those
+/// of references.
+struct Counters {
+    replicas: Vec<Arc<CachePadded<[AtomicU64; 2]>>>,
+    all: CachePadded<AtomicU64>,
+}
+
+impl Counters {
+    fn new(replicas: u32) -> Self {
+        Self { replicas: (0..replicas).map(|_| Arc::default()).collect(), all: CachePadded::default() }
+    }
+
+    /// What the guard of one request counts, at its beginning and at its end.
+    fn count(&self, id: u64) {
+        let replica = &self.replicas[(id % self.replicas.len() as u64) as usize];
+        replica[0].fetch_add(1, Ordering::Relaxed);
+        self.all.fetch_add(1, Ordering::Relaxed);
+        let guard = std::hint::black_box(Arc::clone(replica));
+        guard[1].fetch_add(1, Ordering::Release);
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The ring as most write it: points on the circle of all hashes, in order.

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
     match invocation {
         Invocation::Serve(flags) => serve(flags)?,
-        Invocation::Check(flags) => cli::check::run(&flags)?,
+        Invocation::Check { flags, as_json } => cli::check::run(&flags, as_json)?,
         Invocation::Ring(matches) => ring(&matches)?,
         Invocation::Replica(matches) => {
             cli::replica::run(&matches).map_err(|error| Failure::new(Exit::Unavailable, error))?;

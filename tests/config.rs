@@ -65,6 +65,41 @@ fn check_prints_what_holds_and_takes_it_back() {
 }
 
 #[test]
+fn check_prints_the_same_for_programs() {
+    let read = |printed: &str| serde_json::from_str::<serde_json::Value>(printed).expect("one document");
+    let words = ["check", "--json", "--replicas", "5", "--upstream", "a:1,b:2"];
+    let output = ringherd(&words).env("RINGHERD_ADMIN_TOKEN", "not-to-be-printed").output().expect("it runs");
+    let (code, printed, errors) = outcome(&output);
+    // Two upstreams are not five replicas: a problem is told in both forms.
+    assert_eq!(code, Some(78), "{errors}");
+    let problems = read(&printed)["problems"].as_array().expect("a list").clone();
+    assert_eq!(problems.len(), 1, "{printed}");
+    assert!(problems[0]["problem"].is_string() && problems[0]["source"].is_string(), "{printed}");
+    assert!(errors.contains("the configuration has a problem"), "{errors}");
+
+    let words = ["check", "--json", "--upstream", "a:1,b:2", "--keep-alive", "9s"];
+    let output = ringherd(&words).env("RINGHERD_ADMIN_TOKEN", "not-to-be-printed").output().expect("it runs");
+    let (code, printed, errors) = outcome(&output);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(!printed.contains("not-to-be-printed"), "{printed}");
+    let json = read(&printed);
+    let of = |value: serde_json::Value, source: &str| serde_json::json!({"value": value, "source": source});
+    assert_eq!(json["timeouts"]["keep-alive"], of("9s".into(), "--keep-alive"));
+    assert_eq!(json["replicas"]["upstreams"], of(serde_json::json!(["a:1", "b:2"]), "--upstream"));
+    assert_eq!(json["health"]["unhealthy-after"]["source"], "default");
+    assert_eq!(json["admin"]["token-file"], of(serde_json::Value::Null, "RINGHERD_ADMIN_TOKEN"));
+    assert_eq!(json["server"]["config"], of(serde_json::Value::Null, "default"));
+    // Every line of the other form is in this one.
+    let (_, lines, _) = run(&["check"]);
+    let keys = lines.lines().filter_map(|line| line.trim_start_matches("# ").split_once(" = "));
+    let known =
+        |key: &str| json.as_object().expect("sections").values().any(|section| section.get(key).is_some());
+    for (key, _) in keys {
+        assert!(known(key), "{key}: {printed}");
+    }
+}
+
+#[test]
 fn the_example_is_a_configuration() {
     let (code, example, errors) = run(&["check", "--example"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""));

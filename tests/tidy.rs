@@ -343,3 +343,30 @@ fn what_ships_does_not_unwrap() {
         assert!(!shipped.contains(".unwrap()"), "{} unwraps", path.display());
     }
 }
+
+/// `cargo bench -- --warm-up-time 1` hands its options to each bench target: what knows them is
+/// Criterion, and not the harness of the unit tests.
+#[test]
+fn benches_understand_the_options_of_criterion() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let is = |target: &toml::Value, key: &str| target.get(key).and_then(toml::Value::as_bool);
+    let targets = |kind: &str| manifest.get(kind).and_then(toml::Value::as_array).expect("targets").clone();
+    let lib = manifest.get("lib").expect("a section for the library");
+    assert_eq!(is(lib, "bench"), Some(false), "the library");
+    for bin in targets("bin") {
+        assert_eq!(is(&bin, "bench"), Some(false), "{bin}");
+    }
+    for bench in targets("bench") {
+        assert_eq!(is(&bench, "harness"), Some(false), "{bench}");
+    }
+    // Targets that nobody declared have the harness.
+    let declared = targets("bench");
+    for path in rust_files(&root.join("benches")).iter().filter(|path| !path.ends_with("common/mod.rs")) {
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let is_declared = |bench: &toml::Value| bench.get("name").and_then(toml::Value::as_str) == Some(name);
+        assert!(declared.iter().any(is_declared), "declare the bench {name} in Cargo.toml");
+    }
+    assert!(!root.join("src/bin").exists(), "declare the binaries in src/bin, without benches");
+}

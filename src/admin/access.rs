@@ -6,7 +6,8 @@
 //! hosts that cannot be rebound are served: addresses, `localhost`, and configured names.
 //!
 //! Origin: browsers send the origin of the page, and only pages of this balancer may send requests.
-//! There is no CORS: a page of another origin that may not send requests has nothing to read.
+//! There is no CORS: a page of another origin that may not send requests has nothing to read. Behind an
+//! edge the origin is that of the edge, which is configured, or which the browser vouches for.
 //!
 //! Token: RFC 6750.
 
@@ -17,6 +18,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Version};
 use subtle::ConstantTimeEq;
 
+use super::AdminConfig;
 use super::error::{Reason, Refusal};
 
 /// The host and port that a request was sent to.
@@ -82,41 +84,109 @@ pub(super) fn target(head: &Parts) -> Result<Target<'_>, Refusal> {
     Target::parse(text).ok_or_else(|| bad("the host of the request is not host or host:port"))
 }
 
-/// Refuses requests to other hosts than an address, `localhost` or one of `names`.
-pub(super) fn check_host(target: &Target<'_>, names: &[String]) -> Result<(), Refusal> {
-    if target.is_one_of(names) {
+/// Refuses requests to other hosts than an address, `localhost`, or a name that is configured, alone or
+/// in an origin.
+pub(super) fn check_host(target: &Target<'_>, config: &AdminConfig) -> Result<(), Refusal> {
+    let of_origin = |origin: &String| {
+        let host = Origin::parse(origin).map(|origin| origin.target.host);
+        host.is_some_and(|host| host.eq_ignore_ascii_case(target.host))
+    };
+    if target.is_one_of(&config.hosts) || config.origins.iter().any(of_origin) {
         return Ok(());
     }
     Err(Refusal::new(
         Reason::Misdirected,
-        "admin requests are answered under an IP address, localhost, or a name given with --admin-host",
+        "admin requests are answered under an IP address, localhost, or a name given with --admin-host or \
+         --admin-origin",
     ))
 }
 
-/// Port of an `http` origin without one.
-const DEFAULT_PORT: u16 = 80;
-
-/// Refuses requests that a page of another origin than `target` sent. Requests without such headers
-/// come from programs, or from browsers on behalf of their user.
-pub(super) fn check_origin(headers: &HeaderMap, target: &Target<'_>) -> Result<(), Refusal> {
+/// Refuses requests that a page of another origin than `target` and the configured ones sent. Requests
+/// without such headers come from programs, or from browsers on behalf of their user.
+pub(super) fn check_origin(
+    headers: &HeaderMap,
+    target: &Target<'_>,
+    config: &AdminConfig,
+) -> Result<(), Refusal> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let same = match (origins.next(), origins.next()) {
         (None, _) => true,
-        (Some(origin), None) => origin.to_str().is_ok_and(|origin| is_same_origin(origin, target)),
+        (Some(origin), None) => origin.to_str().ok().and_then(Origin::parse).is_some_and(|origin| {
+            origin.is_of(target, is_same_origin_fetch(headers)) || origin.is_one_of(&config.origins)
+        }),
         (Some(_), Some(_)) => false,
     };
     if same && !is_cross_origin_fetch(headers) {
         return Ok(());
     }
-    Err(Refusal::new(Reason::ForeignOrigin, "requests of other origins than this balancer's own are refused"))
+    Err(Refusal::new(
+        Reason::ForeignOrigin,
+        "requests of pages of other origins than this balancer's own are refused; behind an edge, allow \
+         the edge's origin with --admin-origin",
+    ))
 }
 
-/// Whether `origin` is `http://` with the host and port of `target`. The admin API has no TLS, so
-/// another scheme is another origin.
-fn is_same_origin(origin: &str, target: &Target<'_>) -> bool {
-    let Some(origin) = origin.strip_prefix("http://").and_then(Target::parse) else { return false };
-    origin.host.eq_ignore_ascii_case(target.host)
-        && origin.port.unwrap_or(DEFAULT_PORT) == target.port.unwrap_or(DEFAULT_PORT)
+/// The origin of a page (RFC 6454): scheme, host and port.
+#[derive(Clone, Copy, Debug)]
+struct Origin<'a> {
+    secure: bool,
+    target: Target<'a>,
+}
+
+impl<'a> Origin<'a> {
+    /// Reads `http://` or `https://` with a host and maybe a port, and nothing behind it.
+    fn parse(text: &'a str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let secure = match scheme {
+            _ if scheme.eq_ignore_ascii_case("https") => true,
+            _ if scheme.eq_ignore_ascii_case("http") => false,
+            _ => return None,
+        };
+        Some(Self { secure, target: Target::parse(rest)? })
+    }
+
+    /// The port that a URL of this scheme has if it names none.
+    fn default_port(&self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+
+    /// Whether this is the origin of pages from `target`. We speak no TLS, but an edge in front may,
+    /// and pass on the host. That it is `https` and not another server of the same host, only the
+    /// browser knows: it `vouches` that the request goes to where the page came from.
+    fn is_of(&self, target: &Target<'_>, vouches: bool) -> bool {
+        (vouches || !self.secure)
+            && self.target.host.eq_ignore_ascii_case(target.host)
+            && self.port() == target.port.unwrap_or(self.default_port())
+    }
+
+    fn port(&self) -> u16 {
+        self.target.port.unwrap_or(self.default_port())
+    }
+
+    fn is_one_of(&self, origins: &[String]) -> bool {
+        let same = |other: Origin<'_>| self.secure == other.secure && self.is_of(&other.target, true);
+        origins.iter().filter_map(|origin| Origin::parse(origin)).any(same)
+    }
+}
+
+/// The origin that `text` is, as browsers send it: in lower case, without the port that its scheme has
+/// anyway. `None` if it is none.
+pub fn origin(text: &str) -> Option<String> {
+    let origin = Origin::parse(text)?;
+    let Target { host, bracketed, .. } = origin.target;
+    let host = if bracketed { format!("[{host}]") } else { host.to_owned() };
+    let port = Some(origin.port()).filter(|port| *port != origin.default_port());
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
+    let scheme = if origin.secure { "https" } else { "http" };
+    Some(format!("{scheme}://{host}{port}").to_ascii_lowercase())
+}
+
+/// Whether the browser says that the request goes to the origin that the page came from. No page can
+/// set this header (Fetch standard: forbidden request-header).
+fn is_same_origin_fetch(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    let said = sites.next().is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"same-origin"));
+    said && sites.next().is_none()
 }
 
 /// Whether the browser says that the request is from another origin. `same-site` is another origin
@@ -235,7 +305,70 @@ mod tests {
         ];
         for (origin, host, same) in cases {
             let target = Target::parse(host).unwrap();
-            assert_eq!(is_same_origin(origin, &target), same, "{origin} and {host}");
+            let is = Origin::parse(origin).is_some_and(|origin| origin.is_of(&target, false));
+            assert_eq!(is, same, "{origin} and {host}");
+        }
+    }
+
+    /// The origin and the host of a request, what the browser says, and whether it passes.
+    #[test]
+    fn an_edge_with_tls_is_ours_if_it_is_configured_or_the_browser_vouches() {
+        let config = AdminConfig {
+            hosts: vec!["lb.example".to_owned()],
+            origins: vec!["https://ops.example".to_owned(), "https://[::1]:8443".to_owned()],
+            ..AdminConfig::default()
+        };
+        let cases = [
+            ("https://lb.example", "lb.example", Some("same-origin"), true),
+            ("https://lb.example:8443", "lb.example:8443", Some("Same-Origin"), true),
+            // Another server of the same host, for all we know.
+            ("https://lb.example", "lb.example", None, false),
+            ("https://lb.example", "lb.example", Some("none"), false),
+            ("https://lb.example", "lb.example", Some("same-site"), false),
+            ("https://lb.example:444", "lb.example", Some("same-origin"), false),
+            ("https://evil.example", "lb.example", Some("same-origin"), false),
+            ("https://evil.example", "127.0.0.1:5001", Some("same-origin"), false),
+            // Configured: whatever host the edge asks for.
+            ("https://ops.example", "ops.example", None, true),
+            ("HTTPS://OPS.example:443", "127.0.0.1:5001", None, true),
+            ("https://ops.example", "127.0.0.1:5001", Some("same-origin"), true),
+            ("https://[::1]:8443", "localhost", None, true),
+            ("https://ops.example", "127.0.0.1:5001", Some("cross-site"), false),
+            ("http://ops.example", "127.0.0.1:5001", None, false),
+            ("https://ops.example:8443", "127.0.0.1:5001", None, false),
+            ("https://ops.example.evil.example", "127.0.0.1:5001", None, false),
+        ];
+        for (origin, host, site, passes) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            site.map(|site| headers.insert("sec-fetch-site", HeaderValue::from_static(site)));
+            let target = Target::parse(host).unwrap();
+            let is = check_host(&target, &config).and_then(|()| check_origin(&headers, &target, &config));
+            assert_eq!(is.is_ok(), passes, "{origin} for {host}, {site:?}");
+        }
+        let evil = Target::parse("evil.example").unwrap();
+        assert!(check_host(&evil, &config).is_err());
+    }
+
+    #[test]
+    fn an_origin_is_kept_as_browsers_send_it() {
+        for (text, kept) in [
+            ("https://ops.example", Some("https://ops.example")),
+            ("HTTPS://Ops.Example:443", Some("https://ops.example")),
+            ("http://ops.example:443", Some("http://ops.example:443")),
+            ("http://10.0.0.1:80", Some("http://10.0.0.1")),
+            ("https://[2001:DB8::1]:8443", Some("https://[2001:db8::1]:8443")),
+            ("https://ops.example/", None),
+            ("https://ops.example/lb", None),
+            ("https://user@ops.example", None),
+            ("ops.example", None),
+            ("ftp://ops.example", None),
+            ("null", None),
+            ("*", None),
+            ("https://", None),
+            ("", None),
+        ] {
+            assert_eq!(origin(text).as_deref(), kept, "{text}");
         }
     }
 

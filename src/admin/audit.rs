@@ -75,8 +75,8 @@ impl Drop for AuditRecord {
             target: "audit",
             audit = true,
             peer = %self.peer,
-            // Debug escapes control characters, which paths of refused requests may have.
-            request = ?self.request,
+            // A text, which each format of the log quotes and escapes itself, and once.
+            request = self.request.as_str(),
             change = self.change.as_deref().unwrap_or("none"),
             status,
             outcome,

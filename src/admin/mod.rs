@@ -28,6 +28,7 @@ mod text;
 
 use std::fmt;
 
+pub use access::origin;
 pub use response_body::Body;
 pub use route::{Listener, is_public_route};
 pub use service::{Admin, Context};
@@ -43,6 +44,9 @@ pub struct AdminConfig {
     pub token: Option<String>,
     /// Host names, besides addresses and `localhost`, that admin requests may be sent to.
     pub hosts: Vec<String>,
+    /// Origins that pages may have besides this balancer's own, as browsers send them: those of edges in
+    /// front. Admin requests may be sent to their hosts as well.
+    pub origins: Vec<String>,
 }
 
 /// Without the token, because configurations are logged.
@@ -51,6 +55,7 @@ impl fmt::Debug for AdminConfig {
         f.debug_struct("AdminConfig")
             .field("token", &self.token.as_ref().map(|_| "(hidden)"))
             .field("hosts", &self.hosts)
+            .field("origins", &self.origins)
             .finish()
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::response_body::{Body, Events};
+use super::statistics::Figures;
 use crate::control::{ReplicaView, View};
 use crate::ring;
 use crate::telemetry::journal::Reader;
@@ -61,6 +62,8 @@ struct ReplicaJson<'a> {
     address: Option<SocketAddr>,
     state: &'static str,
     weight: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drained_from: Option<u8>,
     slots: u32,
     share: f64,
     in_flight: u64,
@@ -78,6 +81,11 @@ struct SectorsJson {
     /// Number of the owner of each sector's middle slot; 0 if it has none.
     #[serde(rename = "sectors")]
     owners: Vec<u32>,
+}
+
+#[derive(Serialize)]
+struct StatisticsJson<'a> {
+    seconds: &'a [Figures],
 }
 
 #[derive(Serialize)]
@@ -143,6 +151,11 @@ pub(super) fn replica(replica: &ReplicaView) -> AdminResponse {
     json(StatusCode::OK, &ReplicaJson::from(replica))
 }
 
+/// The response with the statistics of the last two minutes.
+pub(super) fn statistics(seconds: &[Figures]) -> AdminResponse {
+    json(StatusCode::OK, &StatisticsJson { seconds })
+}
+
 /// The response with the name and version of the program.
 pub(super) fn version() -> AdminResponse {
     let version = VersionJson { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
@@ -157,6 +170,7 @@ impl<'a> From<&'a ReplicaView> for ReplicaJson<'a> {
             address: view.address,
             state: view.state.as_str(),
             weight: view.weight,
+            drained_from: view.drained_from,
             slots: view.slots,
             share: view.share,
             in_flight: view.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight()),
@@ -168,7 +182,9 @@ impl<'a> From<&'a ReplicaView> for ReplicaJson<'a> {
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> AdminResponse {
-    let text = serde_json::to_vec(body).expect("numbers and strings under string keys are JSON");
+    let mut text = serde_json::to_vec(body).expect("numbers and strings under string keys are JSON");
+    // So that what a terminal shows next begins on a line of its own.
+    text.push(b'\n');
     let mut response = with_type("application/json", text);
     *response.status_mut() = status;
     response

@@ -28,6 +28,8 @@ pub(super) enum Read {
     Replicas,
     Ring,
     Sectors,
+    /// The last two minutes.
+    Statistics,
     Version,
     Metrics,
     /// The `OpenAPI` document.
@@ -102,6 +104,7 @@ pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Ro
         "/events" => Err(Refusal::method("GET")),
         "/openapi.json" => read(method, Read::Document),
         "/ring/sectors" => read(method, Read::Sectors),
+        "/statistics" => read(method, Read::Statistics),
         "/version" => read(method, Read::Version),
         "/healthz" => read(method, Read::Alive),
         "/readyz" => read(method, Read::Ready),
@@ -182,7 +185,9 @@ mod tests {
 
     #[test]
     fn the_public_listener_serves_nothing_but_the_public_routes() {
-        for path in ["/", "/ring", "/ring/sectors", "/version", "/healthz", "/readyz", "/replicas/a"] {
+        for path in
+            ["/", "/ring", "/ring/sectors", "/statistics", "/version", "/healthz", "/readyz", "/replicas/a"]
+        {
             for method in [Method::GET, Method::PUT] {
                 let refusal = find(Listener::Public, &method, path).unwrap_err();
                 assert_eq!(refusal.reason, Reason::NotFound, "{method} {path}");

@@ -24,6 +24,7 @@ use super::request_body::{self, RequestBody};
 use super::response::{self, AdminResponse};
 use super::response_body::Body;
 use super::route::{self, Listener, Read, Route, Write};
+use super::statistics::History;
 use super::{AdminConfig, Sources, dashboard, metrics, openapi, statistics};
 use crate::control::{Control, View};
 use crate::telemetry::journal::MAX_READERS;
@@ -47,6 +48,7 @@ pub struct Admin {
     control: Control,
     stopping: Arc<AtomicBool>,
     sources: Arc<Sources>,
+    history: History,
     /// Cancelled when streams are to end.
     end_of_streams: CancellationToken,
 }
@@ -59,6 +61,7 @@ impl Admin {
             control,
             stopping: Arc::default(),
             sources: Arc::default(),
+            history: History::default(),
             end_of_streams: CancellationToken::new(),
         }
     }
@@ -80,9 +83,10 @@ impl Admin {
         self.end_of_streams.cancel();
     }
 
-    /// Sends statistics to the readers of events once a second, while it is polled.
+    /// Sends statistics to the readers of events once a second, and keeps those of the last two minutes,
+    /// while it is polled.
     pub async fn publish_statistics(&self) {
-        statistics::publish(&self.control, &self.sources).await;
+        statistics::publish(&self.control, &self.sources, &self.history).await;
     }
 
     /// From now on the balancer is not ready and refuses changes; the first step of a stop, while
@@ -148,15 +152,16 @@ impl Admin {
     /// Checks that the request is for this balancer.
     fn admit_host<'a>(&self, head: &'a Parts) -> Result<Target<'a>, Refusal> {
         let target = access::target(head)?;
-        access::check_host(&target, &self.config.load().hosts)?;
+        access::check_host(&target, &self.config.load())?;
         Ok(target)
     }
 
     /// Makes all access checks.
     fn admit(&self, head: &Parts) -> Result<(), Refusal> {
         let target = self.admit_host(head)?;
-        access::check_origin(&head.headers, &target)?;
-        access::check_token(&head.headers, self.config.load().token.as_deref())
+        let config = self.config.load();
+        access::check_origin(&head.headers, &target, &config)?;
+        access::check_token(&head.headers, config.token.as_deref())
     }
 
     fn read(&self, read: Read, head: &Parts) -> Result<AdminResponse, Refusal> {
@@ -166,6 +171,7 @@ impl Admin {
             Read::Replicas => Ok(response::replicas(&view)),
             Read::Ring => Ok(response::ring(&view)),
             Read::Sectors => Ok(response::sectors(&view)),
+            Read::Statistics => Ok(response::statistics(&self.history.seconds())),
             Read::Version => Ok(response::version()),
             Read::Document => Ok(openapi::response()),
             Read::Metrics => Ok(metrics::response(&view, &self.sources, &head.headers)),

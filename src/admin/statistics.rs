@@ -1,7 +1,9 @@
-//! Statistics of the last second, for readers of the journal.
+//! Statistics of the last second, for readers of the journal, and of the last two minutes, for who comes
+//! late.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -11,8 +13,42 @@ use crate::telemetry::Totals;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Sends statistics to the journal's readers once a second, while it is polled.
-pub(super) async fn publish(control: &Control, sources: &Sources) {
+/// Seconds that are kept.
+const KEPT: usize = 120;
+
+/// The last two minutes, second by second. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History(Arc<Mutex<VecDeque<Figures>>>);
+
+/// What is kept of a second.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Figures {
+    /// Its end, in milliseconds since the Unix epoch.
+    time: u64,
+    requests_per_second: f64,
+    errors_per_second: f64,
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+}
+
+impl History {
+    /// All that is kept, the oldest first.
+    pub(super) fn seconds(&self) -> Vec<Figures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn push(&self, second: Figures) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(second);
+    }
+}
+
+/// Sends statistics to the journal's readers once a second, and keeps them in `history`, while it is
+/// polled.
+pub(super) async fn publish(control: &Control, sources: &Sources, history: &History) {
     let mut before = Sample::take(&control.view(), sources);
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -20,7 +56,9 @@ pub(super) async fn publish(control: &Control, sources: &Sources) {
         period.tick().await;
         let view = control.view();
         let now = Sample::take(&view, sources);
-        sources.observer.journal.tell("stats", &now.since(&before, &view));
+        let statistics = now.since(&before, &view);
+        sources.observer.journal.tell("stats", &statistics);
+        history.push(statistics.second());
         before = now;
     }
 }
@@ -56,6 +94,8 @@ struct ReplicaStats<'a> {
     state: &'static str,
     note: &'a str,
     weight: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drained_from: Option<u8>,
     slots: u32,
     share: f64,
     in_flight: u64,
@@ -89,6 +129,7 @@ impl Sample {
                 state: replica.state.as_str(),
                 note: &replica.note,
                 weight: replica.weight,
+                drained_from: replica.drained_from,
                 slots: replica.slots,
                 share: replica.share,
                 in_flight: replica.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight()),
@@ -112,7 +153,40 @@ impl Sample {
     }
 }
 
+impl Statistics<'_> {
+    fn second(&self) -> Figures {
+        Figures {
+            time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+            requests_per_second: self.requests_per_second,
+            errors_per_second: self.errors_per_second,
+            p50_ms: self.p50_ms,
+            p99_ms: self.p99_ms,
+        }
+    }
+}
+
 /// Rounded to a thousandth.
 fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_minutes_are_kept_the_oldest_first() {
+        let history = History::default();
+        let second = |time| Figures {
+            time,
+            requests_per_second: 0.0,
+            errors_per_second: 0.0,
+            p50_ms: None,
+            p99_ms: None,
+        };
+        assert_eq!(history.seconds(), []);
+        (0..KEPT as u64 + 5).for_each(|time| history.push(second(time)));
+        let seconds = history.seconds();
+        assert_eq!((seconds.len(), &seconds[0], seconds.last()), (KEPT, &second(5), Some(&second(124))));
+    }
 }

@@ -18,11 +18,13 @@ pub(super) fn add(command: Command) -> Command {
     })
 }
 
-/// What `ringherd check` may print instead.
-pub(super) fn of_check() -> [Arg; 2] {
+/// How `ringherd check` prints, and what it may print instead.
+pub(super) fn of_check() -> [Arg; 3] {
     let instead =
         |name, help| Arg::new(name).long(name).action(ArgAction::SetTrue).exclusive(true).help(help);
+    let json = "Print one JSON document, and all problems in it if there are any";
     [
+        Arg::new("json").long("json").action(ArgAction::SetTrue).help(json),
         instead("example", "Print an example of the file instead, with every setting and its default"),
         instead("schema", "Print a JSON schema of the file instead, for editors"),
     ]

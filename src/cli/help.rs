@@ -23,7 +23,8 @@ SIGHUP re-reads the file named by --config.";
 pub(super) const CHECK: &str = "\
 Prints the effective configuration as TOML, with the source of each value, and exits with 0; or \
 prints all problems to standard error and exits with 78. What is printed can be given back with \
---config. Nothing is started, and no secret is printed. With --example it prints a file with every \
+--config. Nothing is started, and no secret is printed. With --json it prints one JSON document: by \
+section and key a value and its source, or the problems. With --example it prints a file with every \
 setting, explained and commented out; with --schema a JSON schema of the file.";
 
 pub(super) const AFTER: &str = "\

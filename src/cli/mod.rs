@@ -37,7 +37,12 @@ pub enum Invocation {
     /// Run the balancer.
     Serve(Flags),
     /// Print the effective configuration.
-    Check(Flags),
+    Check {
+        /// Those that were given.
+        flags: Flags,
+        /// Whether as JSON.
+        as_json: bool,
+    },
     /// Print a ring.
     Ring(ArgMatches),
     /// Run one replica.
@@ -106,7 +111,9 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("check", matches)) if matches.get_flag("schema") => {
             Invocation::Print(format!("{:#}\n", config::schema()))
         }
-        Some(("check", matches)) => Invocation::Check(args::flags(matches)),
+        Some(("check", matches)) => {
+            Invocation::Check { flags: args::flags(matches), as_json: matches.get_flag("json") }
+        }
         Some(("ring", matches)) => Invocation::Ring(matches.clone()),
         Some(("replica", matches)) => Invocation::Replica(matches.clone()),
         Some(("healthcheck", matches)) => Invocation::Healthcheck(matches.clone()),
@@ -151,7 +158,7 @@ mod tests {
     #[test]
     fn values_are_passed_on_unjudged() {
         let words = ["check", "--replicas", "-1", "--listen=", "--upstream", "a:1", "--upstream", "b:2"];
-        let Ok(Invocation::Check(found)) = parsed(&words) else { panic!() };
+        let Ok(Invocation::Check { flags: found, as_json: false }) = parsed(&words) else { panic!() };
         assert_eq!(
             found,
             flags(&[("replicas", "-1"), ("listen", ""), ("upstream", "a:1"), ("upstream", "b:2")])

@@ -135,6 +135,9 @@ pub struct ReplicaStats {
     pub note: String,
     /// Weight, 0 to 100.
     pub weight: u8,
+    /// The weight it had when it was drained, to weight 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drained_from: Option<u8>,
     /// Number of slots it owns.
     pub slots: u32,
     /// Share of all slots that it owns, 0 to 1.

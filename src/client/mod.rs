@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub use error::Error;
 pub use event::{Event, EventKind, Events, Publication, ReplicaChange, ReplicaStats, Stats};
 pub use plain::{plain, plain_json};
-pub use report::{ReplicaReport, RingReport};
+pub use report::{PastReport, PastSecond, ReplicaReport, RingReport};
 pub use url::{BadUrl, Url};
 
 /// Time limit for a response.
@@ -68,6 +68,11 @@ impl Client {
     /// Gets the ring and its replicas.
     pub async fn ring(&self) -> Result<RingReport, Error> {
         self.read("/ring").await
+    }
+
+    /// Gets the statistics of the last two minutes.
+    pub async fn past(&self) -> Result<PastReport, Error> {
+        self.read("/statistics").await
     }
 
     /// Adds `count` replicas, and names the first of them `names`. Returns the JSON of the response, as

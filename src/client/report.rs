@@ -32,6 +32,20 @@ pub struct RingReport {
     pub replicas: Vec<ReplicaReport>,
 }
 
+/// The response of `GET /statistics`: the last two minutes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastReport {
+    /// The oldest first.
+    pub seconds: Vec<PastSecond>,
+}
+
+/// One of its seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastSecond {
+    /// Requests per second.
+    pub requests_per_second: f64,
+}
+
 /// A replica in the response of `GET /ring`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReplicaReport {
@@ -45,6 +59,9 @@ pub struct ReplicaReport {
     pub state: String,
     /// Weight, 0 to 100.
     pub weight: u8,
+    /// The weight it had when it was drained, to weight 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_from: Option<u8>,
     /// Number of slots it owns.
     pub slots: u32,
     /// Share of all slots that it owns, 0 to 1.

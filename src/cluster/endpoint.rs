@@ -31,10 +31,12 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// What changes per request, on a cache line of its own.
 #[derive(Debug, Default)]
 struct Hot {
-    in_flight: AtomicU64,
-    requests: AtomicU64,
-    /// By the first digit of the status, less one.
-    responses: [AtomicU64; 5],
+    /// Requests ever begun, and those of them that have ended. The difference is in flight: one
+    /// counter less to change for each request than with one for that.
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// By the first digit of the status, less one; the last for what is no status.
+    responses: [AtomicU64; 6],
     /// Requests, and responses under way, that failed at it.
     failures: AtomicU64,
     down: AtomicBool,
@@ -61,25 +63,28 @@ impl Endpoint {
     /// Requests being forwarded to it at this moment.
     pub fn in_flight(&self) -> u64 {
         // Acquire pairs with the Release of `InFlight::drop`: who reads zero while draining
-        // also sees everything the last request did.
-        self.hot.in_flight.load(Ordering::Acquire)
+        // also sees everything the last request did. It also keeps the order of the two loads: what
+        // has begun is read last, so that it is never less than what has ended, and a request that
+        // is in flight at both loads is never missed.
+        let ended = self.hot.ended.load(Ordering::Acquire);
+        self.hot.begun.load(Ordering::Relaxed).saturating_sub(ended)
     }
 
     /// Requests ever forwarded to it.
     pub fn requests(&self) -> u64 {
-        self.hot.requests.load(Ordering::Relaxed)
+        self.hot.begun.load(Ordering::Relaxed)
     }
 
-    /// Responses it gave, by class: `1xx` to `5xx`.
-    pub fn responses(&self) -> [u64; 5] {
+    /// Responses it gave, by class: `1xx` to `5xx`, and those with a status outside of these.
+    pub fn responses(&self) -> [u64; 6] {
         self.hot.responses.each_ref().map(|responses| responses.load(Ordering::Relaxed))
     }
 
-    /// Counts a response with this status; one above 599 counts as 5xx (RFC 9110, section 15).
+    /// Counts a response with this status.
     pub fn responded(&self, status: u16) {
-        if let Some(responses) = self.hot.responses.get(usize::from(status / 100).min(5).wrapping_sub(1)) {
-            responses.fetch_add(1, Ordering::Relaxed);
-        }
+        // The first digit less one, and 5 for all that is below 100 or above 599.
+        let class = usize::from(status / 100).wrapping_sub(1).min(5);
+        self.hot.responses[class].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Requests, and responses under way, that failed at it.
@@ -104,8 +109,7 @@ impl Endpoint {
 
     /// Counts a request as in flight until the guard drops.
     pub fn begin(self: &Arc<Self>) -> InFlight {
-        self.hot.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.hot.requests.fetch_add(1, Ordering::Relaxed);
+        self.hot.begun.fetch_add(1, Ordering::Relaxed);
         self.load.enter();
         InFlight { endpoint: Arc::clone(self) }
     }
@@ -126,7 +130,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.endpoint.hot.in_flight.fetch_sub(1, Ordering::Release);
+        self.endpoint.hot.ended.fetch_add(1, Ordering::Release);
         self.endpoint.load.leave();
     }
 }

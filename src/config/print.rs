@@ -1,12 +1,14 @@
-//! The effective configuration as TOML, each line with where its value came from.
+//! The effective configuration as TOML or JSON, each value with where it came from.
 //!
 //! What is printed is taken from the checked configuration, not from what was given, so it is
 //! what holds; given back as the file, it makes the same configuration.
 
 use std::fmt;
 
+use serde_json::{Map, Value, json};
+
 use super::given::{Given, TOKEN_VARIABLE};
-use super::model::{Content, Entry, Name, Section, Shown, Source, one_line};
+use super::model::{Content, Entry, Name, Section, Setting, Shown, Source, one_line};
 use super::settings::MODEL;
 use super::tree::Config;
 
@@ -20,6 +22,18 @@ pub struct Loaded {
 impl Loaded {
     pub(super) fn new(config: Config, given: Given) -> Self {
         Self { config, given }
+    }
+}
+
+impl Loaded {
+    /// The configuration as JSON: by section and key the value, null where there is none, and where it
+    /// came from. Secrets are not in it.
+    pub fn to_json(&self) -> Value {
+        let in_variable = self.given.token.is_some();
+        json(&MODEL, &self.config, &self.given, |entry| match entry.setting.flag {
+            "admin-token-file" if in_variable => Some(TOKEN_VARIABLE.to_owned()),
+            _ => None,
+        })
     }
 }
 
@@ -69,13 +83,59 @@ pub(super) fn print<T: Default>(
     Ok(())
 }
 
+/// `tree` as JSON. Where `secret` knows a source of a setting, that stands there without a value.
+pub(super) fn json<T: Default>(
+    model: &'static [Section<T>],
+    tree: &T,
+    given: &Given,
+    secret: impl Fn(&Entry<T>) -> Option<String>,
+) -> Value {
+    let entry = |entry: &Entry<T>| {
+        let (value, source) = match secret(entry) {
+            Some(source) => (Value::Null, source),
+            None if entry.has_effect(tree) => (as_json(&entry.shown(tree)), source_of(entry, given)),
+            None => (Value::Null, source_of(entry, given)),
+        };
+        let key = if entry.setting.path.is_empty() { entry.setting.flag } else { entry.setting.key() };
+        (key.to_owned(), json!({"value": value, "source": source}))
+    };
+    let section = |section: &Section<T>| {
+        let content = match section.content {
+            Content::Settings(entries) => entries.iter().map(entry).collect::<Map<_, _>>().into(),
+            Content::Tables(array) => {
+                let tables = array.shown(tree).into_iter().map(|table| {
+                    let pair =
+                        |(setting, shown): (&Setting, Shown)| (setting.key().to_owned(), as_json(&shown));
+                    table.into_iter().map(pair).collect::<Map<_, _>>()
+                });
+                tables.map(Value::from).collect::<Vec<_>>().into()
+            }
+        };
+        (section.name.to_owned(), content)
+    };
+    model.iter().map(section).collect::<Map<_, _>>().into()
+}
+
+fn as_json(shown: &Shown) -> Value {
+    match shown {
+        Shown::Nothing => Value::Null,
+        Shown::Integer(number) => json!(number),
+        Shown::Number(number) => json!(number),
+        Shown::Text(text) => json!(text),
+        Shown::List(texts) => json!(texts),
+    }
+}
+
+/// Names where the value of a setting came from.
+fn source_of<T>(entry: &Entry<T>, given: &Given) -> String {
+    let name = Name::of(&entry.setting);
+    given.get(entry.setting.flag).map_or(&Source::Default, |texts| &texts.source).of(&name)
+}
+
 /// A comment where there is nothing that a file could hold.
 fn line<T: Default>(entry: &Entry<T>, tree: &T, given: &Given) -> String {
     let setting = &entry.setting;
-    let source = match given.get(setting.flag) {
-        Some(texts) => texts.source.of(&Name::of(setting)),
-        None => Source::Default.of(&Name::of(setting)),
-    };
+    let source = source_of(entry, given);
     let shown = if entry.has_effect(tree) { entry.shown(tree) } else { Shown::Nothing };
     if let Some(value) = shown.toml() {
         return format!("{} = {value}  # {source}", setting.key());

@@ -61,6 +61,8 @@ pub struct ReplicaView {
     pub failures: u32,
     /// 0 to 100.
     pub weight: u8,
+    /// The weight it had when it was given 0; `None` while it has another.
+    pub drained_from: Option<u8>,
     /// Slots it owns.
     pub slots: u32,
     /// Share of all slots, 0 to 1.

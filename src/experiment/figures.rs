@@ -196,8 +196,8 @@ pub(super) struct Step {
     pub(super) slots: u32,
     /// The same part among the requests that were sent, where they were.
     pub(super) measured: Option<f64>,
-    /// Part that moves when replica 1 of `n` goes.
-    pub(super) first_leaves: f64,
+    /// The largest part that moves when one of the `n` replicas goes: that of the busiest one.
+    pub(super) busiest_leaves: f64,
 }
 
 /// Popular keys.

@@ -60,8 +60,12 @@ fn steps(session: &Session<'_>, variant: &Variant, spreads: &[Spread]) -> Vec<St
 fn step(session: &Session<'_>, variant: &Variant, n: u32, spreads: &[Spread]) -> Option<Step> {
     let before = rings::first(&variant.params, n - 1)?;
     let after = rings::first(&variant.params, n)?;
-    let others: Vec<Node> = (2..=n).map(Node::new).collect();
-    let without_first = Ring::build(&variant.params, &others).ok()?;
+    let without = |gone: u32| {
+        let others: Vec<Node> = (1..=n).filter(|number| *number != gone).map(Node::new).collect();
+        Ring::build(&variant.params, &others).ok()
+    };
+    let leaves = |gone: u32| Some(session.moved(&after, &without(gone)?));
+    let busiest_leaves = (1..=n).filter_map(leaves).fold(0.0, f64::max);
     let of = |n: u32| spreads.iter().find(|spread| spread.n() == n as usize);
     let measured = of(n - 1).zip(of(n)).and_then(|(before, after)| differing(before, after));
     Some(Step {
@@ -70,7 +74,7 @@ fn step(session: &Session<'_>, variant: &Variant, n: u32, spreads: &[Spread]) ->
         keys: session.moved(&before, &after),
         slots: slots_moved(&before, &after)?,
         measured: measured.map(|(differ, all)| differ as f64 / all.max(1) as f64),
-        first_leaves: session.moved(&after, &without_first),
+        busiest_leaves,
     })
 }
 

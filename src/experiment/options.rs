@@ -58,6 +58,28 @@ impl Experiment {
     }
 }
 
+impl Experiment {
+    /// What it asks, for those who do not know its name.
+    pub(super) const fn purpose(self) -> &'static str {
+        match self {
+            Self::A1 => {
+                "A-1, the first of four standard analyses: how evenly do requests spread over three replicas?"
+            }
+            Self::A2 => "A-2: does it stay so even with other numbers of replicas, from two to six?",
+            Self::A3 => {
+                "A-3: does every endpoint respond as it is documented, and what do clients notice when a \
+                 replica is killed?"
+            }
+            Self::A4 => {
+                "A-4: how do A-1 and A-2 come out on rings of other hash functions, sizes and placements, and why?"
+            }
+            Self::Movement => "How many keys get another replica when one comes or goes for good?",
+            Self::Zipf => "What if some keys are asked for much more often than others?",
+            Self::Latency => "How long do requests take while the balancer is not at its limit?",
+        }
+    }
+}
+
 impl fmt::Display for Experiment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

@@ -124,7 +124,8 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), losses };
     let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
-    tracing::info!(address = %sockets.admin_address, "admin API is up");
+    let dashboard = admin::server::dashboard_url(sockets.admin_address);
+    tracing::info!(address = %sockets.admin_address, dashboard, "admin API is up");
 
     let started = tokio::select! {
         () = wait_for_replicas(&control) => true,

@@ -8,8 +8,10 @@ use std::time::Duration;
 use super::histogram::{Durations, Histogram};
 use super::{Reason, Tally};
 
-/// Classes of responses: `1xx` to `5xx`, by the first digit of the status.
-pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Classes of responses: `1xx` to `5xx`, by the first digit of the status, and what is none of them. A
+/// client is to take such a status for a 5xx (RFC 9110, section 15); here it is told apart, because
+/// no correct server sends one.
+pub const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
 /// The counters of one worker.
 #[derive(Debug, Default)]
@@ -66,13 +68,12 @@ impl Traffic {
 }
 
 impl Recorder {
-    /// A response was begun with this status; one above 599 counts as 5xx (RFC 9110, section 15).
+    /// A response was begun with this status.
     #[inline]
     pub fn responded(&self, status: u16) {
-        let class = usize::from(status / 100).min(5).wrapping_sub(1);
-        if let Some(tally) = self.0.responses.get(class) {
-            tally.add(1);
-        }
+        // The first digit less one; what is below 100 or above 599 is in the last class.
+        let class = usize::from(status / 100).wrapping_sub(1).min(CLASSES.len() - 1);
+        self.0.responses[class].add(1);
     }
 
     /// A request is over, after `total` since its head was complete; `bytes` of its response's body
@@ -182,9 +183,9 @@ impl Totals {
         self.responses.iter().sum()
     }
 
-    /// Responses of the class 5xx, and those of replicas that broke off.
+    /// Responses of the class 5xx or of none, and those of replicas that broke off.
     pub fn errors(&self) -> u64 {
-        self.responses[4] + self.reasons[Reason::ResponseCut as usize]
+        self.responses[4] + self.responses[5] + self.reasons[Reason::ResponseCut as usize]
     }
 }
 
@@ -206,9 +207,9 @@ mod tests {
             recorder.ended(Duration::from_millis(3), 10);
         }
         let totals = traffic.totals();
-        assert_eq!(totals.responses, [0, 2, 0, 0, 4], "600 is an error of the server");
+        assert_eq!(totals.responses, [0, 2, 0, 0, 2, 4], "99 and 600 are in no class of RFC 9110");
         assert_eq!(totals.reasons[Reason::NoReplica as usize], 2);
-        assert_eq!((totals.responded(), totals.errors(), totals.open()), (6, 4, 2));
+        assert_eq!((totals.responded(), totals.errors(), totals.open()), (8, 6, 2));
         assert_eq!((totals.full, totals.down, totals.bytes, totals.total.count()), (2, 0, 20, 2));
     }
 

@@ -3,7 +3,9 @@
 Knows neither the page nor what is tested on it.
 """
 
+import contextlib
 import http.client
+import http.server
 import json
 import os
 import queue
@@ -15,6 +17,9 @@ import time
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
+
+# What concerns one connection only, and what is made anew for the next.
+HOP_BY_HOP = ["host", "connection", "content-length", "transfer-encoding", "keep-alive"]
 
 # Longest wait for anything that is to happen; only a failing test waits that long.
 PATIENCE = 30
@@ -139,6 +144,57 @@ class Load:
             except (OSError, http.client.HTTPException):
                 connection.close()
             due = max(due + pause * random.uniform(0.5, 1.5), time.monotonic() - 1)
+
+
+class Edge:
+    """A reverse proxy that serves what is at `target` below a path, and asks it with its own name as the
+    host, as nginx does by default. For pages and streams of events, not for load."""
+
+    def __init__(self, prefix):
+        edge = self
+        self.target = None
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            """One request, passed on; the answer ends with the connection."""
+
+            def pass_on(self):
+                inner = self.path[len(prefix):] or "/"
+                if not self.path.startswith(prefix) or not inner.startswith("/"):
+                    self.send_error(404)
+                    return
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+                connection = http.client.HTTPConnection(edge.target, timeout=PATIENCE)
+                connection.request(self.command, inner, body or None, headers)
+                answer = connection.getresponse()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in HOP_BY_HOP:
+                        self.send_header(name, value)
+                self.send_header("Connection", "close")
+                self.end_headers()
+                # A page that is left, and a balancer that ends, break streams off.
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    while piece := answer.read1(65536):
+                        self.wfile.write(piece)
+                connection.close()
+
+            do_GET = do_POST = do_PUT = do_DELETE = pass_on
+
+            def log_message(self, *_):
+                """Says nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = "127.0.0.1:{}".format(self.server.server_address[1])
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.socket.close()
 
 
 class Browser:

@@ -121,6 +121,7 @@ fn answer(out: &mut TcpStream, path: &str, seen: usize, arrived: &Arrived) -> bo
                 .to_owned(),
             true,
         ),
+        "odd" => ("HTTP/1.1 777 Odd\r\nContent-Length: 0\r\n\r\n".to_owned(), true),
         "old" => ("HTTP/1.0 200 OK\r\n\r\nold".to_owned(), false),
         "chunked" => (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n3\r\nefg\r\n0\r\n\r\n".to_owned(),

@@ -69,7 +69,7 @@ impl Project {
     fn wait_for(&self, replicas: &str) -> Answer {
         let answer = format!(r#"{{"message":{replicas},"status":"successful"}}"#);
         wait_until("the replicas are there", || {
-            let good = self.rep().filter(|got| got.body == answer)?;
+            let good = self.rep().filter(|got| got.body.trim_end() == answer)?;
             let home = try_request(self.public, "GET", "/home", None).ok()?;
             (home.status == 200).then_some(good)
         })

@@ -44,7 +44,7 @@ fn replicas_come_and_go_by_command() {
     assert!(status.contains("Server 1  ready     100  100.00 %"), "{status}");
 
     let two = "there are 3 replicas now: Server 1, S4, S5\n";
-    assert_eq!(told(&balancer, &["add", "--name", "S4", "--name", "S5"]), two);
+    assert_eq!(told(&balancer, &["add", "S4", "--name", "S5"]), two);
     let shown = told(&balancer, &["status", "--json"]);
     let ring: Value = serde_json::from_str(&shown).expect("one document");
     assert_eq!(ring["replicas"].as_array().map(Vec::len), Some(3), "{shown}");
@@ -54,6 +54,13 @@ fn replicas_come_and_go_by_command() {
     let drained = "'S4' is drained: weight 0 (it had 100), no request in flight\n";
     assert_eq!(told(&balancer, &["drain", "S4", "--timeout", "0s"]), drained);
     assert_eq!(told(&balancer, &["drain", "S4", "--undo"]), "'S4' has weight 100 (it had 0)\n");
+    // It gets the weight that it had, and not another; and a name is one in any of its spellings.
+    let drained = "'server-1' is drained: weight 0 (it had 30), no request in flight\n";
+    told(&balancer, &["weight", "Server 1", "30"]);
+    assert_eq!(told(&balancer, &["drain", "server-1", "--timeout", "0s"]), drained);
+    assert!(told(&balancer, &["drain", "server-1"]).contains("(it had 0)"), "twice is once");
+    assert_eq!(told(&balancer, &["drain", "Server_1", "--undo"]), "'Server_1' has weight 30 (it had 0)\n");
+    assert_eq!(told(&balancer, &["drain", "Server 1", "--undo"]), "'Server 1' has weight 30 (it had 30)\n");
 
     assert_eq!(told(&balancer, &["kill", "S4"]), "'S4' is being killed\n");
     wait_until("it is replaced", || (!balancer.replicas().contains(&"S4".to_owned())).then_some(()));

@@ -141,6 +141,13 @@ fn selectors_name_values_that_there_are() {
             let value = texts[at + marker.len()..].split('"').next().expect("a first part");
             assert!(known.contains(&value.to_owned()), "{label}={value:?} of {known:?}");
         }
+        // Several of them, and not the variables of the dashboard.
+        for (at, marker) in texts.match_indices(&format!("{label}=~\"")) {
+            let values = texts[at + marker.len()..].split('"').next().expect("a first part");
+            for value in values.split('|').filter(|value| !value.starts_with('$')) {
+                assert!(known.contains(&value.to_owned()), "{label}=~{values:?} of {known:?}");
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use rustix::process::{Signal, kill_process};
 
 use crate::common::events::{Event, Events};
-use crate::common::{Balancer, request};
+use crate::common::{Balancer, request, wait_until};
 
 /// What happened to replicas, as `name event`.
 fn turns(events: &[Event]) -> Vec<String> {
@@ -109,6 +109,27 @@ fn statistics_are_of_the_last_second() {
     assert!(p50 <= p99 * 1.001, "{seen:#?}");
     let last = &seen[seen.len() - 1].data;
     assert_eq!(last["replicas"][0]["requests"], 5);
+}
+
+/// Kept without a reader, for one that comes later.
+#[test]
+fn statistics_of_the_seconds_before_are_kept() {
+    let balancer = Balancer::start(&["--replicas", "1"]);
+    balancer.wait_until_ready(1);
+    for _ in 0..5 {
+        assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
+    }
+    let seconds = wait_until("seconds with requests", || {
+        let body = request(balancer.admin, "GET", "/statistics", None).body;
+        let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        let seconds = json["seconds"].as_array().expect("a list").clone();
+        let sum: f64 =
+            seconds.iter().map(|second| second["requests_per_second"].as_f64().expect("a rate")).sum();
+        (sum > 0.0).then_some(seconds)
+    });
+    let times: Vec<_> = seconds.iter().map(|second| second["time"].as_u64().expect("a time")).collect();
+    assert!(times.is_sorted(), "{seconds:?}");
+    assert!(seconds.iter().any(|second| second["p99_ms"].is_number()), "{seconds:?}");
 }
 
 #[test]

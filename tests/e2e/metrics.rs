@@ -84,6 +84,19 @@ fn what_fails_at_a_replica_is_counted_with_its_reason() {
     assert_eq!(scrape.sum("ringherd_replica_failures_total", &[]), 5.0);
 }
 
+/// A status that no class of RFC 9110 has is passed on, and is no 5xx in the metrics.
+#[test]
+fn a_status_outside_of_all_classes_is_a_class_of_its_own() {
+    let origin = Origin::start();
+    let balancer = Balancer::start(&["--upstream", &origin.address.to_string()]);
+    balancer.wait_until_ready(1);
+    assert_eq!(request(balancer.public, "GET", "/odd", None).status, 777);
+    let scrape = Scrape::after(&balancer, 1);
+    assert_eq!(scrape.by(REQUESTS, "class"), [("other", 1.0)].into());
+    assert_eq!(scrape.sum("ringherd_replica_responses_total", &[("class", "other")]), 1.0);
+    assert_eq!(scrape.sum("ringherd_replica_responses_total", &[]), 1.0);
+}
+
 #[test]
 fn a_client_that_leaves_in_the_middle_of_its_answer_is_counted() {
     let origin = Origin::start();

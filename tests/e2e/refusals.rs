@@ -25,13 +25,13 @@ fn what_the_parser_refuses_is_answered_counted_and_logged() {
     let log = std::env::temp_dir().join(format!("ringherd-refusals-{}", std::process::id()));
     let balancer = Balancer::start(&["--replicas", "0", "--access-log", log.to_str().expect("UTF-8")]);
     let large = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(100_000));
-    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "y".repeat(66_000));
+    let endless = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "y".repeat(66_000));
     let cases = [
         (b"\x16\x03\x01\x02\x00\x01\x00".to_vec(), "400", "not-http"),
         (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), "400", "not-http"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n".to_vec(), "400", "not-http"),
         (large.into_bytes(), "431", "head-too-large"),
-        (long.into_bytes(), "431", "head-too-large"),
+        (endless.into_bytes(), "431", "head-too-large"),
     ];
     for (bytes, status, reason) in &cases {
         let answer = exchange(balancer.public, bytes);

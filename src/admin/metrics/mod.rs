@@ -50,13 +50,25 @@ pub(super) fn response(view: &Arc<View>, sources: &Sources, headers: &HeaderMap)
     }
 }
 
-/// Whether `Accept` names the format. Weights are not compared.
+/// Whether `Accept` names the format, with a weight above 0. The weights of formats are not compared:
+/// who accepts both gets the newer one.
 fn accepts_open_metrics(headers: &HeaderMap) -> bool {
     let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     ranges.flat_map(|value| value.split(',')).any(|range| {
-        let kind = range.split(';').next().unwrap_or_default();
-        kind.trim().eq_ignore_ascii_case("application/openmetrics-text")
+        let mut parts = range.split(';').map(str::trim);
+        let named =
+            parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/openmetrics-text"));
+        named && !parts.any(is_weight_of_zero)
     })
+}
+
+/// Whether a parameter of a media range refuses it: `q=0`, with up to three zeros behind a point
+/// (RFC 9110, section 12.4.2).
+fn is_weight_of_zero(parameter: &str) -> bool {
+    let Some(weight) = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")) else {
+        return false;
+    };
+    weight.parse().is_ok_and(|weight: f64| weight == 0.0)
 }
 
 fn text(view: &Arc<View>, sources: &Sources) -> Result<String, fmt::Error> {
@@ -76,5 +88,31 @@ impl Collector for Scrape {
         cluster::write(&mut page, &self.view)?;
         upkeep::write(&mut page, &self.sources)?;
         process::write(&mut page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_format_is_accepted_unless_its_weight_is_zero() {
+        let cases = [
+            ("application/openmetrics-text", true),
+            ("text/plain, Application/OpenMetrics-Text;version=1.0.0;q=0.5", true),
+            ("application/openmetrics-text;q=0.001", true),
+            ("application/openmetrics-text;q=0", false),
+            ("application/openmetrics-text; version=1.0.0; Q=0.000, text/plain", false),
+            ("application/openmetrics-text ; q=0. ,*/*", false),
+            ("application/openmetrics-text;q=0, application/openmetrics-text;version=1.0.0", true),
+            ("text/plain;q=1", false),
+            ("*/*", false),
+        ];
+        for (accept, accepted) in cases {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(accepts_open_metrics(&headers), accepted, "{accept}");
+        }
     }
 }

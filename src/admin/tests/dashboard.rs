@@ -10,7 +10,11 @@ use crate::admin::{AdminConfig, Context, Listener};
 
 fn locked() -> Bench {
     Bench::new(
-        AdminConfig { token: Some("s3cret".to_owned()), hosts: vec!["lb.example".to_owned()] },
+        AdminConfig {
+            token: Some("s3cret".to_owned()),
+            hosts: vec!["lb.example".to_owned()],
+            ..AdminConfig::default()
+        },
         Ok(&[]),
     )
 }
@@ -74,6 +78,21 @@ async fn the_page_is_whole_and_holds_nothing_that_its_policy_forbids() {
     assert!(!between(&text, "<script type=\"module\">", "</script>").contains("<!--"));
 }
 
+/// An edge may serve the page below a path, where the root is somebody else's.
+#[tokio::test]
+async fn the_page_asks_for_nothing_from_the_root() {
+    let text = locked().send(Call::new("GET", "/")).await.text;
+    let script = between(&text, "<script type=\"module\">", "</script>");
+    assert!(script.contains("fetch(under("), "every request is made below the page");
+    for (at, call) in script.match_indices("fetch(").chain(script.match_indices("call('")) {
+        let line = script[at..].lines().next().unwrap();
+        assert!(!line.contains("'/") && !line.contains("`/"), "{call}: {line}");
+    }
+    for attribute in ["href=\"/", "src=\"/", "action=\"/"] {
+        assert!(!text.contains(attribute), "{attribute}");
+    }
+}
+
 #[tokio::test]
 async fn the_page_needs_no_token_and_may_be_linked_to_but_what_it_asks_for_needs_all() {
     let bench = locked();
@@ -87,7 +106,7 @@ async fn the_page_needs_no_token_and_may_be_linked_to_but_what_it_asks_for_needs
     ] {
         assert_eq!(bench.send(page.clone()).await.status, StatusCode::OK, "{page:?}");
     }
-    for path in ["/ring", "/ring/sectors"] {
+    for path in ["/ring", "/ring/sectors", "/statistics"] {
         assert_eq!(bench.send(Call::new("GET", path)).await.status, StatusCode::UNAUTHORIZED, "{path}");
         let call = Call::new("GET", path).with("authorization", "Bearer s3cret");
         assert_eq!(bench.send(call.clone()).await.status, StatusCode::OK, "{path}");

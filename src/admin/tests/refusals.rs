@@ -30,11 +30,11 @@ async fn assert_all_refused(bench: &Bench, cases: Vec<(Call, u16, &str)>) {
 }
 
 fn open() -> Bench {
-    Bench::new(AdminConfig { token: None, hosts: vec!["lb.example".to_owned()] }, Ok(&["S1"]))
+    Bench::new(AdminConfig { hosts: vec!["lb.example".to_owned()], ..AdminConfig::default() }, Ok(&["S1"]))
 }
 
 fn locked() -> Bench {
-    Bench::new(AdminConfig { token: Some("s3cret".to_owned()), hosts: Vec::new() }, Ok(&["S1"]))
+    Bench::new(AdminConfig { token: Some("s3cret".to_owned()), ..AdminConfig::default() }, Ok(&["S1"]))
 }
 
 #[tokio::test]
@@ -77,6 +77,7 @@ async fn our_own_hosts_and_pages_are_let_in() {
         Call::new("POST", "http://127.0.0.1:5001/add").json(r#"{"n":1}"#).host("evil.example"),
         add().with("origin", "http://127.0.0.1:5001").with("sec-fetch-site", "same-origin"),
         add().with("sec-fetch-site", "none"),
+        add().host("lb.example").with("origin", "https://lb.example").with("sec-fetch-site", "same-origin"),
     ] {
         let got = bench.send(call.clone()).await;
         assert_eq!(got.status, 200, "{call:?}");
@@ -177,6 +178,7 @@ async fn a_known_path_names_its_methods() {
         ("/rm", "DELETE"),
         ("/ring", "GET, HEAD, PUT"),
         ("/ring/sectors", "GET, HEAD"),
+        ("/statistics", "GET, HEAD"),
         ("/replicas/S1", "PUT"),
         ("/replicas/S1/kill", "POST"),
         ("/metrics", "GET, HEAD"),

@@ -13,7 +13,8 @@ use crate::cluster::KeySource;
 use crate::control::name;
 use crate::control::{Add, ControlError, Remove, Request, RingChange, State};
 
-const THREE: &str = r#"{"message":{"N":3,"replicas":["Server 1","S4","S5"]},"status":"successful"}"#;
+const THREE: &str =
+    concat!(r#"{"message":{"N":3,"replicas":["Server 1","S4","S5"]},"status":"successful"}"#, "\n");
 
 fn bench() -> Bench {
     Bench::new(AdminConfig::default(), Ok(&["Server 1", "S4", "S5"]))
@@ -26,7 +27,8 @@ async fn the_three_routes_answer_to_the_letter_on_both_listeners() {
         let context = Context { listener, ..CONTEXT };
         let got = bench.send(Call::new("GET", "/rep?x").context(context)).await;
         assert_eq!(got.status, StatusCode::OK);
-        assert_eq!(got.text, r#"{"message":{"N":2,"replicas":["S1","S2"]},"status":"successful"}"#);
+        let two = r#"{"message":{"N":2,"replicas":["S1","S2"]},"status":"successful"}"#;
+        assert_eq!(got.text, format!("{two}\n"));
         assert_eq!(got.header("content-type"), Some("application/json"));
         assert_eq!(got.header("cache-control"), Some("no-store"));
         assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
@@ -129,9 +131,32 @@ async fn ring_and_weights_can_be_changed() {
 }
 
 #[tokio::test]
+async fn whatever_is_text_ends_with_a_newline() {
+    let bench = bench();
+    for call in [
+        Call::new("GET", "/"),
+        Call::new("GET", "/rep"),
+        Call::new("GET", "/ring"),
+        Call::new("GET", "/ring/sectors"),
+        Call::new("GET", "/statistics"),
+        Call::new("GET", "/version"),
+        Call::new("GET", "/healthz"),
+        Call::new("GET", "/metrics"),
+        Call::new("GET", "/openapi.json"),
+        Call::new("GET", "/nowhere"),
+        Call::new("POST", "/rep"),
+        add(),
+        add().host("evil.example"),
+    ] {
+        let text = bench.send(call.clone()).await.text;
+        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{call:?}: {text:?}");
+    }
+}
+
+#[tokio::test]
 async fn head_is_get() {
     let bench = bench();
-    for path in ["/", "/rep", "/ring", "/ring/sectors", "/version", "/healthz", "/readyz"] {
+    for path in ["/", "/rep", "/ring", "/ring/sectors", "/statistics", "/version", "/healthz", "/readyz"] {
         let (get, head) =
             (bench.send(Call::new("GET", path)).await, bench.send(Call::new("HEAD", path)).await);
         assert_eq!((get.status, &get.headers, &get.text), (head.status, &head.headers, &head.text), "{path}");
@@ -141,7 +166,7 @@ async fn head_is_get() {
 
 #[tokio::test]
 async fn probes_need_no_token_and_no_name() {
-    let bench = Bench::new(AdminConfig { token: Some("t".to_owned()), hosts: Vec::new() }, Ok(&[]));
+    let bench = Bench::new(AdminConfig { token: Some("t".to_owned()), ..AdminConfig::default() }, Ok(&[]));
     for call in [
         Call::new("GET", "/healthz"),
         Call::new("GET", "/readyz").host("evil.example"),
@@ -227,7 +252,7 @@ async fn every_attempt_to_change_leaves_one_line() {
     let fields = &line["fields"];
     assert_eq!(fields["audit"], true);
     assert_eq!(fields["peer"], "127.0.0.1:40000");
-    assert_eq!(fields["request"], "\"POST /add\"");
+    assert_eq!(fields["request"], "POST /add");
     assert_eq!((&fields["status"], &fields["outcome"]), (&json!(200), &json!("done")));
     assert!(fields["duration_ms"].is_u64());
     assert_eq!(fields["change"], r#"add n=2 hostnames=["S4"] endpoints=[]"#);

@@ -174,6 +174,7 @@ pub(super) fn view(names: &[&str]) -> View {
             note: String::new(),
             failures: 0,
             weight: 100,
+            drained_from: None,
             slots: ring.slots_owned()[index],
             share: ring.share(index),
             endpoint: Some(Arc::new(endpoint)),

@@ -11,6 +11,7 @@ use super::Session;
 use super::session::failure;
 use crate::cli::{Exit, Failure};
 use crate::client::{ReplicaReport, RingReport, plain};
+use crate::names::FoldedName;
 
 /// Pause between two polls. Longer than a worker may still use the old ring.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -19,6 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// have routed a request by the old ring.
 const LOOKS: u32 = 2;
 
+/// Of a replica that was drained by a balancer that does not remember from which weight.
 const FULL_WEIGHT: u8 = 100;
 
 /// The outcome of waiting.
@@ -40,16 +42,21 @@ pub(super) fn arguments() -> [Arg; 2] {
         .long("undo")
         .action(ArgAction::SetTrue)
         .conflicts_with("timeout")
-        .help("Give it weight 100 again, and do not wait");
+        .help("Give it the weight again that it had, and do not wait");
     [timeout, undo]
 }
 
 pub(super) async fn run(session: &Session, name: &str, matches: &ArgMatches) -> Result<Drained, Failure> {
     let limit: Duration = *matches.get_one("timeout").expect("--timeout has a default");
-    let weight = if matches.get_flag("undo") { FULL_WEIGHT } else { 0 };
     let ring = session.ask(session.client.ring()).await?;
+    let replica = find(&ring, name);
     // The balancer refuses names that do not exist.
-    let former = find(&ring, name).map_or(0, |replica| replica.weight);
+    let former = replica.map_or(0, |replica| replica.weight);
+    let weight = match replica {
+        Some(replica) if matches.get_flag("undo") => undone(replica),
+        None if matches.get_flag("undo") => FULL_WEIGHT,
+        _ => 0,
+    };
     session.client.set_weight(name, weight).await.map_err(|error| {
         let refused = failure(&error);
         if error.status() == Some(StatusCode::CONFLICT) {
@@ -91,7 +98,7 @@ impl Drained {
         let limit = humantime::format_duration(limit);
         let problem = format!(
             "'{0}' still has {in_flight} requests in flight after {limit}; it keeps weight 0, so wait longer, \
-             or give it weight 100 again with 'ringherd drain {0:?} --undo'",
+             or give it its weight again with 'ringherd drain {0:?} --undo'",
             self.name
         );
         Failure::new(Exit::Negative, problem)
@@ -113,6 +120,13 @@ impl fmt::Display for Drained {
     }
 }
 
+/// The weight of a replica once it is not drained any more: the one it had, which it has still if it
+/// was not drained.
+fn undone(replica: &ReplicaReport) -> u8 {
+    if replica.weight > 0 { replica.weight } else { replica.drained_from.unwrap_or(FULL_WEIGHT) }
+}
+
 fn find<'a>(ring: &'a RingReport, name: &str) -> Option<&'a ReplicaReport> {
-    ring.replicas.iter().find(|replica| replica.name.eq_ignore_ascii_case(name))
+    let wanted = FoldedName::of(name);
+    ring.replicas.iter().find(|replica| FoldedName::of(&replica.name) == wanted)
 }

@@ -23,8 +23,8 @@ owns.";
 
 const ADD: &str = "\
 Adds replicas to a running balancer, and returns when all of them take requests; or adds none and says \
-why. Those without a --name get one. A balancer of servers that others run (--upstream) needs an \
---endpoint for each.";
+why. Without N it adds those that are named; those without a name get one. A balancer of servers that \
+others run (--upstream) needs an --endpoint for each.";
 
 const RM: &str = "\
 Takes replicas off the ring of a running balancer: N in all, the named ones among them. They finish what \
@@ -32,7 +32,7 @@ they have begun and are stopped. Without N it removes those that are named.";
 
 const DRAIN: &str = "\
 Gives a replica weight 0, so that it gets no more requests, and waits until none is in flight at it. It \
-stays a replica, is checked and kept alive; --undo gives it weight 100 again.
+stays a replica, is checked and kept alive; --undo gives it the weight again that it had.
 
 Where several balancers share a pool (--runtime swarm) weights cannot be set at one of them, which is \
 refused (409). Remove the replica instead, which drains it too.";
@@ -57,16 +57,13 @@ pub fn commands() -> [Command; 7] {
     };
     [
         command("status", "Show the ring and the replicas of a running balancer", STATUS),
-        command("add", "Add replicas to a running balancer", ADD).args(add_arguments()),
+        command("add", "Add replicas to a running balancer", ADD)
+            .override_usage("ringherd add [OPTIONS] [N] [NAME]...")
+            .args(count_and_names("How many to add (if it is a number and the first), and names"))
+            .arg(endpoint()),
         command("rm", "Remove replicas from a running balancer", RM)
             .override_usage("ringherd rm [OPTIONS] [N] [NAME]...")
-            .arg(
-                Arg::new("what")
-                    .value_name("N|NAME")
-                    .num_args(1..)
-                    .required(true)
-                    .help("How many to remove (if it is a number and the first), and names"),
-            ),
+            .args(count_and_names("How many to remove (if it is a number and the first), and names")),
         command("drain", "Take a replica's traffic away and wait until it is idle", DRAIN)
             .arg(name())
             .args(drain::arguments()),
@@ -93,22 +90,19 @@ fn json() -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON document")
 }
 
-fn add_arguments() -> [Arg; 3] {
-    let count = Arg::new("n")
-        .value_name("N")
-        .value_parser(value_parser!(u32).range(1..))
-        .help("How many [default: 1, or as many as are named]");
-    let names = Arg::new("name")
-        .long("name")
-        .value_name("NAME")
-        .action(ArgAction::Append)
-        .help("Name of a new replica; may be repeated");
-    let endpoints = Arg::new("endpoint")
+/// `[N] [NAME]...`; names may be given with `--name` too.
+fn count_and_names(help: &'static str) -> [Arg; 2] {
+    let what = Arg::new("what").value_name("N|NAME").num_args(0..).help(help);
+    let names = Arg::new("name").long("name").value_name("NAME").action(ArgAction::Append).hide(true);
+    [what, names]
+}
+
+fn endpoint() -> Arg {
+    Arg::new("endpoint")
         .long("endpoint")
         .value_name("HOST:PORT")
         .action(ArgAction::Append)
-        .help("Where a new replica of a balancer with --upstream is; may be repeated");
-    [count, names, endpoints]
+        .help("Where a new replica of a balancer with --upstream is; may be repeated")
 }
 
 /// Runs `ringherd status`.
@@ -121,8 +115,9 @@ pub fn status(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// Runs `ringherd add`.
 pub fn add(matches: &ArgMatches) -> Result<(), Failure> {
-    let (names, endpoints) = (words::all(matches, "name"), words::all(matches, "endpoint"));
-    let count = words::count(matches.get_one("n").copied(), &names, &endpoints)?;
+    let endpoints = words::all(matches, "endpoint");
+    let (given, names) = words::count_and_names(matches)?;
+    let count = words::to_add(given, &names, &endpoints)?;
     run(matches, async |session| {
         let json = if endpoints.is_empty() {
             session.ask(session.client.add(count, &names)).await?
@@ -135,7 +130,8 @@ pub fn add(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// Runs `ringherd rm`.
 pub fn remove(matches: &ArgMatches) -> Result<(), Failure> {
-    let (count, names) = words::count_and_names(&words::all(matches, "what"))?;
+    let (given, names) = words::count_and_names(matches)?;
+    let count = words::to_remove(given, &names)?;
     run(matches, async |session| {
         let json = session.ask(session.client.remove(count, &names)).await?;
         show(matches, &json, || Ok(text::replicas(&json)))

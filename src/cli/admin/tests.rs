@@ -12,6 +12,7 @@ fn replica(number: u32, name: &str, state: &str) -> ReplicaReport {
         address: (state != "starting").then(|| ([127, 0, 0, 1], 40000 + number as u16).into()),
         state: state.to_owned(),
         weight: 100,
+        drained_from: None,
         slots: 1,
         share: 1.0 / f64::from(number),
         in_flight: 12,

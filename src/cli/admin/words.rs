@@ -10,36 +10,59 @@ pub(super) fn all(matches: &ArgMatches, argument: &str) -> Vec<String> {
     matches.get_many(argument).into_iter().flatten().cloned().collect()
 }
 
+/// Parses `[N] [NAME]...` and the names that stand behind `--name`. A name begins with a letter.
+pub(super) fn count_and_names(matches: &ArgMatches) -> Result<(Option<u32>, Vec<String>), Failure> {
+    let (count, mut names) = split_count(all(matches, "what"))?;
+    names.extend(all(matches, "name"));
+    Ok((count, names))
+}
+
+fn split_count(mut words: Vec<String>) -> Result<(Option<u32>, Vec<String>), Failure> {
+    let is_number = |word: &String| word.starts_with(|c: char| c.is_ascii_digit());
+    if !words.first().is_some_and(is_number) {
+        return Ok((None, words));
+    }
+    let first = words.remove(0);
+    match first.parse() {
+        Ok(0) => Err(usage("N is 0: give at least 1".to_owned())),
+        Ok(count) => Ok((Some(count), words)),
+        Err(_) => Err(usage(format!("{first:?} is neither a number nor a name"))),
+    }
+}
+
 /// The number of replicas to add.
-pub(super) fn count(given: Option<u32>, names: &[String], endpoints: &[String]) -> Result<u32, Failure> {
+pub(super) fn to_add(given: Option<u32>, names: &[String], endpoints: &[String]) -> Result<u32, Failure> {
     let listed = names.len().max(endpoints.len()) as u32;
     let count = given.unwrap_or(listed.max(1));
-    if names.len() as u64 > u64::from(count) {
-        let problem = format!("{} names are too many for {count} replicas", names.len());
-        return Err(Failure::new(Exit::Usage, problem));
-    }
+    refuse_more_names(count, names)?;
     if !endpoints.is_empty() && endpoints.len() as u64 != u64::from(count) {
-        let problem = format!("{count} replicas need {count} endpoints, not {}", endpoints.len());
-        return Err(Failure::new(Exit::Usage, problem));
+        return Err(usage(format!("{count} replicas need {count} endpoints, not {}", endpoints.len())));
     }
     Ok(count)
 }
 
-/// Parses `[N] [NAME]...`: the number of replicas to remove, and names. A name begins with a letter.
-pub(super) fn count_and_names(words: &[String]) -> Result<(u32, Vec<String>), Failure> {
-    let usage = |problem: String| Failure::new(Exit::Usage, problem);
-    let Some((first, rest)) = words.split_first() else { return Err(usage("give N or a NAME".to_owned())) };
-    if !first.starts_with(|c: char| c.is_ascii_digit()) {
-        return Ok((words.len() as u32, words.to_vec()));
+/// The number of replicas to remove.
+pub(super) fn to_remove(given: Option<u32>, names: &[String]) -> Result<u32, Failure> {
+    let count = given.unwrap_or(names.len() as u32);
+    if count == 0 {
+        return Err(usage("give N or a NAME".to_owned()));
     }
-    let count: u32 = first.parse().map_err(|_| usage(format!("{first:?} is neither a number nor a name")))?;
-    if count == 0 || rest.len() as u64 > u64::from(count) {
+    refuse_more_names(count, names)?;
+    Ok(count)
+}
+
+fn refuse_more_names(count: u32, names: &[String]) -> Result<(), Failure> {
+    if names.len() as u64 > u64::from(count) {
         return Err(usage(format!(
-            "N is {count}, with {} names: give at least 1, and at most N names",
-            rest.len()
+            "N is {count}, with {} names: give at most N names, or no N for those that are named",
+            names.len()
         )));
     }
-    Ok((count, rest.to_vec()))
+    Ok(())
+}
+
+fn usage(problem: String) -> Failure {
+    Failure::new(Exit::Usage, problem)
 }
 
 /// Parses `KEY=VALUE` of a change of the ring. The balancer checks the value.
@@ -87,7 +110,7 @@ mod tests {
             (Some(3), &[], &["h:1"], None),
             (None, &["a", "b"], &["h:1"], None),
         ] {
-            let found = count(given, &texts(names), &texts(endpoints));
+            let found = to_add(given, &texts(names), &texts(endpoints));
             assert_eq!(found.ok(), expected, "{given:?} {names:?} {endpoints:?}");
         }
     }
@@ -105,7 +128,28 @@ mod tests {
             (&[], None),
         ] {
             let expected = expected.map(|(count, names)| (count, texts(names)));
-            assert_eq!(count_and_names(&texts(words)).ok(), expected, "{words:?}");
+            let found = split_count(texts(words))
+                .and_then(|(given, names)| to_remove(given, &names).map(|count| (count, names)));
+            assert_eq!(found.ok(), expected, "{words:?}");
+        }
+    }
+
+    /// `add` and `rm` read their words alike, and each takes names in both forms.
+    #[test]
+    fn names_are_given_in_one_form_and_in_the_older_one() {
+        let words = ["2 S4 S5", "2 --name S4 --name S5", "2 S4 --name S5", "--name S5 2 S4"];
+        for command in ["add", "rm"] {
+            for words in words {
+                let words = ["ringherd", command].into_iter().chain(words.split(' '));
+                let matches = crate::cli::command().try_get_matches_from(words.clone()).expect("it parses");
+                let (_, matches) = matches.subcommand().expect("one");
+                let expected = (Some(2), texts(&["S4", "S5"]));
+                let found = count_and_names(matches).map(|(count, mut names)| {
+                    names.sort();
+                    (count, names)
+                });
+                assert_eq!(found, Ok(expected), "{words:?}");
+            }
         }
     }
 

@@ -16,8 +16,22 @@ const HEADINGS: [&str; 10] =
 /// Columns of numbers, which end in line.
 const NUMBERS: [usize; 7] = [0, 3, 4, 5, 6, 7, 8];
 
-/// Lines of the page that are not of the table: head, rates, foot, and some events.
-const OTHER_LINES: u16 = 3 + 4 + 1 + 6;
+/// Columns that are left out where there is no room for all, the first one first. Number, name and
+/// state are never left out.
+const DISPENSABLE: [usize; 6] = [8, 3, 5, 7, 4, 6];
+
+/// The columns with the name and the note.
+const NAME: usize = 1;
+const NOTE: usize = 9;
+
+/// Room that a note gets before other columns do, if it is as long.
+const SHORT_NOTE: usize = 12;
+
+/// Columns between two others, and of the mark of the selected row.
+const SPACE: usize = 2;
+
+/// Lines of the page that are not of the table, besides the head: rates, foot, and some events.
+const OTHER_LINES: u16 = 4 + 1 + 6;
 
 /// Lines of a table without replicas.
 const LEAST_LINES: u16 = 3;
@@ -25,7 +39,7 @@ const LEAST_LINES: u16 = 3;
 const HELP: &[&str] = &[
     "up, down  select a replica",
     "a         add a replica",
-    "d         drain it: weight 0; again: weight 100",
+    "d         drain it: weight 0; again: as it was",
     "r         remove it, when it has finished",
     "k         kill it, as a crash would",
     "q, Esc    end",
@@ -37,16 +51,22 @@ const HELP: &[&str] = &[
 
 /// Draws the whole page.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
+    let width = usize::from(frame.area().width);
+    let mut lines = vec![title(model)];
+    lines.extend(folded(&ring(model), ", ", width));
+    lines.extend(folded(&figures(model), "  ", width));
+    let head_height = lines.len() as u16;
+    let left = frame.area().height.saturating_sub(head_height);
     let areas = Layout::vertical([
-        Constraint::Length(3),
+        Constraint::Length(head_height),
         Constraint::Length(4),
-        Constraint::Length(table_height(model, frame.area().height)),
+        Constraint::Length(table_height(model, left)),
         Constraint::Fill(1),
         Constraint::Length(1),
     ])
     .split(frame.area());
     let &[head, rates, replicas, events, foot] = &areas[..] else { return };
-    frame.render_widget(Paragraph::new(vec![title(model), ring(model), figures(model)]), head);
+    frame.render_widget(Paragraph::new(lines), head);
     draw_rates(frame, rates, model);
     draw_replicas(frame, replicas, model);
     draw_events(frame, events, model);
@@ -61,7 +81,22 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
     }
 }
 
-/// As much as the replicas need, if that leaves some lines for the events.
+/// `text` on as many lines as it takes, broken between its pieces.
+fn folded(text: &str, separator: &str, width: usize) -> Vec<Line<'static>> {
+    let mut lines = vec![String::new()];
+    for piece in text.split_inclusive(separator) {
+        let line = lines.last_mut().filter(|line| {
+            line.is_empty() || line.chars().count() + piece.trim_end().chars().count() <= width
+        });
+        match line {
+            Some(line) => line.push_str(piece),
+            None => lines.push(piece.to_owned()),
+        }
+    }
+    lines.into_iter().map(|line| Line::from(line.trim_end().to_owned())).collect()
+}
+
+/// As much as the replicas need, if `height` leaves some lines for the events.
 fn table_height(model: &Model, height: u16) -> u16 {
     let left = height.saturating_sub(OTHER_LINES).max(LEAST_LINES);
     (model.replicas.len() as u16).saturating_add(LEAST_LINES).min(left)
@@ -81,24 +116,24 @@ fn title(model: &Model) -> Line<'_> {
     ])
 }
 
-fn ring(model: &Model) -> Line<'_> {
+fn ring(model: &Model) -> String {
     let Some(RingReport { family, placement, probing, slots, virtual_nodes, key, bounded_load, .. }) =
         &model.ring
     else {
-        return Line::default();
+        return String::new();
     };
     let version = model.stats.as_ref().map(|stats| stats.version).or(model.ring.as_ref().map(|r| r.version));
     let bound = bounded_load.map_or_else(|| "off".to_owned(), |factor| factor.to_string());
-    Line::from(plain(&format!(
+    plain(&format!(
         "ring version {}: {family}, {placement}, {probing}, {slots} slots x {virtual_nodes}, key {key}, bounded load {bound}",
         version.unwrap_or(0)
-    )))
+    ))
 }
 
-fn figures(model: &Model) -> Line<'_> {
-    let Some(stats) = &model.stats else { return Line::from("no figures yet") };
+fn figures(model: &Model) -> String {
+    let Some(stats) = &model.stats else { return "no figures yet".to_owned() };
     let time = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time:.2} ms"));
-    Line::from(format!(
+    format!(
         "req/s {:.0}  errors/s {:.0}  retries/s {:.0}  spills/s {:.0}  p50 {}  p99 {}  in flight {}  connections {}",
         stats.requests_per_second,
         stats.errors_per_second,
@@ -108,7 +143,7 @@ fn figures(model: &Model) -> Line<'_> {
         time(stats.p99_ms),
         stats.in_flight,
         stats.connections
-    ))
+    )
 }
 
 fn draw_rates(frame: &mut Frame<'_>, area: Rect, model: &Model) {
@@ -123,23 +158,22 @@ fn draw_rates(frame: &mut Frame<'_>, area: Rect, model: &Model) {
 
 fn draw_replicas(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     let rows: Vec<[String; 10]> = model.replicas.iter().map(|replica| cells(model, replica)).collect();
-    let widths = (0..HEADINGS.len()).map(|column| {
-        let longest = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        Constraint::Length(longest.max(HEADINGS[column].len()) as u16)
-    });
+    // Within the border, beside the mark.
+    let room = usize::from(area.width).saturating_sub(2 + SPACE);
+    let columns = columns(&rows, room);
     let title = format!(" replicas: {} ", rows.len());
     let colours = model.replicas.iter().map(|replica| colour(&replica.state));
     let rows = rows.iter().zip(colours).map(|(cells, colour)| {
-        Row::new(cells.iter().enumerate().map(|(column, text)| match column {
-            2 => cell(column, text).style(Style::new().fg(colour)),
-            _ => cell(column, text),
+        Row::new(columns.iter().map(|&(column, width)| match column {
+            2 => cell(column, &cells[column], width).style(Style::new().fg(colour)),
+            _ => cell(column, &cells[column], width),
         }))
     });
-    let header = Row::new(HEADINGS.iter().enumerate().map(|(column, heading)| cell(column, heading)))
+    let header = Row::new(columns.iter().map(|&(column, width)| cell(column, HEADINGS[column], width)))
         .style(Style::new().add_modifier(Modifier::BOLD));
-    let table = Table::new(rows, widths)
+    let table = Table::new(rows, columns.iter().map(|&(_, width)| Constraint::Length(width as u16)))
         .header(header)
-        .column_spacing(2)
+        .column_spacing(SPACE as u16)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED))
         .highlight_symbol("> ")
         .block(Block::bordered().title(title));
@@ -147,8 +181,59 @@ fn draw_replicas(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-fn cell(column: usize, text: &str) -> Cell<'_> {
-    let line = Line::from(text);
+/// The columns that are shown, each with its width. Names are worth more than figures: a column goes
+/// before a name is shortened.
+fn columns(rows: &[[String; 10]], room: usize) -> Vec<(usize, usize)> {
+    let longest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let mut widths: Vec<_> =
+        (0..HEADINGS.len()).map(|column| (column, longest(column).max(HEADINGS[column].len()))).collect();
+    let note = longest(NOTE);
+    // It takes what is left, for it can be read in the events.
+    widths[NOTE].1 = note.min(SHORT_NOTE);
+    if note == 0 {
+        widths.truncate(NOTE);
+    }
+    let used = |widths: &[(usize, usize)]| {
+        widths.iter().map(|(_, width)| width + SPACE).sum::<usize>().saturating_sub(SPACE)
+    };
+    for dispensable in DISPENSABLE {
+        if used(&widths) <= room {
+            break;
+        }
+        widths.retain(|(column, _)| *column != dispensable);
+    }
+    let (mut short, mut left) = (used(&widths).saturating_sub(room), room.saturating_sub(used(&widths)));
+    for (column, width) in &mut widths {
+        match *column {
+            NAME => {
+                let less = short.min(width.saturating_sub(HEADINGS[NAME].len()));
+                *width -= less;
+                short -= less;
+            }
+            NOTE => {
+                let more = left.min(note - *width);
+                *width += more;
+                left -= more;
+            }
+            _ => {}
+        }
+    }
+    widths
+}
+
+/// `text`, or its beginning and its end: names of one kind often begin alike.
+fn shortened(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width || width == 0 {
+        return text.to_owned();
+    }
+    let end = (width - 1) / 2;
+    let begin = width - 1 - end;
+    text.chars().take(begin).chain(['…']).chain(text.chars().skip(length - end)).collect()
+}
+
+fn cell(column: usize, text: &str, width: usize) -> Cell<'static> {
+    let line = Line::from(if column == NAME { shortened(text, width) } else { text.to_owned() });
     Cell::from(if NUMBERS.contains(&column) { line.right_aligned() } else { line })
 }
 
@@ -195,7 +280,7 @@ fn question(action: &Action) -> String {
     match action {
         Action::Add => "add a replica?".to_owned(),
         Action::Drain(name) => format!("drain '{}'?", plain(name)),
-        Action::Restore(name) => format!("give '{}' weight 100 again?", plain(name)),
+        Action::Restore(name, weight) => format!("give '{}' weight {weight} again?", plain(name)),
         Action::Remove(name) => format!("remove '{}'?", plain(name)),
         Action::Kill(name) => format!("kill '{}'?", plain(name)),
     }

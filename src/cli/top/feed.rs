@@ -15,8 +15,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Events that are known again: more than a balancer keeps.
 const REMEMBERED: usize = 1024;
 
-const FULL_WEIGHT: u8 = 100;
-
 /// Sends what the balancer tells, for as long as somebody listens.
 pub(super) async fn run(client: Client, send: Sender<Input>) {
     let mut seen = Seen::default();
@@ -54,12 +52,16 @@ async fn follow(client: &Client, seen: &mut Seen, send: &Sender<Input>) -> Resul
     }
 }
 
-/// Sends the ring, and again when the figures are of another, at most once in [`PAUSE`].
+/// Sends what was before, then the ring, and that again when the figures are of another, at most once in [`PAUSE`].
 async fn read_rings(
     client: &Client,
     mut newest: watch::Receiver<Option<u64>>,
     send: &Sender<Input>,
 ) -> Result<(), Error> {
+    // An older balancer does not remember them; one that cannot be reached has no ring either.
+    if let Ok(past) = client.past().await {
+        let _ = send.send(Input::Past(past)).await;
+    }
     loop {
         let ring = client.ring().await?;
         let known = ring.version;
@@ -99,8 +101,8 @@ pub(super) async fn perform(client: Client, action: Action, send: Sender<Input>)
             .set_weight(name, 0)
             .await
             .map(|_| format!("'{name}' has weight 0 and gets no more requests")),
-        Action::Restore(name) => {
-            client.set_weight(name, FULL_WEIGHT).await.map(|_| format!("'{name}' has weight {FULL_WEIGHT}"))
+        Action::Restore(name, weight) => {
+            client.set_weight(name, *weight).await.map(|_| format!("'{name}' has weight {weight}"))
         }
         Action::Remove(name) => {
             let names = std::slice::from_ref(name);
@@ -131,7 +133,9 @@ mod tests {
         format!("id: {id}\nevent: publish\ndata: {data}\n\n")
     }
 
-    /// Answers `/ring`, and `/events` with one of `streams` after the other, each of which ends;
+    const PAST: &str = r#"{"seconds":[{"time":1,"requests_per_second":7.0,"p50_ms":null}]}"#;
+
+    /// Answers `/ring`, `/statistics`, and `/events` with one of `streams` after the other, each of which ends;
     /// and what it was asked.
     async fn balancer(mut streams: Vec<String>) -> (Client, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -151,6 +155,7 @@ mod tests {
                 let Some(path) = head.split(' ').nth(1).map(str::to_owned) else { continue };
                 let body = match path.as_str() {
                     "/ring" => RING.to_owned(),
+                    "/statistics" => PAST.to_owned(),
                     _ if streams.is_empty() => return,
                     _ => streams.remove(0),
                 };
@@ -185,7 +190,7 @@ mod tests {
         let asked = asked.lock().unwrap();
         assert_eq!(asked.iter().filter(|path| *path == "/events").count(), 3, "{asked:?}");
         // Not once for each publication.
-        assert!(asked.len() <= 6, "{asked:?}");
+        assert!(asked.len() <= 9, "{asked:?}");
     }
 
     #[test]

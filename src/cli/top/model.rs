@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::log;
-use crate::client::{Event, EventKind, ReplicaReport, ReplicaStats, RingReport, Stats, plain};
+use crate::client::{Event, EventKind, PastReport, ReplicaReport, ReplicaStats, RingReport, Stats, plain};
 
 /// Seconds of requests that are kept for the picture: as wide as a terminal may be.
 const KEPT_RATES: usize = 300;
@@ -14,6 +14,9 @@ const KEPT_PARTS: usize = 10;
 
 /// Lines of events that are kept.
 const KEPT_LINES: usize = 200;
+
+/// Of a replica whose weight before it was drained is not known.
+const FULL_WEIGHT: u8 = 100;
 
 /// How old figures may be that come once a second.
 const FRESH: Duration = Duration::from_secs(4);
@@ -27,6 +30,8 @@ pub(super) enum Input {
     /// Time since the beginning.
     Time(Duration),
     Ring(RingReport),
+    /// The seconds before the connection.
+    Past(PastReport),
     Event(Event),
     /// The stream has ended; why.
     Lost(String),
@@ -57,8 +62,8 @@ pub(super) enum Action {
     Add,
     /// To weight 0.
     Drain(String),
-    /// To full weight.
-    Restore(String),
+    /// To the weight it had.
+    Restore(String, u8),
     Remove(String),
     Kill(String),
 }
@@ -131,6 +136,10 @@ impl Model {
             Input::Resized => {}
             Input::Time(now) => self.now = now,
             Input::Ring(ring) => self.take_ring(ring),
+            Input::Past(past) => {
+                let rates = past.seconds.iter().map(|second| second.requests_per_second.round() as u64);
+                self.rates = rates.collect();
+            }
             Input::Event(event) => self.take_event(event),
             Input::Lost(why) => self.link = Link::Lost(plain(&why)),
             Input::Told(told) => {
@@ -247,7 +256,9 @@ impl Model {
         let replica = self.replicas.get(self.position()?)?;
         let name = replica.name.clone();
         match letter {
-            'd' if replica.weight == 0 => Some(Action::Restore(name)),
+            'd' if replica.weight == 0 => {
+                Some(Action::Restore(name, replica.drained_from.unwrap_or(FULL_WEIGHT)))
+            }
             'd' => Some(Action::Drain(name)),
             'r' => Some(Action::Remove(name)),
             'k' => Some(Action::Kill(name)),
@@ -278,6 +289,7 @@ fn unmeasured(report: &ReplicaReport) -> ReplicaStats {
         state: report.state.clone(),
         note: report.note.clone(),
         weight: report.weight,
+        drained_from: report.drained_from,
         slots: report.slots,
         share: report.share,
         in_flight: report.in_flight,

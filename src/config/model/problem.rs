@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use super::refusal::Refusal;
 use super::setting::Setting;
 
@@ -121,6 +123,21 @@ impl Problems {
     /// `Ok` when there are none.
     pub(in crate::config) fn none_or(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
+    }
+
+    /// All as JSON: where each is, the setting, what was given (null if it is secret or missing), what
+    /// is wrong with it, and a hint if there is one.
+    pub fn to_json(&self) -> Value {
+        let problem = |problem: &Problem| {
+            json!({
+                "source": problem.source.of(&problem.name),
+                "setting": problem.name.path,
+                "value": problem.value,
+                "problem": problem.what,
+                "hint": problem.hint,
+            })
+        };
+        json!({ "problems": self.0.iter().map(problem).collect::<Vec<_>>() })
     }
 
     /// In the order in which they were found.

@@ -6,7 +6,7 @@ use super::HOUR;
 use crate::config::model::{Entry, Kind, Place, at};
 use crate::config::tree::Config;
 use crate::config::types;
-use crate::config::types::{PublicAdmin, host};
+use crate::config::types::{PublicAdmin, host, origin};
 use crate::proxy::HalfClose;
 use crate::telemetry::access::Format;
 use crate::telemetry::logs::LogFormat;
@@ -148,6 +148,21 @@ pub(super) const ADMIN: &[Entry<Config>] = &[
         at!(Config: admin.hosts),
         Kind::checked("a host name without port", "lb.example.org", host),
         "Host name that admin requests may be sent to, besides addresses and localhost.",
+    )
+    .on_reload(),
+    Entry::new(
+        "admin.origins",
+        "admin-origin",
+        "ORIGIN",
+        at!(Config: admin.origins),
+        Kind::checked(
+            "http:// or https://, a host, and a port if it is not the usual one",
+            "https://ops.example.org",
+            origin,
+        ),
+        "Origin of the dashboard as browsers see it, where an edge with TLS or of another name is in \
+         front of the admin API. Its pages may make changes, and its host is one that admin requests may \
+         be sent to.",
     )
     .on_reload(),
 ];

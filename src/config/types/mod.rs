@@ -13,6 +13,7 @@ pub(super) use container::{POOL, image, network, no_overlay, variable, without_t
 use ipnet::IpNet;
 
 use super::model::{Choice, Kind, Refusal, Shown, Value, choices};
+use crate::admin;
 use crate::cluster::KeySource;
 use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
@@ -218,6 +219,18 @@ pub(super) fn host(text: &str) -> Result<String, Refusal> {
     }
     let refusal = Refusal::new("must be a host name, of letters, digits, '-' and '.'");
     Err(if text.contains(':') { refusal.hint("leave out scheme and port") } else { refusal })
+}
+
+/// An origin, as browsers send it.
+pub(super) fn origin(text: &str) -> Result<String, Refusal> {
+    admin::origin(text).ok_or_else(|| {
+        let refusal = Refusal::new("must be an origin: http:// or https://, a host, and maybe a port");
+        match text.split_once("://") {
+            None => refusal.hint(format!("write https://{text}")),
+            Some((_, rest)) if rest.contains('/') => refusal.hint("leave out the path and the last slash"),
+            Some(_) => refusal,
+        }
+    })
 }
 
 /// The path of a URL, query included.

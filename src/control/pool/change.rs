@@ -36,7 +36,8 @@ impl Pool {
         if member.weight == weight {
             return Ok(());
         }
-        member.weight = weight;
+        let before = std::mem::replace(&mut member.weight, weight);
+        member.drained_from = (weight == 0).then_some(before);
         if member.listed.is_some() {
             self.publish();
         }

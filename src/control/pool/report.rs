@@ -23,6 +23,8 @@ pub struct MemberReport {
     pub failures: u32,
     /// 0 to 100.
     pub weight: u8,
+    /// The weight it had when it was given 0.
+    pub drained_from: Option<u8>,
     /// The incarnation that lives, if one does.
     pub id: Option<ReplicaId>,
     /// Where it takes requests, once known.
@@ -57,6 +59,7 @@ impl Pool {
             note: member.reason(),
             failures: member.backoff.failures(),
             weight: member.weight,
+            drained_from: member.drained_from,
             id: instance.map(Instance::id),
             address: instance.and_then(|instance| instance.address),
             label: instance.and_then(|instance| instance.label.clone()),

@@ -117,18 +117,17 @@ fn movement(found: &[Movement]) -> Chart {
     let series = found.iter().zip(SERIES).map(|(movement, colour)| Series {
         label: movement.label.to_owned(),
         colour,
-        values: movement.steps.iter().map(|step| Some(step.keys * 100.0)).collect(),
-        marks: movement.steps.iter().map(|step| step.measured.map(|part| part * 100.0)).collect(),
+        values: movement.steps.iter().map(|step| Some(step.busiest_leaves * 100.0)).collect(),
+        marks: movement.steps.iter().map(|step| Some(step.keys * 100.0)).collect(),
     });
-    let measured = found.iter().flat_map(|movement| &movement.steps).any(|step| step.measured.is_some());
     let svg = Bars {
-        title: "Keys that get another replica when one is added",
-        subtitle: "part of all six-digit request ids; the same ones go back when it is removed",
-        x_label: "replicas before and after",
+        title: "Keys that get another replica when one of N comes or goes for good",
+        subtitle: "bars: the busiest one; marks: the newest one; part of all six-digit request ids",
+        x_label: "replicas",
         y_label: "% of the keys",
-        groups: steps.iter().map(|step| format!("{} \u{2192} {}", step.n - 1, step.n)).collect(),
+        groups: steps.iter().map(|step| format!("{} \u{21c4} {}", step.n - 1, step.n)).collect(),
         series: series.collect(),
-        mark_label: measured.then_some("measured"),
+        mark_label: Some("the newest"),
         lines: vec![Line {
             label: "ideal: 1/N".to_owned(),
             values: steps.iter().map(|step| step.ideal * 100.0).collect(),
@@ -136,9 +135,17 @@ fn movement(found: &[Movement]) -> Chart {
         format: |value| format!("{value:.1}"),
     }
     .draw();
-    let alt = "Bar chart: the part of the keys that moves from N \u{2212} 1 to N replicas for each ring, beside \
-               the ideal 1/N";
-    Chart::new("movement.svg", alt.to_owned(), &svg)
+    let most = |movement: &Movement| {
+        let parts = movement.steps.iter().map(|step| step.busiest_leaves * 100.0);
+        format!("{} up to {:.1} %", movement.label, parts.fold(0.0, f64::max))
+    };
+    let most: Vec<String> = found.iter().map(most).collect();
+    let alt = format!(
+        "Bar chart: the part of the keys that moves when the busiest of N replicas goes, beside the ideal \
+         1/N: {}",
+        most.join("; ")
+    );
+    Chart::new("movement.svg", alt, &svg)
 }
 
 fn zipf(popular: &Popular) -> Chart {

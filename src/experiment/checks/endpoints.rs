@@ -99,6 +99,7 @@ impl Checker<'_> {
         self.ask(Method::GET, "/ring", None, 200, &|response| has(response, &ring)).await?;
         self.ask(Method::GET, "/ring/sectors", None, 200, &|response| has(response, &["slots", "sectors"]))
             .await?;
+        self.ask(Method::GET, "/statistics", None, 200, &|response| has(response, &["seconds"])).await?;
         self.ask(Method::GET, "/openapi.json", None, 200, &|response| has(response, &["openapi", "paths"]))
             .await?;
         self.ask(Method::GET, "/metrics", None, 200, &|response| says(response, "ringherd_requests_total"))

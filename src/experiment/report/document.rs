@@ -2,7 +2,9 @@
 
 use super::explain;
 use crate::experiment::chart::thousands;
-use crate::experiment::figures::{Endpoints, Latency, Movement, Popular, Quantiles, Results, Spread, Sweep};
+use crate::experiment::figures::{
+    Endpoints, Latency, Movement, Popular, Quantiles, Results, Spread, Step, Sweep,
+};
 use crate::experiment::options::Experiment;
 use crate::experiment::stats::{ChiSquared, Test};
 
@@ -89,8 +91,10 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn section(experiment: Experiment) -> Section {
-    Section { title: experiment.title().to_owned(), ..Section::default() }
+/// A section that begins with what the experiment asks, and goes on with `lead`.
+fn section(experiment: Experiment, lead: Vec<String>) -> Section {
+    let lead = std::iter::once(experiment.purpose().to_owned()).chain(lead).collect();
+    Section { title: experiment.title().to_owned(), lead, ..Section::default() }
 }
 
 fn head(names: &[&str]) -> Vec<String> {
@@ -118,7 +122,6 @@ fn a1(spread: &Spread) -> Section {
         bars: spread.replicas.iter().map(|replica| replica.requests as f64 / largest).collect(),
     };
     Section {
-        lead: explain::spreads(std::slice::from_ref(spread)),
         chart: Some("a1.svg"),
         tables: vec![table],
         remarks: vec![
@@ -126,20 +129,20 @@ fn a1(spread: &Spread) -> Section {
                 "Peak-to-average {:.3}; {:.3} is expected of this ring.",
                 spread.summary.peak_to_average, spread.expected_peak_to_average
             ),
-            test("the shares expected of this ring", spread.chi_squared_ring),
-            test("equal shares", spread.chi_squared_uniform),
+            test("the shares expected of this ring", spread.chi_squared_ring, explain::verdict),
+            test("equal shares", spread.chi_squared_uniform, |p_value| explain::unevenness(spread, p_value)),
         ],
-        ..section(Experiment::A1)
+        ..section(Experiment::A1, explain::spreads(std::slice::from_ref(spread)))
     }
 }
 
-fn test(against: &str, test: Test) -> String {
+fn test(against: &str, test: Test, verdict: impl Fn(f64) -> String) -> String {
     match test {
         Test::Done(ChiSquared { statistic, degrees_of_freedom, p_value }) => format!(
             "Chi-squared against {against}: {statistic:.2} with {degrees_of_freedom} degrees of freedom, \
              p {}: {}",
             explain::probability(p_value),
-            explain::verdict(p_value)
+            verdict(p_value)
         ),
         Test::Not { why } => format!("Chi-squared against {against}: {why}."),
     }
@@ -166,15 +169,13 @@ fn a2(spreads: &[Spread]) -> Section {
         bars: spreads.iter().map(|spread| spread.summary.average / largest).collect(),
     };
     let lead = explain::spreads(spreads);
-    Section { lead, chart: Some("a2.svg"), tables: vec![table], ..section(Experiment::A2) }
+    Section { chart: Some("a2.svg"), tables: vec![table], ..section(Experiment::A2, lead) }
 }
 
 fn a3(a3: &Endpoints) -> Section {
     let good = a3.checks.iter().filter(|check| check.good).count();
-    let mut section = section(Experiment::A3);
-    section
-        .lead
-        .push(format!("{good} of {} requests to endpoints were answered as described.", a3.checks.len()));
+    let answered = format!("{good} of {} requests to endpoints were answered as described.", a3.checks.len());
+    let mut section = section(Experiment::A3, vec![answered]);
     if let Some(kill) = &a3.kill {
         section.lead.push(explain::kill(kill));
         section.chart = Some("a3.svg");
@@ -230,47 +231,61 @@ fn a4(sweeps: &[Sweep]) -> Section {
     columns[0] = String::from("Ring (expected)");
     let foretold = Table { head: columns, rows: sweeps.iter().map(expected).collect(), bars: Vec::new() };
     Section {
-        lead: vec![
-            "The share of the busiest replica relative to the average share; 1 is perfectly even. First what \
-             was measured, then what is expected of each ring for all six-digit request ids."
-                .to_owned(),
-        ],
         chart: Some("a4.svg"),
         tables: vec![seen, foretold],
         remarks: explain::rings(sweeps),
-        ..section(Experiment::A4)
+        ..section(
+            Experiment::A4,
+            vec![
+                "The share of the busiest replica relative to the average share; 1 is perfectly even. First \
+                 what was measured, then what is expected of each ring for all six-digit request ids."
+                    .to_owned(),
+            ],
+        )
     }
 }
 
 fn movement(found: &[Movement]) -> Section {
     let steps = found.first().map(|movement| &movement.steps[..]).unwrap_or_default();
-    let mut columns = vec!["Ring".to_owned()];
-    columns.extend(steps.iter().map(|step| format!("{} \u{2192} {}", step.n - 1, step.n)));
-    let mut ideal = vec!["ideal: 1/N".to_owned()];
-    ideal.extend(steps.iter().map(|step| percent(step.ideal)));
-    let mut comes = vec![ideal.clone()];
-    let mut goes = vec![ideal];
-    for movement in found {
-        let row = |figures: Vec<f64>| {
-            let mut row = vec![movement.label.to_owned()];
-            row.extend(figures.into_iter().map(percent));
-            row
-        };
-        comes.push(row(movement.steps.iter().map(|step| step.keys).collect()));
-        goes.push(row(movement.steps.iter().map(|step| step.first_leaves).collect()));
-    }
-    let mut leaving = vec!["Replica 1 leaves".to_owned()];
-    leaving.extend(steps.iter().map(|step| format!("{} \u{2192} {}", step.n, step.n - 1)));
+    let table = |name: &str, column: &dyn Fn(&Step) -> String, figures: &[(&str, Figure)]| {
+        let mut columns = vec![name.to_owned()];
+        columns.extend(steps.iter().map(column));
+        let mut ideal = vec!["ideal: 1/N".to_owned()];
+        ideal.extend(steps.iter().map(|step| percent(step.ideal)));
+        let mut rows = vec![ideal];
+        for movement in found {
+            for (what, figure) in figures {
+                let cells: Vec<Option<f64>> = movement.steps.iter().map(figure).collect();
+                if cells.iter().any(Option::is_some) {
+                    let cell = |part: Option<f64>| part.map_or("\u{2013}".to_owned(), percent);
+                    rows.push(
+                        std::iter::once(format!("{}{what}", movement.label))
+                            .chain(cells.into_iter().map(cell))
+                            .collect(),
+                    );
+                }
+            }
+        }
+        Table { head: columns, rows, bars: Vec::new() }
+    };
+    let fewer = |step: &Step| format!("{} \u{2192} {}", step.n, step.n - 1);
+    let more = |step: &Step| format!("{} \u{2192} {}", step.n - 1, step.n);
     Section {
-        lead: explain::movement(found),
         chart: Some("movement.svg"),
         tables: vec![
-            Table { head: columns, rows: comes, bars: Vec::new() },
-            Table { head: leaving, rows: goes, bars: Vec::new() },
+            table("The busiest leaves", &fewer, &[("", |step| Some(step.busiest_leaves))]),
+            table(
+                "The newest comes",
+                &more,
+                &[("", |step| Some(step.keys)), (", of the requests sent", |step| step.measured)],
+            ),
         ],
-        ..section(Experiment::Movement)
+        ..section(Experiment::Movement, explain::movement(found))
     }
 }
+
+/// A part of the keys, where it is known.
+type Figure = fn(&Step) -> Option<f64>;
 
 fn zipf(popular: &Popular) -> Section {
     let rows = popular.runs.iter().map(|run| {
@@ -289,10 +304,9 @@ fn zipf(popular: &Popular) -> Section {
         ["Bound", "Least", "Most", "Peak-to-average", "If owners served", "In flight", "Not at the owner"];
     let table = Table { head: head(&columns), rows: rows.collect(), bars: Vec::new() };
     Section {
-        lead: explain::zipf(popular),
         chart: Some("zipf.svg"),
         tables: vec![table],
-        ..section(Experiment::Zipf)
+        ..section(Experiment::Zipf, explain::zipf(popular))
     }
 }
 
@@ -308,9 +322,8 @@ fn latency(latency: &Latency) -> Section {
         bars: Vec::new(),
     };
     Section {
-        lead: explain::latency(latency),
         chart: Some("latency.svg"),
         tables: vec![table],
-        ..section(Experiment::Latency)
+        ..section(Experiment::Latency, explain::latency(latency))
     }
 }

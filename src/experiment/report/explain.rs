@@ -9,6 +9,12 @@ use crate::ring::{Family, Params, Placement, Ring};
 /// Below this, chance is a poor explanation.
 const SUSPICIOUS: f64 = 0.01;
 
+/// Below this, it is one that the reader should know to be rare.
+const UNUSUAL: f64 = 0.05;
+
+/// A ring whose peak-to-average is below this is even, for as many requests as are sent.
+const EVEN: f64 = 1.001;
+
 /// What was sent on which ring, and whether it came where it belongs, for one N or several.
 pub(super) fn spreads(spreads: &[Spread]) -> Vec<String> {
     let Some(first) = spreads.first() else { return Vec::new() };
@@ -53,13 +59,35 @@ pub(super) fn probability(p_value: f64) -> String {
     if p_value < 0.001 { "< 0.001".to_owned() } else { format!("= {p_value:.3}") }
 }
 
-/// What a p-value means.
+/// What a p-value says of an expectation that is to hold.
 pub(super) fn verdict(p_value: f64) -> String {
     if p_value < SUSPICIOUS {
         format!("more than chance explains (p is below {SUSPICIOUS}).")
+    } else if p_value < UNUSUAL {
+        format!(
+            "chance alone does as much in {:.1} of 100 runs. Another --seed tells whether it is more.",
+            p_value * 100.0
+        )
     } else {
-        format!("no more than chance explains (p is not below {SUSPICIOUS}).")
+        format!("no more than chance explains (p is not below {UNUSUAL}).")
     }
+}
+
+/// What the p-value against equal shares says. A ring that is not even is not expected to give equal
+/// shares, so chance is no explanation for what it does; the question is only whether it shows.
+pub(super) fn unevenness(spread: &Spread, p_value: f64) -> String {
+    if spread.expected_peak_to_average < EVEN {
+        return verdict(p_value);
+    }
+    let shares = || spread.replicas.iter().map(|replica| replica.expected_share * 100.0);
+    let (least, most) = (shares().fold(f64::INFINITY, f64::min), shares().fold(0.0, f64::max));
+    let seen =
+        if p_value < UNUSUAL { "so many requests show that" } else { "so few requests do not show that" };
+    format!(
+        "this ring is not even by itself, it is to give {least:.2} % to {most:.2} % to a replica: {seen} (p is \
+         {} {UNUSUAL}).",
+        if p_value < UNUSUAL { "below" } else { "not below" }
+    )
 }
 
 pub(super) fn kill(kill: &Kill) -> String {
@@ -176,11 +204,15 @@ fn longest_arc(ring: &Ring) -> Option<(u32, u32)> {
 
 pub(super) fn movement(found: &[Movement]) -> Vec<String> {
     let mut text = vec![
-        "When replica N comes, keys move to it and to nobody else: as many as the ring gives it, which is 1/N of \
-         them if the ring is even. When it goes, exactly these keys go back, because a ring is a function of its \
-         members. Where another replica goes (the second table: replica 1), its own keys move, and those few \
-         beside them whose owners of higher numbers take slots that it frees; with rendezvous placement there \
-         are none of the latter."
+        "When a replica goes for good, its own keys move, and those few beside them whose owners of higher \
+         numbers take slots that it frees; with rendezvous placement there are none of the latter. So the part \
+         that moves is what the replica had, which is 1/N if the ring is even. The first table and the bars \
+         are of the busiest replica."
+            .to_owned(),
+        "When replica N comes, keys move to it and to nobody else, as many as the ring gives it; when it goes, \
+         exactly these keys go back, because a ring is a function of its members. The second table and the marks \
+         are of that. Less than 1/N is no merit there: it is a ring that gives the newest replica less than its \
+         part of the load."
             .to_owned(),
     ];
     let back: Vec<&Movement> =
@@ -228,7 +260,52 @@ pub(super) fn latency(latency: &Latency) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::figures::Count;
+    use crate::experiment::rings::RingFacts;
+    use crate::experiment::stats::{Summary, chi_squared};
     use crate::ring::{Node, Probing};
+
+    /// What replicas got that were to get these shares.
+    fn spread(counts: &[u64], shares: &[f64]) -> Spread {
+        let count = |(index, (&requests, &share)): (usize, (&u64, &f64))| Count {
+            number: index as u32 + 1,
+            name: format!("Server {}", index + 1),
+            requests,
+            slot_share: share,
+            expected_share: share,
+            expected: 0.0,
+        };
+        Spread {
+            ring: RingFacts::of(&Params::default()),
+            key: "header:x-request-id".to_owned(),
+            bounded_load: None,
+            sent: counts.iter().sum(),
+            requests: counts.iter().sum(),
+            lost: 0,
+            seconds: 1.0,
+            replicas: counts.iter().zip(shares).enumerate().map(count).collect(),
+            summary: Summary::of(counts),
+            expected_peak_to_average: crate::experiment::rings::peak(shares),
+            elsewhere: Some(0),
+            chi_squared_ring: chi_squared(counts, shares),
+            chi_squared_uniform: chi_squared(counts, &vec![1.0; counts.len()]),
+            handled_by: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_uneven_ring_is_not_excused_by_chance() {
+        let uneven = spread(&[3_430, 3_302, 3_268], &[0.346, 0.3273, 0.3267]);
+        let words = unevenness(&uneven, 0.042);
+        assert!(!words.contains("chance") && words.contains("32.67 % to 34.60 %"), "{words}");
+        assert!(words.contains("so many requests show that (p is below 0.05)"), "{words}");
+        assert!(unevenness(&uneven, 0.3).contains("so few requests do not show that"));
+        // Of an even one, chance is the question.
+        let even = spread(&[5_000, 5_000], &[0.5, 0.5]);
+        assert_eq!(unevenness(&even, 0.3), verdict(0.3));
+        assert!(verdict(0.042).contains("4.2 of 100 runs"), "{}", verdict(0.042));
+        assert!(verdict(0.009).starts_with("more than chance"));
+    }
 
     #[test]
     fn the_longest_arc_is_found_across_the_end_too() {

@@ -14,7 +14,7 @@ pub(super) fn page(document: &Document, charts: &[Chart]) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>ringherd experiments</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <h1>How evenly requests spread</h1>\n<pre class=\"command\" tabindex=\"0\"><code>{}</code></pre>\n<dl>\n",
+         <h1>How evenly requests spread</h1>\n<pre class=\"command\"><code>{}</code></pre>\n<dl>\n",
         escaped(&document.command)
     );
     for (name, fact) in &document.facts {

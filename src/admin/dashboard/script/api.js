@@ -5,6 +5,10 @@ const READ_LIMIT = 10_000;
 const WRITE_LIMIT = 150_000;
 const TOKEN = 'ringherd-token';
 
+// Where the page is: at the root of the admin address, or below the path that an edge serves it at. An
+// edge may have taken the last slash.
+const BASE = location.pathname.endsWith('/') ? location.pathname : `${location.pathname}/`;
+
 /** What the balancer answered instead of doing it. */
 class Refusal extends Error {
   constructor(status, message) {
@@ -39,10 +43,15 @@ function authorised(headers = {}) {
   return token ? { ...headers, Authorization: `Bearer ${token}` } : headers;
 }
 
+/** The URL of a path of the admin API, which has no slash at its beginning. */
+function under(path) {
+  return `${location.origin}${BASE}${path}`;
+}
+
 /** Sends a request and returns the JSON of the answer; a failure is thrown. */
 async function call(method, path, body) {
   const change = body !== undefined;
-  const answer = await fetch(path, {
+  const answer = await fetch(under(path), {
     method,
     headers: authorised(change ? { 'Content-Type': 'application/json' } : {}),
     body: change ? JSON.stringify(body) : undefined,

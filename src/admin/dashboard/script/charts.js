@@ -1,7 +1,9 @@
 // The last two minutes as curves. Drawn in pixels, so that lines and words keep their size. Latency
 // is on a logarithmic axis: a slow second must not flatten all the others.
 
-const GUTTER = { left: 48, right: 6, top: 8, bottom: 18 };
+const GUTTER = { left: 54, right: 6, top: 8, bottom: 18 };
+// About as wide as a character of a label is.
+const CHARACTER = 6.5;
 // Longer than this between two points, and the line is broken: nobody knows what was there.
 const GAP = 3_000;
 
@@ -64,24 +66,36 @@ function drawChart(chart) {
   const points = state.history;
   const values = points.flatMap((point) => chart.series.map(({ key }) => point[key] ?? 0));
   const some = values.filter((value) => value > 0);
-  const scale = scaleOf(width, height, some.length > 0 ? chart.axis(some) : EMPTY);
+  const axis = some.length > 0 ? chart.axis(some) : EMPTY;
+  const scale = scaleOf(width, height, axis, gutterOf(axis, chart.format));
   figure.setAttribute('viewBox', `0 0 ${width} ${height}`);
   figure.replaceChildren(
     ...gridOf(scale, chart.format),
     ...chart.series.flatMap((series) => curvesOf(points, series, scale)),
-    ...(some.length > 0 ? [] : [label(scale.middle, height / 2, 'middle', 'no requests')]),
+    ...(some.length > 0 ? [] : [label(scale.middle, height / 2, 'middle', emptyWords())]),
   );
   readChart(chart, figure, scale);
 }
 
+/** What an empty chart says: that nothing came, once that is known. */
+function emptyWords() {
+  return state.history.length > 0 ? 'no requests' : 'no figures yet';
+}
+
+/** Room for the labels of an axis: none may begin left of the chart, where it would be cut off. */
+function gutterOf({ ticks }, format) {
+  const longest = Math.max(0, ...ticks.map((value) => format(value).length));
+  return Math.max(GUTTER.left, longest * CHARACTER + 8);
+}
+
 /** From times and values to pixels. */
-function scaleOf(width, height, { ticks, part }) {
+function scaleOf(width, height, { ticks, part }, left) {
   const now = state.history.at(-1)?.time ?? 0;
   const right = width - GUTTER.right;
   const bottom = height - GUTTER.bottom;
   return {
-    ticks, right, bottom, left: GUTTER.left, middle: (GUTTER.left + right) / 2,
-    x: (time) => right + ((time - now) / (SECONDS * 1000)) * (right - GUTTER.left),
+    ticks, right, bottom, left, middle: (left + right) / 2,
+    x: (time) => right + ((time - now) / (SECONDS * 1000)) * (right - left),
     y: (value) => bottom - part(value) * (bottom - GUTTER.top),
   };
 }

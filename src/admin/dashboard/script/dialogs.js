@@ -65,7 +65,7 @@ function askToKill(name) {
     text: 'Its process or container is ended at once, as by a crash; what it is answering is lost. '
       + 'The balancer replaces it.',
     button: 'Kill',
-    act: async () => told(await call('POST', `/replicas/${encodeURIComponent(name)}/kill`, {})),
+    act: async () => told(await call('POST', `replicas/${encodeURIComponent(name)}/kill`, {})),
   });
 }
 
@@ -75,8 +75,28 @@ function askToRemoveOne(name) {
     text: 'It is taken off the ring, finishes what it has begun, and is stopped. It is not replaced.',
     button: 'Remove',
     act: async () => {
-      await call('DELETE', '/rm', { n: 1, hostnames: [name] });
+      await call('DELETE', 'rm', { n: 1, hostnames: [name] });
       told({ message: `'${name}' is removed.` });
+    },
+  });
+}
+
+/** Asks whether to take a replica's traffic away, or to give back the weight that it had. */
+function askToDrain(name) {
+  const replica = sortedReplicas().find((other) => other.name === name);
+  const drained = replica?.weight === 0;
+  const weight = drained ? replica.drained_from ?? 100 : 0;
+  ask({
+    title: drained ? `Give ${name} its weight again?` : `Drain ${name}?`,
+    text: drained
+      ? `It had weight ${weight}, and gets its part of the ring back.`
+      : 'It gets weight 0: it finishes what it has begun and gets no new requests, but stays a replica. '
+        + 'What it owns goes to the others.',
+    button: drained ? 'Undrain' : 'Drain',
+    kind: drained ? 'main' : 'danger',
+    act: async () => {
+      await call('PUT', `replicas/${encodeURIComponent(name)}`, { weight });
+      told({ message: drained ? `The weight of '${name}' is ${weight}.` : `'${name}' is drained: it has weight 0.` });
     },
   });
 }
@@ -95,7 +115,7 @@ function askForWeight(name) {
     },
     act: async (entered) => {
       const weight = wholeNumber(entered, 'the weight');
-      await call('PUT', `/replicas/${encodeURIComponent(name)}`, { weight });
+      await call('PUT', `replicas/${encodeURIComponent(name)}`, { weight });
       told({ message: `The weight of '${name}' is ${weight}.` });
     },
   });
@@ -127,7 +147,7 @@ function askForToken(then) {
       if (!/^[!-~]+$/.test(entered)) throw new Refusal(0, 'The balancer does not accept this token.');
       keepToken(entered);
       try {
-        await call('GET', '/version');
+        await call('GET', 'version');
       } catch (error) {
         keepToken('');
         throw error.status === 401 ? new Refusal(401, 'The balancer does not accept this token.') : error;

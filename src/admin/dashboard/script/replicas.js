@@ -78,6 +78,7 @@ function makeBar(kind, colour) {
 function makeButtons(row) {
   const actions = [
     ['Weight', askForWeight, ''],
+    ['Drain', askToDrain, ''],
     ['Kill', askToKill, 'danger'],
     ['Remove', askToRemoveOne, 'danger'],
   ];
@@ -86,17 +87,22 @@ function makeButtons(row) {
     button.addEventListener('click', () => ask(row.name));
     return button;
   });
+  row.drain = row.buttons.find((button) => button.dataset.action === 'drain');
   return row.buttons;
+}
+
+/** What the buttons do to whom: a replica without weight is drained, and may get it back. */
+function nameButtons(row, { name, weight }) {
+  const drain = weight === 0 ? 'Undrain' : 'Drain';
+  if (row.name === name && row.drain.textContent === drain) return;
+  row.name = name;
+  say(row.drain, drain);
+  for (const button of row.buttons) button.setAttribute('aria-label', `${button.textContent} ${name}`);
 }
 
 /** Bars are relative to `widest`, so that those of many replicas can be told apart. */
 function fillRow(row, replica, widest) {
-  if (row.name !== replica.name) {
-    row.name = replica.name;
-    for (const button of row.buttons) {
-      button.setAttribute('aria-label', `${button.textContent} ${replica.name}`);
-    }
-  }
+  nameButtons(row, replica);
   say(row.title, replica.name);
   say(row.place, [replica.address, replica.instance].filter(Boolean).join(' · '));
   say(row.state, replica.state);

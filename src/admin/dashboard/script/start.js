@@ -31,11 +31,11 @@ function drawFigures() {
   figure('flight', stats ? COUNT.format(stats.in_flight) : NOTHING);
   figure('errors', stats ? rate(stats.errors_per_second) : NOTHING, stats?.errors_per_second > 0);
   figure('retries', stats ? rate(stats.retries_per_second) : NOTHING);
+  figure('spills', stats ? rate(stats.spills_per_second) : NOTHING);
   figure('connections', stats ? COUNT.format(stats.connections) : NOTHING);
   if (!ring) return;
   say($('published'), `Snapshot ${Math.max(stats?.version ?? 0, ring.version)}`);
-  const peak = ring.peak_to_average.toFixed(3);
-  say($('ring-facts'), `${plural(ring.slots, 'slot')}, ${ringWords(ring)}, peak ${peak}`);
+  say($('ring-facts'), `${plural(ring.slots, 'slot')}, ${ringWords(ring)}. ${peakWords(ring.peak_to_average)}`);
   const outage = `Replicas can neither be added nor removed at the moment: ${ring.outage}`;
   say($('outage-text'), ring.outage ? outage : '');
   $('outage').hidden = !ring.outage;
@@ -45,6 +45,14 @@ function ringWords(ring) {
   return ring.placement === 'ring'
     ? plural(ring.virtual_nodes, 'virtual node')
     : `${ring.placement} placement`;
+}
+
+/** How even the ring is, by the replica that owns the most for its weight. */
+function peakWords(peak) {
+  // Nobody owns anything.
+  if (peak === 0) return '';
+  const more = PERCENT.format(Math.max(peak - 1, 0));
+  return `Peak to average ${peak.toFixed(3)}: the busiest replica owns ${more} more than its fair share.`;
 }
 
 function figure(id, text, bad = false) {
@@ -89,8 +97,8 @@ function refreshSoon() {
 
 async function refresh() {
   refreshed = performance.now();
-  takeRing(await call('GET', '/ring'));
-  if (state.ring.version !== state.sectors?.version) state.sectors = await call('GET', '/ring/sectors');
+  takeRing(await call('GET', 'ring'));
+  if (state.ring.version !== state.sectors?.version) state.sectors = await call('GET', 'ring/sectors');
   draw();
 }
 
@@ -108,7 +116,8 @@ async function connected() {
   forgetFigures();
   state.sectors = null;
   await refresh();
-  const { version } = await call('GET', '/version');
+  takeHistory((await call('GET', 'statistics')).seconds);
+  const { version } = await call('GET', 'version');
   say($('version'), version);
   if (state.link === 'lost') say($('said'), 'Connected again');
   setLink('live');

@@ -3,6 +3,8 @@
 const SECONDS = 120;
 const MEASURED_SECONDS = 10;
 const MAX_EVENTS = 250;
+// Milliseconds within which two figures are of the same second.
+const SAME = 500;
 
 const state = {
   link: 'connecting', // or live, lost, locked
@@ -18,13 +20,23 @@ const state = {
 /** Forgets what one life of the balancer has told; the next tells its own. */
 function forgetFigures() {
   state.stats = null;
+  state.history = [];
   for (const replica of state.replicas.values()) Object.assign(replica, { rates: [], measured: null });
+}
+
+/** Takes in what the balancer remembers of the seconds before. */
+function takeHistory(seconds) {
+  state.history = seconds.map(({ time, requests_per_second: rate, p50_ms: p50, p99_ms: p99 }) => (
+    { time, rate, p50, p99 }
+  ));
 }
 
 /** Takes in one second's figures. */
 function takeStats(stats) {
   state.stats = stats;
   const { time, requests_per_second: rate, p50_ms: p50, p99_ms: p99 } = stats;
+  // The balancer has told of this second already, where the stream began within it.
+  if (time - (state.history.at(-1)?.time ?? -Infinity) < SAME) state.history.pop();
   state.history.push({ time, rate, p50, p99 });
   while (state.history.length > SECONDS + 1 || state.history[0].time < time - SECONDS * 1000) {
     state.history.shift();
@@ -59,26 +71,26 @@ function takeReplicas(replicas) {
     const known = state.replicas.get(told.number) ?? { rates: [], measured: null };
     // Where it runs is only known by GET /ring, and is another matter once the name is another.
     const place = known.name === told.name ? {} : { address: null, instance: '' };
-    state.replicas.set(told.number, { note: '', ...known, ...place, ...told });
+    const story = told.state === 'ready' ? '' : known.story;
+    state.replicas.set(told.number, { note: '', ...known, ...place, ...told, story });
   }
 }
 
 /** Takes in at once what a replica of a row has just done; the figures come later. */
-function takeDeed({ number, replica: name, event, state: now, reason, time }) {
+function takeDeed({ number, replica: name, event, state: now, reason }) {
   const replica = state.replicas.get(number);
   if (!replica) return;
-  // A replacement takes the seat, and the row tells why for a while.
+  // A replacement takes the seat, and the row tells why until it is ready.
   if (event === 'starting') {
-    Object.assign(replica, { name, address: null, instance: '', story: { text: reason, time } });
+    Object.assign(replica, { name, address: null, instance: '', story: reason });
   }
   if (replica.name === name) replica.state = now;
 }
 
-/** Why the replica is not ready, or what became of the one before it. */
-function noteOf({ note, story }) {
-  if (note || !story) return note;
-  const now = state.stats?.time ?? story.time;
-  return now - story.time < SECONDS * 500 ? story.text : '';
+/** Why the replica is not ready: what is wrong, or what became of the one before it. */
+function noteOf({ state: now, note, story }) {
+  if (now === 'ready') return '';
+  return note || (story ?? '');
 }
 
 function sortedReplicas() {

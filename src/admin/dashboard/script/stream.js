@@ -40,7 +40,7 @@ async function listen(receive) {
   attempt = new AbortController();
   heard = performance.now();
   try {
-    const answer = await fetch('/events', {
+    const answer = await fetch(under('events'), {
       headers: authorised({ Accept: 'text/event-stream' }),
       cache: 'no-store',
       signal: attempt.signal,

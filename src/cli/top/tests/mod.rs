@@ -7,7 +7,9 @@ use ratatui::backend::TestBackend;
 
 use super::draw::draw;
 use super::model::{Action, Dialog, Effect, Input, Key, Link, Model};
-use crate::client::{Event, EventKind, ReplicaChange, ReplicaStats, RingReport, Stats};
+use crate::client::{
+    Event, EventKind, PastReport, PastSecond, ReplicaChange, ReplicaStats, RingReport, Stats,
+};
 
 fn replica(number: u32, name: &str, requests_per_second: f64) -> ReplicaStats {
     ReplicaStats {
@@ -16,6 +18,7 @@ fn replica(number: u32, name: &str, requests_per_second: f64) -> ReplicaStats {
         state: "ready".to_owned(),
         note: String::new(),
         weight: 100,
+        drained_from: None,
         slots: 21800,
         share: 0.333,
         in_flight: 1,
@@ -112,6 +115,36 @@ fn no_size_is_too_small() {
     }
 }
 
+/// The figures of a busy balancer at the usual size: names and states can be read, and no line of the
+/// head is cut off.
+#[test]
+fn names_come_before_figures_where_there_is_no_room_for_both() {
+    let mut model = Model::new("http://127.0.0.1:5001".to_owned());
+    model.take(Input::Ring(ring()));
+    let names = ["Server 1", "Server-K3VX9Q", "Server-K3VX9R"];
+    let busy = (1..).zip(names).map(|(number, name)| {
+        let mut replica = replica(number, name, 12345.0);
+        replica.requests = 123_456_789;
+        replica
+    });
+    model.take(stats(busy.collect()));
+    let shown = screen(&model, 80, 24);
+    for text in names.iter().chain(&["ready", "33.3 %", "12345", "bounded load 1.25", "connections 64"]) {
+        assert!(shown.contains(text), "{text}:\n{shown}");
+    }
+    assert!(!shown.contains("123456789"), "{shown}");
+    assert!(screen(&model, 100, 24).contains("123456789"));
+
+    // A note is shown beside them, and a name that is longer than the screen keeps both its ends.
+    let mut sick = replica(4, &format!("A{}Z", "x".repeat(61)), 0.0);
+    sick.state = "ejected".to_owned();
+    sick.note = "answered 503, for a long while".to_owned();
+    model.take(stats(vec![sick]));
+    let shown = screen(&model, 80, 24);
+    assert!(shown.contains("xxZ  ejected") && shown.contains("Axx") && shown.contains('…'), "{shown}");
+    assert!(shown.contains("answered 503"), "{shown}");
+}
+
 #[test]
 fn before_the_first_figures_there_is_the_ring() {
     let mut model = Model::new("http://a:1".to_owned());
@@ -120,6 +153,16 @@ fn before_the_first_figures_there_is_the_ring() {
     let shown = screen(&model, 100, 20);
     assert!(shown.contains("ring version 6: modified, ring, quadratic, 65539 slots x 256"), "{shown}");
     assert!(shown.contains("> 1  Server 1  starting     100  100.0 %         -"), "{shown}");
+}
+
+#[test]
+fn what_was_before_is_in_the_picture_at_once() {
+    let mut model = Model::new("http://a:1".to_owned());
+    let second = |requests_per_second| PastSecond { requests_per_second };
+    model.take(Input::Past(PastReport { seconds: vec![second(250.4), second(0.0)] }));
+    assert!(screen(&model, 80, 20).contains("requests per second, at most 250 in 2 s"));
+    model.take(stats(vec![replica(1, "Server 1", 300.0)]));
+    assert!(screen(&model, 80, 20).contains("requests per second, at most 300 in 3 s"));
 }
 
 #[test]
@@ -176,10 +219,11 @@ fn keys_ask_back_and_then_for_changes() {
     }
     let mut idle = replica(1, "Server 1", 0.0);
     idle.weight = 0;
+    idle.drained_from = Some(40);
     model.take(stats(vec![idle]));
     assert_eq!(typed(&mut model, 'd'), None);
-    assert!(screen(&model, 100, 22).contains("│ give 'Server 1' weight 100 again? y: yes"));
-    assert_eq!(typed(&mut model, 'y'), Some(Effect::Ask(Action::Restore(name()))));
+    assert!(screen(&model, 100, 22).contains("│ give 'Server 1' weight 40 again? y: yes"));
+    assert_eq!(typed(&mut model, 'y'), Some(Effect::Ask(Action::Restore(name(), 40))));
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(in crate::control::pool) struct Member {
     pub(super) name: String,
     /// 0 to 100.
     pub(in crate::control::pool) weight: u8,
+    /// The weight it had when it was given 0, for who takes that back.
+    pub(in crate::control::pool) drained_from: Option<u8>,
     /// Who keeps its replica alive.
     pub(super) owner: Owner,
     /// Where the replica exists already: what the runtime knows it by, or its `host:port`.
@@ -112,6 +114,7 @@ impl Member {
         Self {
             name,
             weight: MAX_WEIGHT,
+            drained_from: None,
             owner,
             existing,
             addition,

@@ -20,6 +20,23 @@ fn a_weight_is_published() {
 }
 
 #[test]
+fn a_drained_member_knows_the_weight_it_had_until_it_has_another() {
+    let mut herd = Herd::of(2);
+    assert_eq!(herd.member(2).drained_from, None);
+    set_weight(&mut herd, "Server 2", 30);
+    set_weight(&mut herd, "Server 2", 0);
+    set_weight(&mut herd, "Server 2", 0);
+    assert_eq!(herd.member(2).drained_from, Some(30));
+    // A replacement has the weight of its number, and so the one before that.
+    let id = herd.id(2);
+    herd.exit(id);
+    assert_eq!((herd.member(2).weight, herd.member(2).drained_from), (0, Some(30)));
+    let name = herd.member(2).name;
+    set_weight(&mut herd, &name, 5);
+    assert_eq!(herd.member(2).drained_from, None);
+}
+
+#[test]
 fn a_killed_replica_is_healed_like_any_that_dies() {
     let mut herd = Herd::of(2);
     let kill = |herd: &mut Herd, name: &str| {
