@@ -57,7 +57,10 @@ impl Endpoint {
 
     /// Lets requests go to it, or not. For the supervisor.
     pub fn set_up(&self, up: bool) {
-        self.hot.down.store(!up, Ordering::Relaxed);
+        let was_down = self.hot.down.swap(!up, Ordering::Relaxed);
+        if !up && !was_down {
+            self.load.ejected();
+        }
     }
 
     /// Requests being forwarded to it at this moment.
@@ -100,6 +103,11 @@ impl Endpoint {
     /// Requests in flight to all endpoints that share this one's [`Load`].
     pub fn total_in_flight(&self) -> u64 {
         self.load.in_flight()
+    }
+
+    /// How often one of all endpoints that share this one's [`Load`] was taken out of the choice.
+    pub fn ejections(&self) -> u64 {
+        self.load.ejections()
     }
 
     /// Takes a retry out of the budget of all endpoints that share this one's [`Load`].

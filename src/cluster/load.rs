@@ -16,6 +16,7 @@ const RETRY_PERCENT: u64 = 20;
 pub struct Load {
     in_flight: CachePadded<AtomicU64>,
     retries: CachePadded<AtomicU64>,
+    ejections: AtomicU64,
 }
 
 impl Load {
@@ -32,6 +33,16 @@ impl Load {
     /// Retries that may be in flight at this moment.
     pub fn retries_allowed(&self) -> u64 {
         (self.in_flight() * RETRY_PERCENT / 100).max(RETRIES_AT_LEAST)
+    }
+
+    /// How often an endpoint was taken out of the choice: whoever waits for one looks at it again when
+    /// this has changed.
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn ejected(&self) {
+        self.ejections.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn enter(&self) {

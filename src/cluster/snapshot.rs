@@ -130,6 +130,16 @@ impl Snapshot {
         self.pick_next(slot, tried)
     }
 
+    /// How often one of those that share the members' load was taken out of the choice.
+    pub fn ejections(&self) -> u64 {
+        self.members.first().map_or(0, |member| member.endpoint.ejections())
+    }
+
+    /// Whether another member than those in `tried` (endpoint ids) may be picked.
+    pub fn has_other(&self, tried: &[u64]) -> bool {
+        self.members.iter().any(|member| member.endpoint.is_up() && !tried.contains(&member.endpoint.id))
+    }
+
     /// Takes a retry out of the budget that the members share, if one is left.
     pub fn try_retry(&self) -> Option<RetryPermit> {
         self.members.first()?.endpoint.try_retry()

@@ -77,6 +77,7 @@ pub struct ReplicaViews {
     list: Vec<Arc<ReplicaView>>,
     ready: usize,
     undecided: usize,
+    starting: usize,
 }
 
 impl ReplicaViews {
@@ -103,6 +104,9 @@ impl ReplicaViews {
     fn count(&mut self, view: &ReplicaView, change: isize) {
         if view.state == State::Ready && view.weight > 0 {
             self.ready = self.ready.saturating_add_signed(change);
+        }
+        if view.state == State::Starting {
+            self.starting = self.starting.saturating_add_signed(change);
         }
         if view.state == State::Starting && view.failures == 0 {
             self.undecided = self.undecided.saturating_add_signed(change);
@@ -154,6 +158,11 @@ impl View {
     /// Replicas that take requests at this moment.
     pub fn ready(&self) -> usize {
         self.replicas.ready
+    }
+
+    /// Replicas that start, or are about to be started again.
+    pub fn starting(&self) -> usize {
+        self.replicas.starting
     }
 
     /// Replicas of which nothing is known yet: they start, and have not failed.

@@ -60,6 +60,9 @@ pub(crate) enum Failure {
     /// No connection in time.
     #[error("no connection to replica '{0}' in time")]
     ConnectTimeout(String),
+    /// It was taken out of the choice before it responded.
+    #[error("replica '{0}' became unhealthy before its response")]
+    Ejected(String),
     /// No response in time.
     #[error("no response from replica '{0}' in time")]
     ResponseTimeout(String),
@@ -91,7 +94,9 @@ impl Failure {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Closed(_) | Self::BadResponse(_) | Self::ResponseHeadTooLarge(_) => StatusCode::BAD_GATEWAY,
+            Self::Ejected(_) | Self::Closed(_) | Self::BadResponse(_) | Self::ResponseHeadTooLarge(_) => {
+                StatusCode::BAD_GATEWAY
+            }
         }
     }
 
@@ -111,6 +116,7 @@ impl Failure {
             Self::Exhausted(_) => Reason::Exhausted,
             Self::RetryBudget(_) => Reason::RetryBudget,
             Self::ConnectTimeout(_) => Reason::ConnectTimeout,
+            Self::Ejected(_) => Reason::Ejected,
             Self::ResponseTimeout(_) => Reason::ResponseTimeout,
             Self::Closed(_) => Reason::UpstreamClosed,
             Self::BadResponse(_) => Reason::BadResponse,

@@ -1,6 +1,9 @@
 //! Forwarding: attempts at replicas until one responds, or none may be made any more.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -34,6 +37,9 @@ const MAX_STALE: usize = 16;
 /// what the replicas die of.
 const MAX_SENT: usize = 3;
 
+/// Most requests of one worker that wait for a replica; their bodies stay with their clients.
+const MAX_WAITING: usize = 1024;
+
 /// Forwards a request and returns the head of its response, with the body to follow.
 pub(crate) async fn forward(
     active: &ActiveRequest,
@@ -61,7 +67,10 @@ pub(crate) async fn forward(
         let key = route::key(&snapshot.routing().key, &request, &id, address_key);
         (key, snapshot.pick(key, &[]))
     });
-    let picked = picked.ok_or(Failure::NoReplica)?;
+    let picked = match picked {
+        Some(picked) => picked,
+        None => await_replica(active, key).await?,
+    };
     let request = Some(request);
     let mut attempts =
         Attempts { active, worker, key, request, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
@@ -79,6 +88,37 @@ fn client_key(active: &ActiveRequest, request: &Request<RequestBody>) -> u64 {
     let client = forwarding::client(request.headers(), connection.peer.ip(), proxies);
     active.record().came_from(client);
     ring::request_id(client.to_string().as_bytes())
+}
+
+/// Waits for a replica that takes requests, where one is starting and not too many requests wait.
+#[cold]
+async fn await_replica(active: &ActiveRequest, key: u64) -> Result<Picked, Failure> {
+    let worker = &*active.connection().worker;
+    let limit = worker.config().wait_for_replica;
+    if limit.is_zero() || worker.waiting.get() >= MAX_WAITING {
+        return Err(Failure::NoReplica);
+    }
+    active.on(Input::AwaitReplica);
+    worker.waiting.set(worker.waiting.get() + 1);
+    let _waiting = Waiting(worker);
+    while worker.starting.load(Ordering::Relaxed) > 0 {
+        if active.within(pin!(tokio::time::sleep(TICK))).await.is_err() {
+            break;
+        }
+        if let Some(picked) = worker.reader.with(|snapshot| snapshot.pick(key, &[])) {
+            return Ok(picked);
+        }
+    }
+    Err(Failure::NoReplica)
+}
+
+/// Counts a request that waits for a replica, until it drops.
+struct Waiting<'a>(&'a Worker);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
 }
 
 /// The trace of a request, where anybody wants to know.
@@ -162,7 +202,8 @@ impl Attempts<'_> {
         }
         let of_connection =
             matches!(failure, Failure::Connect(_) | Failure::ConnectTimeout(_) | Failure::Closed(_));
-        of_connection && self.made < MAX_ATTEMPTS && self.sent < MAX_SENT && self.request.is_some()
+        let may_be = of_connection || matches!(failure, Failure::Ejected(_));
+        may_be && self.made < MAX_ATTEMPTS && self.sent < MAX_SENT && self.request.is_some()
     }
 
     /// Takes one retry out of the budget for this request, waiting if it is spent: many requests
@@ -244,6 +285,26 @@ impl Attempts<'_> {
         }
     }
 
+    /// Whether a request that waits for this replica is to go to another one instead: the replica was
+    /// taken out of the choice, nothing is known to have come of the request, another replica is
+    /// there, and the budget has room.
+    fn may_take_back(&mut self, endpoint: &Endpoint) -> bool {
+        if endpoint.is_up() || self.saved.is_none() || self.sent + 1 >= MAX_SENT {
+            return false;
+        }
+        let reader = &self.worker.reader;
+        let is_other = |snapshot: &Snapshot| {
+            let mut tried = self.tried.clone();
+            tried.push(endpoint.id);
+            snapshot.has_other(&tried)
+        };
+        if !reader.with(is_other) {
+            return false;
+        }
+        self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
+        self.permit.is_some()
+    }
+
     /// Sends the request and waits for the head of its response. The request comes back if nothing
     /// of it was sent.
     async fn send(
@@ -255,8 +316,18 @@ impl Attempts<'_> {
         let name = || endpoint.name.clone();
         let bad_response = || missed(Failure::BadResponse(name()), Some(FailureKind::BadResponse));
         self.active.on(Input::Sent);
-        let sent = lease.send(self.request.take().expect("there is no attempt without the request"));
-        match self.active.within(pin!(sent)).await {
+        let mut sent =
+            pin!(lease.send(self.request.take().expect("there is no attempt without the request")));
+        let mut is_taken_back = false;
+        let outcome = poll_fn(|cx| {
+            let polled = self.active.poll_within(cx, |cx| sent.as_mut().poll(cx));
+            if polled.is_pending() && self.may_take_back(endpoint) {
+                is_taken_back = true;
+                return Poll::Ready(Err(Expiry::ResponseHead));
+            }
+            polled
+        });
+        match outcome.await {
             Ok(Ok(mut response)) => {
                 // Nobody asked for an upgrade: `Upgrade` is not forwarded.
                 let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -280,6 +351,8 @@ impl Attempts<'_> {
                     Blame::Connection => missed(Failure::Closed(name()), Some(FailureKind::Closed)),
                 })
             }
+            // Its supervisor knows already.
+            Err(_) if is_taken_back => Err(missed(Failure::Ejected(name()), None)),
             Err(Expiry::RequestBody) => Err(missed(Failure::ClientTimeout, None)),
             Err(_) => Err(missed(Failure::ResponseTimeout(name()), Some(FailureKind::Timeout))),
         }

@@ -81,6 +81,8 @@ pub enum HalfClose {
 pub struct ProxyConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,
+    /// How long a request waits for a replica where none takes requests and one is starting.
+    pub wait_for_replica: Duration,
     /// Time from the end of the request to the head of its response.
     pub response_timeout: Duration,
     /// Longest pause within a body, either way.
@@ -118,6 +120,7 @@ impl Default for ProxyConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(1),
+            wait_for_replica: Duration::from_secs(2),
             // A long poll, or a model that thinks, takes half a minute and more.
             response_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),

@@ -51,6 +51,8 @@ pub(crate) struct Limits {
     response: Cell<Millis>,
     /// For a pause within a body.
     pub(super) body: Cell<Millis>,
+    /// For a replica that is about to take requests.
+    replica: Cell<Millis>,
     /// For a pause within a stream of events.
     stream: Cell<Millis>,
 }
@@ -71,6 +73,7 @@ impl Limits {
         self.connect.set(millis(config.connect_timeout));
         self.response.set(millis(config.response_timeout));
         self.body.set(millis(config.body_timeout));
+        self.replica.set(millis(config.wait_for_replica));
         self.stream.set(millis(config.stream_timeout));
     }
 }
@@ -90,6 +93,8 @@ pub(crate) enum Stage {
     Connecting,
     /// It was handed to a connection; the head of the response is to come.
     AwaitingHead,
+    /// No replica is there for it; one is about to be.
+    AwaitingReplica,
     /// It is to be sent again, once the retry budget has room for it.
     AwaitingRetry,
     /// The response is on its way.
@@ -132,6 +137,8 @@ enum Client {
 pub(crate) enum Input {
     /// The balancer answers it itself.
     Local,
+    /// There is no replica for it yet.
+    AwaitReplica,
     /// A connection to a replica is begun.
     Connect,
     /// It is handed to a connection.
@@ -173,6 +180,8 @@ pub(crate) enum Expiry {
     ClientBlocked,
     /// The retry budget stayed spent.
     Retry,
+    /// No replica came.
+    Replica,
 }
 
 /// The timeline of one request.
@@ -202,6 +211,7 @@ impl RequestTimeline {
         }
         match input {
             Input::Local => self.stage = Stage::Local,
+            Input::AwaitReplica => self.stage = Stage::AwaitingReplica,
             Input::Connect => self.stage = Stage::Connecting,
             Input::Sent => self.stage = Stage::AwaitingHead,
             Input::AwaitRetry => self.stage = Stage::AwaitingRetry,
@@ -238,6 +248,7 @@ impl RequestTimeline {
             Stage::Ended => None,
             _ if self.client_blocked => Some(limits.body.get()),
             Stage::Routing | Stage::Local => None,
+            Stage::AwaitingReplica => Some(limits.replica.get()),
             Stage::Connecting => Some(limits.connect.get()),
             Stage::AwaitingHead if self.upload != Upload::Done => Some(limits.body.get()),
             Stage::AwaitingHead | Stage::AwaitingRetry => Some(limits.response.get()),
@@ -253,6 +264,7 @@ impl RequestTimeline {
             Stage::Ended => None,
             _ if self.client_blocked => Some(Expiry::ClientBlocked),
             Stage::Routing | Stage::Local => None,
+            Stage::AwaitingReplica => Some(Expiry::Replica),
             Stage::Connecting => Some(Expiry::Connect),
             Stage::AwaitingRetry => Some(Expiry::Retry),
             Stage::AwaitingHead | Stage::Responding(_) if self.upload == Upload::Client => {
@@ -291,6 +303,7 @@ mod tests {
     const RESPONSE: Millis = 30_000;
     const BODY: Millis = 20_000;
     const STREAM: Millis = 3_600_000;
+    const REPLICA: Millis = 2_000;
 
     fn limits() -> Limits {
         Limits::new(&ProxyConfig {
@@ -300,6 +313,7 @@ mod tests {
             response_timeout: Duration::from_millis(RESPONSE),
             body_timeout: Duration::from_millis(BODY),
             stream_timeout: Duration::from_millis(STREAM),
+            wait_for_replica: Duration::from_millis(REPLICA),
             ..ProxyConfig::default()
         })
     }
@@ -330,6 +344,8 @@ mod tests {
             (false, &[Local], none),
             (false, &[Local, ClientBlocked(true)], some(BODY, Expiry::ClientBlocked)),
             (false, &[Local, ClientBlocked(true), ClientBlocked(false)], none),
+            (false, &[AwaitReplica], some(REPLICA, Expiry::Replica)),
+            (true, &[AwaitReplica, Connect], some(CONNECT, Expiry::Connect)),
             (false, &[Connect], some(CONNECT, Expiry::Connect)),
             (false, &[Connect, Sent], some(RESPONSE, Expiry::ResponseHead)),
             (false, &[Sent, AwaitRetry], some(RESPONSE, Expiry::Retry)),
@@ -384,6 +400,7 @@ mod tests {
         use Input::*;
         let input = prop::sample::select(vec![
             Local,
+            AwaitReplica,
             Connect,
             Sent,
             AwaitRetry,

@@ -6,6 +6,7 @@ use std::io;
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use super::transport::{Connect, TcpConnector};
 use super::upstream::IdleConnections;
 use super::via::Via;
 use super::{HalfClose, LocalRoutes, ProxyConfig, connection};
-use crate::cluster::{OutcomeQueue, Reader, Readers};
+use crate::cluster::{OutcomeQueue, Reader, Readers, Snapshot};
 use crate::listen::open::Open;
 use crate::listen::{Guarded, accept_loop};
 use crate::telemetry::access::AccessLog;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub outcomes: OutcomeQueue,
     /// Requests that are answered here instead of being routed.
     pub local: Option<Arc<dyn LocalRoutes>>,
+    /// How many replicas are about to take requests, none of which do yet.
+    pub starting: Arc<AtomicUsize>,
     /// Where requests are counted.
     pub traffic: Traffic,
     /// Where they are logged, if they are.
@@ -79,6 +82,12 @@ pub(crate) struct Worker {
     /// Where the text of request ids is cut from.
     pub(crate) id_text: RefCell<BytesMut>,
     via: Via,
+    /// See [`Shared::starting`].
+    pub(crate) starting: Arc<AtomicUsize>,
+    /// Requests that wait for a replica.
+    pub(crate) waiting: Cell<usize>,
+    /// Of the members, as of the last tick.
+    ejections: Cell<u64>,
     closing: Cell<bool>,
 }
 
@@ -102,6 +111,9 @@ impl Worker {
             clock: Clock::new(start),
             server: RefCell::new(server_for(&config)),
             via: shared.via,
+            starting: shared.starting,
+            waiting: Cell::new(0),
+            ejections: Cell::new(0),
             client: RefCell::new(client_for(&config)),
             config: RefCell::new(config),
             recorder: shared.traffic.recorder(),
@@ -140,6 +152,17 @@ impl Worker {
         self.client.replace(client_for(&config));
         self.limits.set(&config);
         self.config.replace(config);
+    }
+
+    /// Moves the time on to `now`. Requests whose replica was taken out of the choice meanwhile look for
+    /// another.
+    pub(crate) fn tick(&self, now: Instant) {
+        self.clock.tick(now);
+        self.reader.refresh();
+        let ejections = self.reader.with(Snapshot::ejections);
+        if self.ejections.replace(ejections) != ejections {
+            self.clock.wake_all();
+        }
     }
 
     /// Whether connections are to end as soon as they have responded.
@@ -237,8 +260,7 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
     loop {
         interval.tick().await;
         let now = Instant::now();
-        worker.clock.tick(now);
-        worker.reader.refresh();
+        worker.tick(now);
         // An error means that the balancer is ending, and nothing changes any more.
         if config.has_changed().unwrap_or(false) {
             worker.reconfigure(config.borrow_and_update().clone());

@@ -14,6 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,6 +145,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
             traffic: traffic.clone(),
             access,
             via: Via::new(fastrand::u64(..)),
+            starting: watch_starting(&control),
             config: proxy_config,
             stop: stopped,
         };
@@ -195,6 +197,22 @@ async fn unless_signalled<T>(step: impl Future<Output = T>, signals: &mut Signal
         outcome = step => outcome,
         signal = signals.end() => signal.exit_at_once(),
     }
+}
+
+/// How many replicas are starting, kept up to date for as long as the supervisor lives.
+fn watch_starting(control: &Control) -> Arc<AtomicUsize> {
+    let starting = Arc::new(AtomicUsize::new(0));
+    let (shown, control) = (Arc::clone(&starting), control.clone());
+    tokio::task::spawn_local(async move {
+        // Never found: each view is looked at. Ends with the supervisor.
+        let look = |view: &View| {
+            shown.store(view.starting(), Ordering::Relaxed);
+            false
+        };
+        let _ = control.wait_for(look).await;
+        shown.store(0, Ordering::Relaxed);
+    });
+    starting
 }
 
 /// Why a task that runs for as long as the balancer has ended.

@@ -50,6 +50,8 @@ reasons! {
     RetryBudget => "retry-budget",
     /// No connection to the replica in time.
     ConnectTimeout => "connect-timeout",
+    /// The replica became unhealthy before its response.
+    Ejected => "ejected",
     /// No response from the replica in time.
     ResponseTimeout => "response-timeout",
     /// The replica closed the connection before its response.

@@ -154,6 +154,16 @@ pub(super) const TIMEOUTS: &[Entry<Config>] = &[
     )
     .on_reload(),
     Entry::new(
+        "timeouts.wait-for-replica",
+        "wait-for-replica",
+        "DURATION",
+        at!(Config: proxy.wait_for_replica),
+        Kind::duration(Duration::ZERO, HOUR),
+        "How long a request waits where no replica takes requests and at least one is starting. 0s \
+         refuses it at once.",
+    )
+    .on_reload(),
+    Entry::new(
         "timeouts.response",
         "response-timeout",
         "DURATION",
