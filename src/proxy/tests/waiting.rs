@@ -31,10 +31,14 @@ async fn a_request_is_taken_back_from_a_replica_that_became_unhealthy() {
             lab.settle().await;
             let busy = lab.busy();
             let all = if request == GET { lab.endpoints.clone() } else { vec![busy] };
-            all.iter().for_each(|endpoint| endpoint.set_up(false));
+            for endpoint in &all {
+                endpoint.set_up(false);
+            }
             lab.pass(TICK * 2).await;
             assert_eq!(lab.totals().retries, 1);
-            all.iter().for_each(|endpoint| endpoint.set_up(true));
+            for endpoint in &all {
+                endpoint.set_up(true);
+            }
             drop(client);
             lab.settle().await;
         }
