@@ -24,12 +24,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, Request as ControlRequest, View};
 use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared};
+use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Traffic, logs};
@@ -111,8 +113,9 @@ pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
 async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), Error> {
     // Before any replica is started: a signal must never find us without a handler.
     let mut signals = Signals::new()?;
+    tokio::task::spawn_local(reap_orphans()?);
     let (outcomes, outcome_reader) = cluster::outcomes(OUTCOME_QUEUE);
-    let (runtime, events, endpoints) = build_runtime(config.runtime());
+    let (runtime, events, endpoints, children) = build_runtime(config.runtime());
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
     let (observer, traffic) = (Observer::default(), Traffic::default());
@@ -167,6 +170,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     }
     admin.begin_stop();
     let _ = unless_signalled(control.request(ControlRequest::Stop), &mut signals).await;
+    unless_signalled(children.wait(), &mut signals).await;
     unless_signalled(requests::finish(handle, config.grace), &mut signals).await;
     admin.end_streams();
     stop_admin.cancel();
@@ -245,17 +249,29 @@ fn announce_stop(signal: Signal, reloader: &Reloader) {
     tracing::info!(%signal, ?grace, "stopping; a second signal stops at once");
 }
 
-fn build_runtime(config: RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {
+/// A runtime, what it says, the replicas to begin with where others run them, and the tasks of child
+/// processes.
+type BuiltRuntime = (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>, TaskTracker);
+
+fn build_runtime(config: RuntimeConfig) -> BuiltRuntime {
     let (events, reader) = unbounded_channel();
-    match config {
-        RuntimeConfig::Process(config) => (Box::new(Process::new(config, events)), reader, Vec::new()),
-        RuntimeConfig::Fixed(upstreams) => {
-            let endpoints = upstreams.iter().map(ToString::to_string).collect();
-            (Box::new(Fixed::new(events)), reader, endpoints)
+    let (mut endpoints, mut children) = (Vec::new(), TaskTracker::new());
+    let runtime: Box<dyn Runtime> = match config {
+        RuntimeConfig::Process(config) => {
+            let process = Process::new(config, events);
+            children = process.tasks();
+            Box::new(process)
         }
-        RuntimeConfig::Docker(config) => (Box::new(docker::start(config, events)), reader, Vec::new()),
-        RuntimeConfig::Swarm(config) => (Box::new(swarm::start(config, events)), reader, Vec::new()),
-    }
+        RuntimeConfig::Fixed(upstreams) => {
+            endpoints = upstreams.iter().map(ToString::to_string).collect();
+            Box::new(Fixed::new(events))
+        }
+        RuntimeConfig::Docker(config) => Box::new(docker::start(config, events)),
+        RuntimeConfig::Swarm(config) => Box::new(swarm::start(config, events)),
+    };
+    // It has no more tasks than it was told to start, and is waited for after the last.
+    children.close();
+    (runtime, reader, endpoints, children)
 }
 
 /// The admin routes on the public address, where the configuration allows them.
