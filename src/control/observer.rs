@@ -66,7 +66,7 @@ impl Observer {
             }
             Event::Heartbeat(_, verdict) => self.upkeep.heartbeat(match verdict {
                 Verdict::Good => Heartbeat::Good,
-                Verdict::Bad(_) => Heartbeat::Bad,
+                Verdict::Bad(_) | Verdict::NoAnswer(_) => Heartbeat::Bad,
                 Verdict::Unknown(_) => Heartbeat::Unsent,
             }),
             _ => {}

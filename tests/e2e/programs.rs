@@ -164,3 +164,15 @@ fn no_exit_status_is_lost_to_the_reaper_of_orphans() {
         assert_eq!(event["reason"], "killed by signal 9 (SIGKILL)", "{event}");
     }
 }
+
+#[test]
+fn a_program_may_listen_on_the_ipv6_loopback_address_alone() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return println!("skipped: no IPv6");
+    }
+    let command = command().replace("127.0.0.1", "[::1]");
+    let balancer = Balancer::start(&["--replica-command", &command, "--replicas", "2"]);
+    let ring = balancer.wait_until_ready(2);
+    assert!(ring.iter().all(|replica| replica["address"].as_str().is_some_and(|a| a.starts_with("[::1]:"))));
+    assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
+}

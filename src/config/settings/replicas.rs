@@ -60,7 +60,7 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         types::COMMAND,
         "Program to run as a replica, with its arguments. It is split into words as a shell does \
          (quotes and backslashes, nothing is expanded), then {port}, {name} and {number} are \
-         replaced. As a process it must serve HTTP on 127.0.0.1 at {port}. In a container it is run \
+         replaced. As a process it must serve HTTP on 127.0.0.1 or [::1] at {port}. In a container it is run \
          in place of what the image runs, and serves on all addresses at --replica-port.",
     )
     .by_default("the built-in replica")

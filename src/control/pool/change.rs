@@ -95,6 +95,7 @@ impl Pool {
                 instance.checks.not_after(latest);
             }
         }
+        self.locate_all(now);
         self.conclude(ticket, result, now);
     }
 

@@ -75,7 +75,8 @@ impl Pool {
     fn send_heartbeat(&mut self, number: u32, now: Instant) {
         let instance = self.members.get_mut(number).and_then(|member| member.instance_mut());
         let Some(instance) = instance else { return };
-        let Some(address) = instance.address else { return };
+        let Some(address) = instance.address.map(|last| instance.addresses.after(last)) else { return };
+        instance.address = Some(address);
         instance.checks.send(now);
         self.heartbeats.under_way.insert(instance.id());
         let probe = Probe { id: instance.id(), address, host: instance.host.clone() };
@@ -101,6 +102,7 @@ impl Pool {
         match verdict {
             Verdict::Good => self.heartbeat_good(id, now),
             Verdict::Bad(reason) => self.heartbeat_bad(id, reason, now),
+            Verdict::NoAnswer(reason) => self.no_answer(id, reason, now),
             Verdict::Unknown(reason) => self.heartbeat_unknown(id, reason, now),
         }
         self.send_waiting(now);
@@ -118,6 +120,7 @@ impl Pool {
         let Some(instance) = member.instance_mut() else { return };
         instance.checks.ended(Some(true));
         instance.checks.again_at(next);
+        instance.addresses.responded();
         if !instance.last_bad.is_empty() {
             instance.last_bad.clear();
             self.members.show(number);
@@ -128,8 +131,12 @@ impl Pool {
     /// A replica on the ring takes requests again. One that is not goes there, the replicas of
     /// an `/add` all together.
     fn became_ready(&mut self, number: u32, now: Instant) {
+        let moved = self.follow_address(number);
         let Some(member) = self.members.get(number) else { return };
         if member.is_ready() {
+            if moved {
+                self.publish_healed();
+            }
             return;
         }
         let (addition, listed) = (member.addition, member.is_listed());
@@ -143,7 +150,11 @@ impl Pool {
                 self.complete_addition(ticket, now);
             }
         } else if listed {
-            self.out.push(Action::SetUp(id, true));
+            if moved {
+                self.publish_healed();
+            } else {
+                self.out.push(Action::SetUp(id, true));
+            }
             if in_force {
                 self.note_member(number, Transition::Recovered, "");
             }
@@ -157,6 +168,30 @@ impl Pool {
                 self.publish();
             }
             self.after_publication(After::Joined(id), now);
+        }
+    }
+
+    /// Nobody responded. One that takes no requests may be at another address, which is asked at once.
+    fn no_answer(&mut self, id: ReplicaId, reason: String, now: Instant) {
+        let Some(number) = self.members.number_of(id) else { return };
+        let Some(member) = self.members.get_mut(number) else { return };
+        let Some(instance) = member.instance_mut() else { return };
+        let unready = !matches!(instance.phase, Phase::Ready(_));
+        let Some(address) = instance.address.filter(|_| unready) else {
+            return self.heartbeat_bad(id, reason, now);
+        };
+        let (next, reasons) = instance.addresses.failed(address, reason);
+        if let Some(reasons) = reasons {
+            self.heartbeat_bad(id, reasons, now);
+        } else {
+            instance.checks.ended(None);
+            instance.checks.again_at(now);
+        }
+        if let Some(instance) = self.members.get_mut(number).and_then(|member| member.instance_mut()) {
+            instance.address = Some(next);
+        }
+        if next != address {
+            self.members.show(number);
         }
     }
 
@@ -186,6 +221,8 @@ impl Pool {
         }
         if ejects {
             self.eject(number, now);
+        } else {
+            self.locate_unready(number);
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::StopMode;
-use super::command::{CommandTemplate, PreparedCommand, address_of};
+use super::command::{CommandTemplate, PreparedCommand, addresses_of};
 use super::group::ProcessGroup;
 use super::orphans::{Registration, spawn_own};
 use super::output::Lines;
@@ -81,6 +81,10 @@ impl Child {
         let reason = match unless_stopped(running.reported(), &mut end).await {
             Ok(Ok(Reported { address, pid })) => {
                 self.report(RuntimeEvent::Started { id, address, instance: format!("pid {pid}") });
+                if let Some(port) = &running.port {
+                    // It does not say where it listens, and `localhost` is one or the other.
+                    self.report(RuntimeEvent::Located { id, addresses: addresses_of(port).to_vec() });
+                }
                 match unless_stopped(running.ended(&self.launch.name), &mut end).await {
                     Ok(reason) => reason,
                     Err(how) => self.end(&mut running, how).await,
@@ -189,7 +193,10 @@ impl RunningChild {
             (Report::Listening(address), None) => {
                 Ok(Reported { address, pid: self.child.id().unwrap_or_default() })
             }
-            (Report::Running(pid), Some(port)) => Ok(Reported { address: address_of(port), pid }),
+            (Report::Running(pid), Some(port)) => {
+                let [address, _] = addresses_of(port);
+                Ok(Reported { address, pid })
+            }
             (Report::Failed(reason), _) => Err(reason),
             (report, _) => Err(format!("its process reported '{report}', which does not fit its command")),
         }

@@ -1,7 +1,7 @@
 //! The command that is run for a replica: program, arguments, environment. Runs nothing itself.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -95,9 +95,10 @@ fn own_keys(keys: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsStri
     keys.filter(|key| key.as_encoded_bytes().starts_with(OsStr::new(OWN_PREFIX).as_encoded_bytes()))
 }
 
-/// The address at which a program that was given `port` is expected to take requests.
-pub(super) fn address_of(port: &PortLease) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()))
+/// The addresses at which a program that was given `port` may take requests.
+pub(super) fn addresses_of(port: &PortLease) -> [SocketAddr; 2] {
+    let port = port.number();
+    [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
 #[cfg(test)]

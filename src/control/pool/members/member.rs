@@ -9,6 +9,7 @@ use std::time::Instant;
 use fxhash::FxHashSet;
 
 use crate::control::pool::action::{Change, MemberSpec, Ticket};
+use crate::control::pool::addresses::Addresses;
 use crate::control::pool::backoff::{Backoff, SETTLED};
 use crate::control::pool::checks::Checks;
 use crate::control::{ExitCause, State, Transition, name};
@@ -57,7 +58,9 @@ pub(in crate::control::pool) struct Listed {
 #[derive(Clone, Debug)]
 pub(in crate::control::pool) struct Instance {
     pub(super) id: ReplicaId,
+    /// Where heartbeats go, and requests once one was good.
     pub(in crate::control::pool) address: Option<SocketAddr>,
+    pub(in crate::control::pool) addresses: Addresses,
     /// What to call it in the `Host` header of heartbeats.
     pub(in crate::control::pool) host: Arc<str>,
     /// What an operator knows it by.
@@ -259,6 +262,7 @@ impl Instance {
         Self {
             id,
             address: None,
+            addresses: Addresses::default(),
             host: Arc::from(""),
             label: None,
             launched,
