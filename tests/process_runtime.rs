@@ -32,7 +32,9 @@ impl Bench {
     fn new(command: &[&str], stop_timeout: Duration) -> Self {
         let (sender, events) = unbounded_channel();
         let command = command.iter().map(|&word| word.to_owned()).collect();
-        let runtime = Process::new(ProcessConfig { command, stop_timeout }, sender).with_program(RINGHERD);
+        let runtime =
+            Process::new(ProcessConfig { command, stop_timeout, ..ProcessConfig::default() }, sender)
+                .with_program(RINGHERD);
         Self { runtime, events }
     }
 

@@ -152,10 +152,6 @@ impl Checker<'_> {
     }
 
     fn containers(&mut self) {
-        let process = self.config.runtime == RuntimeKind::Process && self.good(&["runtime"]);
-        if process && let Err(refusal) = self.config.command.check_for_process() {
-            self.refuse("replica-command", refusal);
-        }
         let bridge = self.config.containers.network.as_deref() == Some("bridge");
         if self.config.runtime == RuntimeKind::Swarm && bridge {
             self.refuse("network", no_overlay());
@@ -204,6 +200,7 @@ impl Checker<'_> {
             self.refuse(flag, Refusal::new(what).hint("raise max-replicas or start with fewer"));
         }
         self.config.control.replicas = count;
+        self.config.control.upstreams = self.config.upstreams.iter().map(ToString::to_string).collect();
     }
 
     /// The ring, which must hold the virtual nodes of the replicas it starts with.

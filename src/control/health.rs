@@ -161,14 +161,16 @@ impl Check {
         Ok((head, connection))
     }
 
-    fn judge(&self, status: u16) -> Verdict {
+    fn judge(&self, code: u16) -> Verdict {
         let (address, path) = (self.probe.address, &self.path);
-        if (200..300).contains(&status) {
+        if (200..300).contains(&code) {
             Verdict::Good
         } else {
             let status =
-                StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string());
-            Verdict::Bad(format!("{address}{path} answered {status}"))
+                StatusCode::from_u16(code).map_or_else(|_| code.to_string(), |status| status.to_string());
+            // A server that is not well says 5xx; what has no such path says one of these.
+            let hint = if (300..500).contains(&code) { ": check --health-path" } else { "" };
+            Verdict::Bad(format!("{address}{path} answered {status}{hint}"))
         }
     }
 

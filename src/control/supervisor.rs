@@ -266,6 +266,9 @@ impl Supervisor {
                 self.runtime.retire(id);
             }
             Action::Note(change) => self.observer.change(&change),
+            Action::Unready { name, reason } => {
+                tracing::warn!(replica = name, reason, "replica is not ready");
+            }
             Action::Ignored { name, reason } => {
                 tracing::warn!(replica = name, reason, "a replica was found and is not taken over");
             }

@@ -182,7 +182,7 @@ fn ended(places: &mut HashMap<ReplicaId, Place>, id: ReplicaId) -> bool {
 /// free.
 async fn resolve(endpoint: &str, lookups: Arc<Semaphore>) -> Result<Vec<SocketAddr>, String> {
     let failed = |error: &dyn std::fmt::Display| {
-        format!("cannot resolve '{endpoint}': {error}; check that the name exists")
+        format!("cannot resolve '{endpoint}': {error}; check that the name in --upstream exists")
     };
     let lookup = lookups.acquire_owned().await.map_err(|error| failed(&error))?;
     let name = endpoint.to_owned();

@@ -8,6 +8,7 @@ mod signals;
 mod sockets;
 mod workers;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -152,6 +153,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         let reloader = Reloader {
             at_start: config.clone(),
             read: reload,
+            replicas: RefCell::new((config.control.replicas, config.control.upstreams.clone())),
             control: control.clone(),
             admin: admin.clone(),
             traffic,

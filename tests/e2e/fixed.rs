@@ -74,6 +74,10 @@ fn a_dead_upstream_is_noted_and_the_others_serve() {
     let ring = balancer.ring();
     assert_eq!((&ring[0]["state"], &ring[1]["state"]), (&"starting".into(), &"ready".into()));
     assert!(ring[0]["note"].as_str().is_some_and(|note| note.contains("cannot connect")), "{ring:?}");
+    let event = balancer.find_log("it is told", |event| event["message"] == "replica is not ready");
+    assert_eq!((&event["level"], &event["replica"]), (&"WARN".into(), &"Server 1".into()));
+    let reason = event["reason"].as_str().expect("text");
+    assert!(reason.contains("cannot connect") && reason.ends_with("correct --upstream"), "{reason}");
     balancer.signal(Signal::TERM);
     assert_eq!(balancer.wait().code(), Some(0));
 }

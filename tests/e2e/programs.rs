@@ -160,7 +160,7 @@ fn no_exit_status_is_lost_to_the_reaper_of_orphans() {
         kill_process(pid, Signal::KILL).expect("it runs");
     }
     for _ in before {
-        let event = balancer.wait_for_log("replica stopped");
+        let event = balancer.wait_for_log("replica died");
         assert_eq!(event["reason"], "killed by signal 9 (SIGKILL)", "{event}");
     }
 }
@@ -175,4 +175,51 @@ fn a_program_may_listen_on_the_ipv6_loopback_address_alone() {
     let ring = balancer.wait_until_ready(2);
     assert!(ring.iter().all(|replica| replica["address"].as_str().is_some_and(|a| a.starts_with("[::1]:"))));
     assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
+}
+
+/// The reason in the warning with this message, of the first replica.
+fn warned(balancer: &mut Balancer, message: &str) -> String {
+    let event = balancer.find_log(message, |event| event["message"] == message);
+    assert_eq!((&event["level"], &event["replica"]), (&"WARN".into(), &"Server 1".into()), "{event}");
+    event["reason"].as_str().expect("text").to_owned()
+}
+
+#[test]
+fn what_keeps_a_program_from_starting_is_warned_of_with_the_option_to_change() {
+    let missing = ["--replica-command", "/no/such/program", "--replicas", "1"];
+    let reason = warned(&mut Balancer::start(&missing), "replica failed to start");
+    assert!(reason.contains("'/no/such/program'") && reason.contains("--replica-command"), "{reason}");
+    let folder = ["--replica-command", &command(), "--replicas", "1", "--replica-dir", "/no/such/folder"];
+    let reason = warned(&mut Balancer::start(&folder), "replica failed to start");
+    assert!(reason.contains("'/no/such/folder'") && reason.contains("--replica-dir"), "{reason}");
+    let path = ["--replica-command", &command(), "--replicas", "1", "--health-path", "/wrong"];
+    let reason = warned(&mut Balancer::start(&path), "replica is not ready");
+    assert!(reason.contains("/wrong answered 400") && reason.contains("--health-path"), "{reason}");
+    let slow = ["--replica-command", "sleep 1000", "--replicas", "1", "--start-timeout", "200ms"];
+    let reason = warned(&mut Balancer::start(&slow), "replica failed to start");
+    assert!(reason.contains("cannot connect") && reason.contains("--start-timeout"), "{reason}");
+}
+
+/// As `npm start` is: told its port by its environment alone, in a folder of its own.
+#[test]
+fn a_program_takes_its_port_from_its_environment_and_runs_in_its_folder() {
+    let folder = no_file("folder");
+    std::fs::create_dir(&folder).expect("a folder");
+    let script = format!("pwd > where; exec {} --name $APP", unnamed().replace("{port}", "$PORT"));
+    std::fs::write(folder.join("start"), script).expect("a file");
+    let balancer = Balancer::start(&[
+        "--replica-command",
+        "sh ./start",
+        "--replica-dir",
+        folder.to_str().expect("text"),
+        "--replica-env",
+        "APP=mine",
+        "--replicas",
+        "1",
+    ]);
+    balancer.wait_until_ready(1);
+    assert_eq!(request(balancer.public, "GET", "/home", None).json()["message"], "Request routed to mine");
+    let place = std::fs::read_to_string(folder.join("where")).expect("written");
+    assert_eq!(std::fs::canonicalize(place.trim()).ok(), std::fs::canonicalize(&folder).ok());
+    std::fs::remove_dir_all(&folder).expect("ours");
 }

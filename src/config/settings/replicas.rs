@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CONTAINERS_ONLY, HOUR, NOT_FIXED};
+use super::{CONTAINERS_ONLY, HOUR, NOT_FIXED, PROCESS_ONLY};
 use crate::config::model::{Entry, Kind, Needs, at};
 use crate::config::tree::Config;
 use crate::config::types;
@@ -15,9 +15,10 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         "N",
         at!(Config: control.replicas),
         Kind::integer(0, 65_535, "replicas"),
-        "Replicas to start with; at most --max-replicas. With --runtime fixed it is the number of \
-         upstreams.",
-    ),
+        "Replicas to start with; at most --max-replicas. If it is changed, there are so many from then on. \
+         With --runtime fixed it is the number of upstreams.",
+    )
+    .on_reload(),
     Entry::new(
         "replicas.max",
         "max-replicas",
@@ -45,13 +46,14 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         "HOST:PORT",
         at!(Config: upstreams),
         types::HOST_PORT,
-        "Address of a replica that others run.",
+        "Address of a replica that others run. If the list is changed, the difference is added and removed.",
     )
     .only_with(Needs {
         what: "--runtime fixed",
         met: |config| config.runtime == RuntimeKind::Fixed,
         strict: true,
-    }),
+    })
+    .on_reload(),
     Entry::new(
         "replicas.command",
         "replica-command",
@@ -60,11 +62,23 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         types::COMMAND,
         "Program to run as a replica, with its arguments. It is split into words as a shell does \
          (quotes and backslashes, nothing is expanded), then {port}, {name} and {number} are \
-         replaced. As a process it must serve HTTP on 127.0.0.1 or [::1] at {port}. In a container it is run \
+         replaced. As a process it must serve HTTP on 127.0.0.1 or [::1] at {port}, which is also in PORT. In a container it is run \
          in place of what the image runs, and serves on all addresses at --replica-port.",
     )
     .by_default("the built-in replica")
+    .of_replicas()
     .only_with(NOT_FIXED),
+    Entry::new(
+        "replicas.dir",
+        "replica-dir",
+        "FOLDER",
+        at!(Config: process_dir),
+        Kind::text("the path of a folder", "/srv/app"),
+        "Folder that the program of a replica runs in. Relative paths in --replica-command begin there.",
+    )
+    .by_default("that of the balancer")
+    .of_replicas()
+    .only_with(PROCESS_ONLY),
     Entry::new(
         "replicas.stop-timeout",
         "stop-timeout",
@@ -117,6 +131,7 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
         "Image that replicas are made from.",
     )
     .by_default("the balancer's own, or ringherd outside of a container")
+    .of_replicas()
     .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.docker-host",
@@ -158,6 +173,7 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
          without iB behind them.",
     )
     .by_default("no limit")
+    .of_replicas()
     .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.cpus",
@@ -168,6 +184,7 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
         "Cores that a replica may use, such as 0.5.",
     )
     .by_default("no limit")
+    .of_replicas()
     .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.env",
@@ -176,10 +193,11 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
         at!(Config: containers.env),
         Kind::checked("KEY=VALUE", "LOG_LEVEL=debug", variable),
         "Variable of the replicas' environment, besides PORT, SERVER_ID (the name) and SERVER_NUMBER. \
-         Not for secrets: the engine and ringherd check show it.",
+         Processes have those of the balancer too. Not for secrets: the engine and ringherd check show it.",
     )
     .of_words()
-    .only_with(CONTAINERS_ONLY),
+    .of_replicas()
+    .only_with(NOT_FIXED),
     Entry::new(
         "containers.discover",
         "discover",

@@ -51,7 +51,8 @@ fn docker_and_swarm_have_defaults() {
 fn everything_reaches_the_specification() {
     let given = of_containers();
     let given: Vec<_> = given.iter().map(|(flag, value)| (*flag, value.as_str())).collect();
-    let more = [DOCKER, ("replica-command", "serve"), ("stop-timeout", "7s"), ("on-exit", "keep")];
+    let variable = ("replica-env", "LOG_LEVEL=debug");
+    let more = [DOCKER, ("replica-command", "serve"), ("stop-timeout", "7s"), ("on-exit", "keep"), variable];
     let config = good(flags(&[&given[..], &more].concat())).config;
     assert_eq!(
         spec(&config),
@@ -288,4 +289,18 @@ fn labels() {
     ] {
         assert!(refused(label(text)).starts_with(what), "{text:?}");
     }
+}
+
+#[test]
+fn a_process_has_its_environment_folder_and_command() {
+    let given = [("replica-env", "A=1"), ("replica-env", "B=two words"), ("replica-dir", "/srv/app")];
+    let more = [("replica-command", "npm start"), ("stop-timeout", "7s")];
+    let RuntimeConfig::Process(process) = good(flags(&[&given[..], &more].concat())).config.runtime() else {
+        panic!("not process")
+    };
+    assert_eq!(process.env, ["A=1", "B=two words"]);
+    assert_eq!(process.dir.as_deref(), Some(std::path::Path::new("/srv/app")));
+    assert_eq!((process.command, process.stop_timeout.as_secs()), (vec!["npm".into(), "start".into()], 7));
+    let problems = flags(&[DOCKER, ("replica-dir", "/srv/app")]).problems();
+    assert!(problems.len() == 1 && problems[0].ends_with("use --runtime process"), "{problems:?}");
 }

@@ -91,10 +91,7 @@ pub(super) const KEY: Kind =
 pub(super) const FILE: Kind = Kind::text("the path of a file", "/etc/ringherd/token");
 
 /// A command line.
-pub(super) const COMMAND: Kind = Kind::text(
-    "a command line, with {port} in it where it runs as a process",
-    "python3 -m http.server {port}",
-);
+pub(super) const COMMAND: Kind = Kind::text("a command line", "python3 -m http.server {port}");
 
 /// The path of a URL.
 pub(super) const URL_PATH: Kind =

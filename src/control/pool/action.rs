@@ -78,6 +78,13 @@ pub enum Action {
     Reply(Ticket, Result<(), ControlError>),
     /// Tell about a change of state.
     Note(Change),
+    /// Tell that a replica does not become ready.
+    Unready {
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Tell that a replica that exists is not taken over.
     Ignored {
         /// Its name.

@@ -117,9 +117,12 @@ impl Pool {
         let limit = in_words(self.config.start_timeout);
         match member.instance() {
             Some(instance) if instance.address.is_some() => {
-                format!("no good heartbeat within {limit}{}", member.last_bad())
+                format!(
+                    "no good heartbeat within {limit}{}; if it is slow to start, raise --start-timeout",
+                    member.last_bad()
+                )
             }
-            _ => format!("did not start within {limit}"),
+            _ => format!("did not start within {limit}; if that is too short, raise --start-timeout"),
         }
     }
 }

@@ -163,7 +163,7 @@ impl Pool {
     }
 
     /// Lets members go, and publishes if they were on the ring.
-    fn take_members(&mut self, numbers: impl IntoIterator<Item = u32>) -> Vec<(u32, Member)> {
+    pub(super) fn take_members(&mut self, numbers: impl IntoIterator<Item = u32>) -> Vec<(u32, Member)> {
         let removed: Vec<_> =
             numbers.into_iter().filter_map(|number| Some((number, self.members.remove(number)?))).collect();
         if removed.iter().any(|(_, member)| member.listed.is_some()) {
@@ -172,7 +172,7 @@ impl Pool {
         removed
     }
 
-    fn retire_all(&mut self, removed: Vec<(u32, Member)>, reason: &str, now: Instant) {
+    pub(super) fn retire_all(&mut self, removed: Vec<(u32, Member)>, reason: &str, now: Instant) {
         for (number, member) in removed {
             self.retire(number, &member, reason, now);
         }
@@ -243,11 +243,11 @@ impl Pool {
         }
     }
 
-    /// Frees a number and stops its instance; `reason` says why for a name.
-    pub(super) fn vacate<'a>(&mut self, number: u32, reason: impl Fn(&str) -> &'a str) {
+    /// Frees a number and stops its instance.
+    pub(super) fn vacate(&mut self, number: u32, transition: Transition, reason: &str) {
         let Some(member) = self.members.remove(number) else { return };
         if let Some((id, departure)) = Departure::of(number, &member) {
-            self.note(departure.change(id, Transition::Stopped, reason(member.name())));
+            self.note(departure.change(id, transition, reason));
             self.dismiss(id, departure);
         }
     }

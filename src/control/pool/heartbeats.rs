@@ -11,8 +11,8 @@ use super::checks::moment_after;
 use super::members::Phase;
 use super::publishing::After;
 use super::{Action, Pool};
-use crate::control::Transition;
-use crate::runtime::ReplicaId;
+use crate::control::{HealthConfig, Transition};
+use crate::runtime::{Owner, ReplicaId};
 
 /// Most heartbeats under way at a time. Each may take as long as the time-out, and has a
 /// descriptor meanwhile. So many are few enough for the queue of new connections of one server
@@ -23,8 +23,9 @@ const AT_ONCE: usize = 256;
 /// Between the heartbeats of a replica that has just started: it should not wait to be noticed.
 const START_PAUSE: Duration = Duration::from_millis(25);
 
-/// Later it may wait for so much of the time it has taken already.
-const START_DIVISOR: u32 = 8;
+/// Later it may wait for so much of the time it has taken already: one that takes 10 s is asked some 25
+/// times meanwhile.
+const START_DIVISOR: u32 = 2;
 
 /// After a first bad heartbeat the next follows within this part of the interval, to tell a
 /// hiccup from a failure soon.
@@ -101,7 +102,7 @@ impl Pool {
         }
         match verdict {
             Verdict::Good => self.heartbeat_good(id, now),
-            Verdict::Bad(reason) => self.heartbeat_bad(id, reason, now),
+            Verdict::Bad(reason) => self.heartbeat_bad(id, reason, true, now),
             Verdict::NoAnswer(reason) => self.no_answer(id, reason, now),
             Verdict::Unknown(reason) => self.heartbeat_unknown(id, reason, now),
         }
@@ -178,11 +179,11 @@ impl Pool {
         let Some(instance) = member.instance_mut() else { return };
         let unready = !matches!(instance.phase, Phase::Ready(_));
         let Some(address) = instance.address.filter(|_| unready) else {
-            return self.heartbeat_bad(id, reason, now);
+            return self.heartbeat_bad(id, reason, false, now);
         };
         let (next, reasons) = instance.addresses.failed(address, reason);
         if let Some(reasons) = reasons {
-            self.heartbeat_bad(id, reasons, now);
+            self.heartbeat_bad(id, reasons, false, now);
         } else {
             instance.checks.ended(None);
             instance.checks.again_at(now);
@@ -195,7 +196,8 @@ impl Pool {
         }
     }
 
-    fn heartbeat_bad(&mut self, id: ReplicaId, reason: String, now: Instant) {
+    /// `responded` says whether there was a response, which was not what it should be.
+    fn heartbeat_bad(&mut self, id: ReplicaId, reason: String, responded: bool, now: Instant) {
         let (interval, unhealthy_after) = (self.config.health.interval, self.config.health.unhealthy_after);
         let Some(number) = self.members.number_of(id) else { return };
         let next = self.next_moment(number, now);
@@ -222,8 +224,30 @@ impl Pool {
         if ejects {
             self.eject(number, now);
         } else {
+            self.warn_unready(number, responded, now);
             self.locate_unready(number);
         }
+    }
+
+    /// Tells once that a replica does not become ready, where time alone may not help: it responds and
+    /// is not well, or nobody gives it up. One of ours that says nothing is given up in time.
+    fn warn_unready(&mut self, number: u32, responded: bool, now: Instant) {
+        let HealthConfig { unhealthy_after, .. } = self.config.health;
+        let start_timeout = self.config.start_timeout;
+        let Some(member) = self.members.get_mut(number) else { return };
+        let (name, owner) = (member.name().to_owned(), member.owner());
+        let Some(instance) = member.instance_mut() else { return };
+        let late = instance.started.is_some_and(|started| now >= started + start_timeout);
+        let hopeless = responded || owner == Owner::Others || (late && !owner.is_balancer());
+        let failed = instance.phase == Phase::Starting && instance.checks.bad() >= unhealthy_after;
+        if !failed || !hopeless || std::mem::replace(&mut instance.is_warned, true) {
+            return;
+        }
+        let hint = match owner {
+            Owner::Others if !responded => "; start it, or correct --upstream",
+            _ => "",
+        };
+        self.out.push(Action::Unready { name, reason: format!("{}{hint}", instance.last_bad) });
     }
 
     /// The replica stays what it is, and is asked again at the usual time.

@@ -146,6 +146,7 @@ impl Pool {
             changed: true,
             out: Vec::new(),
         };
+        pool.config.upstreams.clone_from(&endpoints);
         let given = endpoints.len() as u32;
         let makes = runtime.owner.makes_replicas();
         let count = if makes { pool.config.replicas } else { given };

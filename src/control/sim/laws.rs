@@ -161,6 +161,7 @@ impl Laws {
                 self.wanted += if result.is_ok() { change } else { 0 };
             }
             Action::Ignored { name, .. } => assert!(is_app(name), "{name} was ignored"),
+            Action::Unready { reason, .. } => assert!(!reason.is_empty()),
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
         }
     }

@@ -198,7 +198,11 @@ impl World {
             }
             Action::Locate(id) => self.later(300, Happening::Located(id)),
             Action::SetUp(id, up) => self.writer.set_up(id, up),
-            Action::Publish { .. } | Action::Reply(..) | Action::Note(_) | Action::Ignored { .. } => {}
+            Action::Publish { .. }
+            | Action::Reply(..)
+            | Action::Note(_)
+            | Action::Unready { .. }
+            | Action::Ignored { .. } => {}
         }
     }
 

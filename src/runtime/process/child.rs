@@ -138,10 +138,7 @@ impl Child {
         let PreparedCommand { mut command, port } = self.template.prepare(&self.launch).map_err(|error| {
             format!("found no free port on 127.0.0.1: {error}; check the limit of open files")
         })?;
-        let (child, registration) = spawn_own(&mut command).map_err(|error| {
-            let program = self.template.program().display();
-            format!("cannot run '{program}': {error}; check the file and the limits of processes and files")
-        })?;
+        let (child, registration) = spawn_own(&mut command).map_err(|error| self.template.explain(&error))?;
         Ok(RunningChild::new(child, registration, port, &self.launch.name))
     }
 

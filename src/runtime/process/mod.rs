@@ -35,13 +35,17 @@ pub struct ProcessConfig {
     /// Program and arguments, with `{port}`, `{name}` and `{number}` replaced; empty for the built-in
     /// replica.
     pub command: Vec<String>,
+    /// More of its environment, as `KEY=VALUE`.
+    pub env: Vec<String>,
+    /// Folder that it runs in; `None` for that of this process.
+    pub dir: Option<PathBuf>,
     /// Time between SIGTERM and SIGKILL when a replica is stopped.
     pub stop_timeout: Duration,
 }
 
 impl Default for ProcessConfig {
     fn default() -> Self {
-        Self { command: Vec::new(), stop_timeout: Duration::from_secs(5) }
+        Self { command: Vec::new(), env: Vec::new(), dir: None, stop_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -80,8 +84,8 @@ impl Process {
     /// A runtime without children, which reports to `events`.
     pub fn new(config: ProcessConfig, events: RuntimeEvents) -> Self {
         Self {
-            template: Arc::new(CommandTemplate::new(config.command)),
             stop_timeout: config.stop_timeout,
+            template: Arc::new(CommandTemplate::new(config)),
             events,
             children: Children::default(),
             tasks: TaskTracker::new(),

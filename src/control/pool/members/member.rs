@@ -72,6 +72,8 @@ pub(in crate::control::pool) struct Instance {
     pub(in crate::control::pool) checks: Checks,
     /// What was wrong with the last heartbeat; empty if nothing was.
     pub(in crate::control::pool) last_bad: String,
+    /// Whether it was told that it does not become ready.
+    pub(in crate::control::pool) is_warned: bool,
 }
 
 /// Where a living instance is in its life, and since when.
@@ -270,6 +272,7 @@ impl Instance {
             phase: Phase::Starting,
             checks: Checks::default(),
             last_bad: String::new(),
+            is_warned: false,
         }
     }
 

@@ -99,7 +99,7 @@ fn an_ejected_one_is_looked_for_and_gets_requests_where_it_is_found() {
 fn a_ready_one_that_moves_is_left_when_the_new_address_responds() {
     let (mut herd, id, _) = Herd::at(&[1]);
     herd.good(id);
-    let actions = herd.step(Event::Request(TICKET, Request::Reload(Box::default())));
+    let actions = herd.step(Event::Request(TICKET, Request::Reload(Box::new(herd.pool.config().clone()))));
     assert!(actions.contains(&Action::Locate(id)), "{actions:?}");
     assert_eq!(publications(&herd.locate(id, &[2, 3])), [] as [&Publication; 0]);
     assert_eq!((herd.next_probe(), herd.state(1)), (address(2), State::Ready));
@@ -117,6 +117,6 @@ fn a_reload_looks_again_for_one_whose_name_was_unknown() {
         let reason = "cannot resolve 'web:80'".to_owned();
         launched = launches(&herd.step(Event::Runtime(RuntimeEvent::StartFailed { id, reason })));
     }
-    let actions = herd.step(Event::Request(TICKET, Request::Reload(Box::default())));
+    let actions = herd.step(Event::Request(TICKET, Request::Reload(Box::new(herd.pool.config().clone()))));
     assert_eq!(launches(&actions).len(), 1, "the back-off is over: {actions:?}");
 }
