@@ -46,6 +46,7 @@ fn ring(matches: &ArgMatches) -> Result<(), Failure> {
 fn exit_code(error: &serve::Error) -> Exit {
     match error {
         serve::Error::Listen { .. } | serve::Error::AccessLog { .. } => Exit::Unavailable,
+        serve::Error::Descriptors { .. } => Exit::System,
         serve::Error::Control(_) => Exit::Config,
         serve::Error::System(_) | serve::Error::Supervisor(_) | serve::Error::Worker(_) => Exit::Internal,
     }

@@ -244,6 +244,7 @@ impl Writer {
             self.renew(pool, number);
         }
         View {
+            present: pool.present(),
             version: self.version,
             ring: Arc::clone(&self.ring),
             routing: self.routing.clone(),

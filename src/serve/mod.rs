@@ -36,8 +36,9 @@ use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Traffic, logs};
+use descriptors::ConnectionLimit;
 pub use reload::Reload;
-use reload::{Reloader, within_descriptors};
+use reload::Reloader;
 use signals::{Signal, Signals};
 use sockets::Sockets;
 use workers::Workers;
@@ -61,6 +62,21 @@ pub enum Error {
         setting: &'static str,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// The limit on open files is too low.
+    #[error(
+        "cannot start {replicas} replicas and {workers} workers: the limit on open files is {limit}, they \
+         need {needed}; raise it (ulimit -n, LimitNOFILE), or lower --replicas or --workers"
+    )]
+    Descriptors {
+        /// The limit.
+        limit: u64,
+        /// What it has to be.
+        needed: u64,
+        /// Replicas to start with.
+        replicas: u32,
+        /// Worker threads.
+        workers: usize,
     },
     /// The access log cannot be opened.
     #[error("cannot open the access log {} (--access-log): {source}; choose another file, or check its folder", path.display())]
@@ -100,10 +116,12 @@ fn listen_hint(source: &io::Error) -> &'static str {
 /// by the next balancer.
 pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
     logs::init(config.log_format);
+    let traffic = Traffic::default();
+    let limit = ConnectionLimit::new(&config, traffic.clone())?;
     let sockets = Sockets::bind(&config)?;
     // The control plane has this thread; each worker has its own.
     let runtime = LocalRuntime::new()?;
-    let outcome = runtime.block_on(serve(config, reload, sockets));
+    let outcome = runtime.block_on(serve(config, reload, sockets, traffic, limit));
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
     logs::finish();
@@ -111,7 +129,13 @@ pub fn run(config: Config, reload: Reload) -> Result<(), Error> {
 }
 
 /// The life of a balancer, in order.
-async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), Error> {
+async fn serve(
+    config: Config,
+    reload: Reload,
+    sockets: Sockets,
+    traffic: Traffic,
+    limit: ConnectionLimit,
+) -> Result<(), Error> {
     // Before any replica is started: a signal must never find us without a handler.
     let mut signals = Signals::new()?;
     tokio::task::spawn_local(reap_orphans()?);
@@ -119,7 +143,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     let (runtime, events, endpoints, children) = build_runtime(config.runtime());
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
-    let (observer, traffic) = (Observer::default(), Traffic::default());
+    let observer = Observer::default();
     let mut supervising = tokio::task::spawn_local(supervisor.observed_by(observer.clone()).run());
     let (access, handle) = requests::open(&config.access)?.unzip();
     requests::reopen_on_signal(handle.as_ref())?;
@@ -138,16 +162,9 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         let (stop, stopped) = watch::channel(false);
         let local = public_routes(&config, sockets.public_address, &admin);
         let public_admin = local.is_some();
-        let (proxy, proxy_config) = watch::channel(within_descriptors(&config, &traffic));
-        let shared = Shared {
-            readers,
-            outcomes,
-            local,
-            traffic: traffic.clone(),
-            access,
-            config: proxy_config,
-            stop: stopped,
-        };
+        let (proxy, proxy_config) = watch::channel(limit.proxy());
+        let shared =
+            Shared { readers, outcomes, local, traffic, access, config: proxy_config, stop: stopped };
         let mut workers = Workers::spawn(proxy, config.grace, sockets.public, &shared)?;
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
         let reloader = Reloader {
@@ -156,7 +173,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
             replicas: RefCell::new((config.control.replicas, config.control.upstreams.clone())),
             control: control.clone(),
             admin: admin.clone(),
-            traffic,
+            limit,
             journal: observer.journal,
         };
         outcome = tokio::select! {
@@ -228,6 +245,10 @@ async fn run_until_stopped(
         let signal = tokio::select! {
             signal = signals.next() => signal,
             why = workers.ended() => return Err(Error::Worker(why)),
+            config = reloader.limit_after_replicas() => {
+                workers.reconfigure(config);
+                continue;
+            }
         };
         match signal {
             // A ring may have to be built, which a stop does not wait for.

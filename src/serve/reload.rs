@@ -4,13 +4,13 @@ use std::cell::RefCell;
 
 use serde_json::json;
 
-use super::descriptors::room_for_connections;
+use super::descriptors::ConnectionLimit;
 use super::workers::Workers;
 use crate::admin::Admin;
 use crate::config::{Config, Problems};
 use crate::control::{Control, ControlConfig, Request};
 use crate::proxy::ProxyConfig;
-use crate::telemetry::{Journal, Traffic};
+use crate::telemetry::Journal;
 
 /// Reads the configuration again.
 pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
@@ -24,7 +24,7 @@ pub(super) struct Reloader {
     pub(super) replicas: RefCell<(u32, Vec<String>)>,
     pub(super) control: Control,
     pub(super) admin: Admin,
-    pub(super) traffic: Traffic,
+    pub(super) limit: ConnectionLimit,
     pub(super) journal: Journal,
 }
 
@@ -57,7 +57,8 @@ impl Reloader {
             }
         };
         self.replicas.replace(replicas);
-        workers.reconfigure(within_descriptors(&next, &self.traffic));
+        self.limit.configure(next.proxy);
+        workers.reconfigure(self.limit.proxy());
         self.admin.reconfigure(next.admin);
         tracing::info!(version = view.version, needs_restart = restart.join(", "), "configuration reloaded");
         if !of_replicas.is_empty() {
@@ -75,16 +76,25 @@ impl Reloader {
         self.journal.record("config", &facts);
     }
 
+    /// Waits until there are more or fewer replicas, and returns what the data plane may do then: each
+    /// needs descriptors. Cancel safe.
+    pub(super) async fn limit_after_replicas(&self) -> ProxyConfig {
+        loop {
+            let changed = self.control.wait_for(|view| view.present != self.limit.replicas()).await;
+            // Without a supervisor the balancer is ending.
+            let Ok(view) = changed else { return std::future::pending().await };
+            let before = self.limit.proxy().max_connections;
+            self.limit.set_replicas(view.present);
+            let config = self.limit.proxy();
+            if config.max_connections != before {
+                return config;
+            }
+        }
+    }
+
     fn record_refusal(&self, why: &dyn std::fmt::Display) {
         let message = format!("configuration not reloaded, nothing changed: {why}");
         self.journal
             .record("config", &json!({"message": message, "needs_restart": [], "needs_new_replicas": []}));
     }
-}
-
-/// The configuration of the data plane, with no more connections than descriptors allow.
-pub(super) fn within_descriptors(config: &Config, traffic: &Traffic) -> ProxyConfig {
-    let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
-    traffic.limit_connections(room);
-    ProxyConfig { max_connections: room, ..config.proxy }
 }

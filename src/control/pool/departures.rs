@@ -263,6 +263,7 @@ impl Pool {
     /// Forgets a replica that leaves; returns what was known of it.
     pub(super) fn forget_departure(&mut self, id: ReplicaId) -> Option<Departure> {
         let departure = self.departures.remove(id)?;
+        self.changed = true;
         self.schedule.set(Subject::Departure(id), None);
         Some(departure)
     }
