@@ -137,7 +137,7 @@ async fn serve(
     limit: ConnectionLimit,
 ) -> Result<(), Error> {
     // Before any replica is started: a signal must never find us without a handler.
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(!reload.has_file)?;
     tokio::task::spawn_local(reap_orphans()?);
     let (outcomes, outcome_reader) = cluster::outcomes(OUTCOME_QUEUE);
     let (runtime, events, endpoints, children) = build_runtime(config.runtime());
@@ -169,7 +169,7 @@ async fn serve(
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
         let reloader = Reloader {
             at_start: config.clone(),
-            read: reload,
+            read: reload.read,
             replicas: RefCell::new((config.control.replicas, config.control.upstreams.clone())),
             control: control.clone(),
             admin: admin.clone(),
@@ -259,7 +259,7 @@ async fn run_until_stopped(
                     return Ok(());
                 }
             },
-            Signal::Interrupt | Signal::Terminate => {
+            Signal::Interrupt | Signal::Terminate | Signal::TerminalClosed => {
                 announce_stop(signal, reloader);
                 return Ok(());
             }

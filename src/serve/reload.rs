@@ -12,14 +12,22 @@ use crate::control::{Control, ControlConfig, Request};
 use crate::proxy::ProxyConfig;
 use crate::telemetry::Journal;
 
-/// Reads the configuration again.
-pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
+/// How the configuration is read again.
+pub struct Reload {
+    /// Reads it.
+    pub read: ReadAgain,
+    /// Whether it comes from a file, too. If not, the end of its terminal ends the balancer.
+    pub has_file: bool,
+}
+
+/// Reads the configuration.
+pub type ReadAgain = Box<dyn Fn() -> Result<Config, Problems>>;
 
 /// What a reload reaches.
 pub(super) struct Reloader {
     /// The configuration of the start, which settings that need a restart are compared with.
     pub(super) at_start: Config,
-    pub(super) read: Reload,
+    pub(super) read: ReadAgain,
     /// How many replicas are configured, and at which upstreams.
     pub(super) replicas: RefCell<(u32, Vec<String>)>,
     pub(super) control: Control,

@@ -122,7 +122,8 @@ impl Value for SocketAddr {
 
 impl Value for HostPort {
     fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
-        text.parse().map_err(|_| Refusal::must_be(kind).hint("as in 10.0.0.7:8080 or [::1]:8080"))
+        let hint = || Self::hint(text).unwrap_or_else(|| "as in 10.0.0.7:8080 or [::1]:8080".to_owned());
+        text.parse().map_err(|_| Refusal::must_be(kind).hint(hint()))
     }
 
     fn show(&self, _: &Kind) -> Shown {

@@ -113,6 +113,22 @@ impl Pool {
         self.reply(ticket, Err(ControlError::StartFailed(failures)));
     }
 
+    /// The unfinished `/add` that a number belongs to.
+    pub(super) fn addition_of(&self, number: u32) -> Option<Ticket> {
+        self.members.get(number)?.addition
+    }
+
+    /// Ends an `/add` because somebody has removed some of its replicas.
+    pub(super) fn cancel_addition(&mut self, ticket: Ticket, removed: &[String]) {
+        let of_it = |name: &&String| {
+            self.members.named(name).is_some_and(|number| self.addition_of(number) == Some(ticket))
+        };
+        let removed: Vec<_> = removed.iter().filter(of_it).cloned().collect();
+        self.drop_addition(ticket, "removed while it was starting");
+        let why = |name| (name, "it was removed while it was starting".to_owned());
+        self.reply(ticket, Err(ControlError::StartFailed(removed.into_iter().map(why).collect())));
+    }
+
     /// Frees the members of an `/add`.
     pub(super) fn drop_addition(&mut self, ticket: Ticket, reason: &str) {
         for number in self.additions.end(ticket) {

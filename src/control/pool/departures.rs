@@ -142,6 +142,11 @@ impl Pool {
             Ok(numbers) => numbers,
             Err(refused) => return self.reply(ticket, Err(refused)),
         };
+        // One of an unfinished `/add` is all of it: that is done whole or not at all.
+        let additions: BTreeSet<_> = numbers.iter().filter_map(|&number| self.addition_of(number)).collect();
+        for addition in additions {
+            self.cancel_addition(addition, &remove.names);
+        }
         let removed = self.take_members(numbers);
         self.after_publication(After::Reply(ticket), now);
         let hold = |(number, member)| (number, self.take_hold(number, member, now));
@@ -207,7 +212,8 @@ impl Pool {
         let mut numbers = BTreeSet::new();
         for given in names {
             name::check(given)?;
-            let number = self.member_named(given).ok_or_else(|| ControlError::UnknownName(given.clone()))?;
+            let unknown = || ControlError::UnknownName(given.clone());
+            let number = self.members.named(given).ok_or_else(unknown)?;
             if self.is_discovered(given) {
                 return Err(ControlError::Discovered(given.clone()));
             }
