@@ -156,6 +156,17 @@ impl Checker<'_> {
         if self.config.runtime == RuntimeKind::Swarm && bridge {
             self.refuse("network", no_overlay());
         }
+        if self.config.runtime == RuntimeKind::Swarm && self.good(&["replica-tmpfs"]) {
+            let options = self.config.containers.tmpfs.iter().filter(|folder| folder.contains(':'));
+            for folder in options.cloned().collect::<Vec<_>>() {
+                let refusal = Refusal::new("has mount options, which a Swarm does not take");
+                self.refuse_value(
+                    "replica-tmpfs",
+                    Some(folder),
+                    refusal.hint("leave out what follows the ':'"),
+                );
+            }
+        }
         let key = |text: &str| text.split('=').next().map(str::to_owned);
         let variables = self.config.containers.env.clone();
         for (i, variable) in variables.iter().enumerate() {

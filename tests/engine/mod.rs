@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub(crate) use image::image;
+pub(crate) use image::{image, nginx_image};
 
 /// Where the engine of this machine is.
 pub(crate) fn socket() -> PathBuf {

@@ -6,7 +6,8 @@ use super::{CONTAINERS_ONLY, HOUR, NOT_FIXED, PROCESS_ONLY};
 use crate::config::model::{Entry, Kind, Needs, at};
 use crate::config::tree::Config;
 use crate::config::types;
-use crate::config::types::{OnExit, RuntimeKind, image, network, variable};
+use crate::config::types::{OnExit, RuntimeKind, capability, image, network, tmpfs, user, variable, volume};
+use crate::runtime::engine::ReadOnly;
 
 pub(super) const REPLICAS: &[Entry<Config>] = &[
     Entry::new(
@@ -198,6 +199,74 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
     .of_words()
     .of_replicas()
     .only_with(NOT_FIXED),
+    Entry::new(
+        "containers.read-only",
+        "replica-read-only",
+        "WHEN",
+        at!(Config: containers.read_only),
+        Kind::choice::<ReadOnly>(),
+        "Whether the root file system of a replica is read-only.",
+    )
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.tmpfs",
+        "replica-tmpfs",
+        "PATH",
+        at!(Config: containers.tmpfs),
+        Kind::checked(
+            "an absolute path, with mount options behind ':' or without",
+            "/var/cache/nginx",
+            tmpfs,
+        ),
+        "Folder in memory that a replica may write to: 64 MiB unless there are options, such as \
+         /run:size=1m,mode=755, which a Swarm does not take.",
+    )
+    .of_words()
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.volumes",
+        "replica-volume",
+        "SOURCE:TARGET",
+        at!(Config: containers.volumes),
+        Kind::checked(
+            "SOURCE:TARGET, with :ro behind it or without",
+            "/srv/www:/usr/share/nginx/html:ro",
+            volume,
+        ),
+        "Volume, or absolute path of a folder of the engine's host, that all replicas have at the path \
+         TARGET.",
+    )
+    .of_words()
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.user",
+        "replica-user",
+        "USER",
+        at!(Config: containers.user),
+        Kind::checked(
+            "a user's name or number, with a group behind ':' or without",
+            "www-data:www-data",
+            user,
+        ),
+        "User that a replica's program runs as.",
+    )
+    .by_default("that of the image")
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.capabilities",
+        "replica-cap",
+        "CAPABILITY",
+        at!(Config: containers.capabilities),
+        Kind::checked("the name of a capability", "NET_BIND_SERVICE", capability),
+        "Capability that a replica has; all others are dropped. A program that begins as root and changes \
+         its user needs CHOWN, SETUID and SETGID.",
+    )
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.discover",
         "discover",

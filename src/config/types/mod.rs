@@ -8,7 +8,9 @@ mod container;
 use std::net::SocketAddr;
 
 pub use command::CommandLine;
-pub(super) use container::{POOL, image, network, no_overlay, variable, without_tls};
+pub(super) use container::{
+    POOL, capability, image, network, no_overlay, tmpfs, user, variable, volume, without_tls,
+};
 
 use super::model::{Kind, Refusal, Shown, Value, choices};
 use crate::cluster::KeySource;
@@ -16,6 +18,7 @@ use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
 use crate::proxy::TraceContext;
 use crate::ring::{Family, Placement, Probing};
+use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
 use crate::telemetry::logs::LogFormat;
 
@@ -58,6 +61,7 @@ pub enum OnExit {
 choices!(PublicAdmin { Auto = "auto", On = "on", Off = "off" });
 choices!(RuntimeKind { Process = "process", Fixed = "fixed", Docker = "docker", Swarm = "swarm" });
 choices!(OnExit { Remove = "remove", Keep = "keep" });
+choices!(ReadOnly { On = "on", Off = "off" });
 choices!(Family { Classic = "classic", Modified = "modified" });
 choices!(Probing { Quadratic = "quadratic", Linear = "linear" });
 choices!(Placement { Ring = "ring", Rendezvous = "rendezvous" });
