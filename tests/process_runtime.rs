@@ -42,8 +42,17 @@ impl Bench {
         self.runtime.start(launch(id));
     }
 
+    /// The next event but those that say where a program may listen, which follow each start of one.
     async fn next(&mut self) -> RuntimeEvent {
-        bounded(self.events.recv()).await.expect("the runtime holds a sender")
+        loop {
+            let event = bounded(self.events.recv()).await.expect("the runtime holds a sender");
+            match event {
+                RuntimeEvent::Located { addresses, .. } => {
+                    assert_eq!(addresses.len(), 2, "both loopback addresses: {addresses:?}");
+                }
+                event => return event,
+            }
+        }
     }
 
     async fn started(&mut self) -> (ReplicaId, SocketAddr, Watched) {

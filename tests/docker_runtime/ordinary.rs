@@ -6,7 +6,8 @@ use std::io::Write;
 use ringherd::runtime::engine::{ReadOnly, Spec};
 
 use super::*;
-use crate::engine::{available, nginx_image};
+use crate::engine::available;
+use crate::engine::image::nginx_image;
 
 /// Debian's nginx as a replica, with what `open` gives it; `None` where there is none.
 async fn nginx(pool: &Pool, open: impl FnOnce(&mut Spec)) -> Option<Bench> {

@@ -3,14 +3,14 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod gate;
-mod image;
+pub(crate) mod image;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub(crate) use image::{image, nginx_image};
+pub(crate) use image::image;
 
 /// Where the engine of this machine is.
 pub(crate) fn socket() -> PathBuf {
