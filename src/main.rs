@@ -36,9 +36,11 @@ fn run(invocation: Invocation) -> Result<ExitCode, Failure> {
 }
 
 fn serve(flags: Flags) -> Result<(), Failure> {
+    let has_file = Inputs::of_process(&flags).names_file();
     let load = move || config::load(Inputs::of_process(&flags));
     let config = load().map_err(|problems| Failure::new(Exit::Config, problems))?;
-    serve::run(config, Box::new(load)).map_err(|error| Failure::new(exit_code(&error), error))
+    serve::run(config, serve::Reload { read: Box::new(load), has_file })
+        .map_err(|error| Failure::new(exit_code(&error), error))
 }
 
 fn ring(matches: &ArgMatches) -> Result<(), Failure> {
@@ -51,6 +53,7 @@ fn ring(matches: &ArgMatches) -> Result<(), Failure> {
 fn exit_code(error: &serve::Error) -> Exit {
     match error {
         serve::Error::Listen { .. } | serve::Error::AccessLog { .. } => Exit::Unavailable,
+        serve::Error::Descriptors { .. } => Exit::System,
         serve::Error::Control(_) => Exit::Config,
         serve::Error::System(_) | serve::Error::Supervisor(_) | serve::Error::Worker(_) => Exit::Internal,
     }

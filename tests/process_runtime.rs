@@ -32,7 +32,9 @@ impl Bench {
     fn new(command: &[&str], stop_timeout: Duration) -> Self {
         let (sender, events) = unbounded_channel();
         let command = command.iter().map(|&word| word.to_owned()).collect();
-        let runtime = Process::new(ProcessConfig { command, stop_timeout }, sender).with_program(RINGHERD);
+        let runtime =
+            Process::new(ProcessConfig { command, stop_timeout, ..ProcessConfig::default() }, sender)
+                .with_program(RINGHERD);
         Self { runtime, events }
     }
 
@@ -40,8 +42,17 @@ impl Bench {
         self.runtime.start(launch(id));
     }
 
+    /// The next event but those that say where a program may listen, which follow each start of one.
     async fn next(&mut self) -> RuntimeEvent {
-        bounded(self.events.recv()).await.expect("the runtime holds a sender")
+        loop {
+            let event = bounded(self.events.recv()).await.expect("the runtime holds a sender");
+            match event {
+                RuntimeEvent::Located { addresses, .. } => {
+                    assert_eq!(addresses.len(), 2, "both loopback addresses: {addresses:?}");
+                }
+                event => return event,
+            }
+        }
     }
 
     async fn started(&mut self) -> (ReplicaId, SocketAddr, Watched) {

@@ -4,18 +4,20 @@ mod processes;
 
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use processes::{RINGHERD, Signs, Watched, bounded, exchange, get, undated};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// A running `ringherd replica …`, killed when dropped.
 struct Started {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
+    stderr: Option<BufReader<ChildStderr>>,
     watched: Watched,
 }
 
@@ -30,7 +32,8 @@ fn start(command: &mut Command) -> Started {
     let mut child = command.spawn().unwrap();
     let watched = Watched::parse(&child.id().unwrap().to_string());
     let stdout = BufReader::new(child.stdout.take().unwrap());
-    Started { stdin: child.stdin.take(), stdout, child, watched }
+    let stderr = child.stderr.take().map(BufReader::new);
+    Started { stdin: child.stdin.take(), stdout, stderr, child, watched }
 }
 
 impl Started {
@@ -38,6 +41,18 @@ impl Started {
         let mut line = String::new();
         bounded(self.stdout.read_line(&mut line)).await.unwrap();
         line.trim_end().to_owned()
+    }
+
+    /// The next line of a program that a shim runs.
+    async fn said(&mut self) -> String {
+        let mut line = String::new();
+        bounded(self.stderr.as_mut().expect("piped").read_line(&mut line)).await.unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Waits until the program says `text`. A shell tells of its children's ends in between.
+    async fn says(&mut self, text: &str) {
+        while self.said().await != text {}
     }
 
     async fn address(&mut self) -> SocketAddr {
@@ -158,7 +173,7 @@ async fn it_has_its_name_whatever_file_it_was_run_from() {
 }
 
 fn shim(script: &str, argument: &str) -> Started {
-    start(&mut replica(&["--exec", "--", "sh", "-c", script, argument]))
+    start(replica(&["--exec", "--", "sh", "-c", script, argument]).stderr(Stdio::piped()))
 }
 
 #[tokio::test]
@@ -172,7 +187,7 @@ async fn another_program_ends_with_the_input_too() {
     for script in scripts {
         let mut shim = shim(script, "");
         assert!(shim.line().await.starts_with("{\"running\":"));
-        let program = Watched::parse(&shim.line().await);
+        let program = Watched::parse(&shim.said().await);
         drop(shim.stdin.take());
         program.ended().await;
         shim.watched.ended().await;
@@ -185,7 +200,7 @@ async fn another_programs_end_is_handed_on() {
     for (script, code) in golden {
         let mut shim = shim(&format!("echo last words; {script}"), "");
         assert!(shim.line().await.starts_with("{\"running\":"));
-        assert_eq!(shim.line().await, "last words");
+        assert_eq!(shim.said().await, "last words");
         assert_eq!(shim.end().await.code(), Some(code), "{script}");
     }
 }
@@ -198,6 +213,71 @@ async fn sigterm_is_handed_on() {
     assert_eq!(signs.next().await, "ready");
     shim.watched.kill(Signal::TERM);
     assert_eq!(shim.end().await.code(), Some(7));
+}
+
+/// As `npm start` is: a shell that ends at once, and behind it a server that has to clean up.
+const WRAPPER: &str =
+    "sh -c 'trap \"sleep 0.2; echo cleaned up; exit\" TERM; echo $$; while :; do sleep 0.05; done'; true";
+
+#[tokio::test]
+async fn sigterm_reaches_who_is_behind_a_shell_and_the_shim_waits_for_its_end() {
+    for balancer_is_gone in [false, true] {
+        let mut shim = shim(WRAPPER, "");
+        assert!(shim.line().await.starts_with("{\"running\":"));
+        let server = Watched::parse(&shim.said().await);
+        if balancer_is_gone {
+            drop(shim.stdin.take());
+        } else {
+            shim.watched.kill(Signal::TERM);
+        }
+        shim.says("cleaned up").await;
+        shim.end().await;
+        server.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn sigterm_comes_once() {
+    let script = "trap 'echo term' TERM; echo ready; while [ ! -e \"$0\" ]; do sleep 0.05; done";
+    let folder = std::env::temp_dir().join(format!("ringherd-once-{}", std::process::id()));
+    let mut shim = shim(script, folder.to_str().unwrap());
+    shim.says("ready").await;
+    shim.watched.kill(Signal::TERM);
+    shim.says("term").await;
+    std::fs::create_dir(&folder).unwrap();
+    shim.end().await;
+    std::fs::remove_dir(&folder).unwrap();
+    let mut rest = String::new();
+    bounded(shim.stderr.take().unwrap().read_to_string(&mut rest)).await.unwrap();
+    assert!(!rest.contains("term"), "{rest}");
+}
+
+#[tokio::test]
+async fn who_outlives_its_program_has_sigterm_and_time_to_end() {
+    let script = "sh -c 'trap \"echo cleaned up; exit\" TERM; echo ready; while :; do sleep 0.05; done' & \
+                  read line < \"$0\"; exit 3";
+    let signs = Signs::new();
+    let mut shim = shim(script, &signs.path());
+    assert!(shim.line().await.starts_with("{\"running\":"));
+    shim.says("ready").await;
+    signs.send("end");
+    assert_eq!(shim.line().await, "{\"ended\":3}");
+    shim.says("cleaned up").await;
+    assert_eq!(shim.end().await.code(), Some(3));
+}
+
+#[tokio::test]
+async fn a_program_leaves_no_zombies() {
+    let signs = Signs::new();
+    let mut shim = shim("sh -c 'sleep 0 & echo $!'; read line < \"$0\"", &signs.path());
+    let pid = Pid::from_raw(shim.said().await.parse().unwrap());
+    let reaped = async {
+        while rustix::process::test_kill_process(pid.unwrap()).is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    bounded(reaped).await;
+    assert!(shim.child.try_wait().unwrap().is_none(), "the shim runs");
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub enum Exit {
     Unavailable = 69,
     /// An error of ringherd itself.
     Internal = 70,
+    /// The operating system allows too little, such as open files.
+    System = 71,
     /// Output could not be written.
     Output = 74,
     /// The configuration has problems.

@@ -34,6 +34,7 @@ Exit codes:
   64  the command line cannot be understood
   69  something outside is not available: an address is in use, a balancer does not answer
   70  an error of ringherd itself
+  71  the limit on open files is too low
   74  output could not be written
   78  the configuration has problems
  130  a second SIGINT ended it at once

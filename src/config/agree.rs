@@ -152,13 +152,20 @@ impl Checker<'_> {
     }
 
     fn containers(&mut self) {
-        let process = self.config.runtime == RuntimeKind::Process && self.good(&["runtime"]);
-        if process && let Err(refusal) = self.config.command.check_for_process() {
-            self.refuse("replica-command", refusal);
-        }
         let bridge = self.config.containers.network.as_deref() == Some("bridge");
         if self.config.runtime == RuntimeKind::Swarm && bridge {
             self.refuse("network", no_overlay());
+        }
+        if self.config.runtime == RuntimeKind::Swarm && self.good(&["replica-tmpfs"]) {
+            let options = self.config.containers.tmpfs.iter().filter(|folder| folder.contains(':'));
+            for folder in options.cloned().collect::<Vec<_>>() {
+                let refusal = Refusal::new("has mount options, which a Swarm does not take");
+                self.refuse_value(
+                    "replica-tmpfs",
+                    Some(folder),
+                    refusal.hint("leave out what follows the ':'"),
+                );
+            }
         }
         let key = |text: &str| text.split('=').next().map(str::to_owned);
         let variables = self.config.containers.env.clone();
@@ -204,6 +211,7 @@ impl Checker<'_> {
             self.refuse(flag, Refusal::new(what).hint("raise max-replicas or start with fewer"));
         }
         self.config.control.replicas = count;
+        self.config.control.upstreams = self.config.upstreams.iter().map(ToString::to_string).collect();
     }
 
     /// The ring, which must hold the virtual nodes of the replicas it starts with.

@@ -30,7 +30,7 @@ fn row(text: &mut String, setting: &Setting, default: &Shown) {
     };
     let key = if setting.path.is_empty() { "–".to_owned() } else { format!("`{}`", setting.key()) };
     let flag = if setting.flag.is_empty() { "–".to_owned() } else { format!("`--{}`", setting.flag) };
-    let reload = if setting.on_reload { "yes" } else { "no" };
+    let reload = setting.reload();
     let (default, values, help) = (cell(&default), cell(&setting.values()), cell(&setting.full_help()));
     let _ = writeln!(text, "| {key} | {flag} | {default} | {values} | {reload} | {help} |");
 }

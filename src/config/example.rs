@@ -45,7 +45,11 @@ fn explain(text: &mut String, setting: &Setting) {
     prose(text, &setting.full_help());
     prose(text, &format!("Values: {}.", setting.values()));
     if !setting.flag.is_empty() {
-        let reload = if setting.on_reload { "A reload changes it." } else { "A change needs a restart." };
+        let reload = match setting.reload() {
+            "yes" => "A reload changes it.",
+            "replicas" => "A change needs a restart, which makes the replicas anew.",
+            _ => "A change needs a restart.",
+        };
         prose(text, &format!("Flag: --{}; variable: {}. {reload}", setting.flag, setting.env()));
     }
 }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::model::ENV_PREFIX;
+
 /// Largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -25,6 +27,15 @@ impl<'a> Inputs<'a> {
     /// `flags`, with environment and files of this process.
     pub fn of_process(flags: &'a Flags) -> Self {
         Self { flags, env: std::env::vars_os().collect(), read_file: &read_file }
+    }
+}
+
+impl Inputs<'_> {
+    /// Whether there is a configuration file to read.
+    pub fn names_file(&self) -> bool {
+        let variable = format!("{ENV_PREFIX}CONFIG");
+        self.flags.iter().any(|(name, _)| name == "config")
+            || self.env.iter().any(|(name, value)| *name == *variable && !value.is_empty())
     }
 }
 

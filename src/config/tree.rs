@@ -1,6 +1,7 @@
 //! The typed tree that settings have their places in: types and defaults of all values.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::types::{CommandLine, OnExit, PublicAdmin, RuntimeKind};
@@ -45,9 +46,11 @@ pub struct Config {
     pub(super) upstreams: Vec<HostPort>,
     /// What replicas run; also in `containers`.
     pub(super) command: CommandLine,
+    /// Folder that the programs of child processes run in.
+    pub(super) process_dir: Option<String>,
     /// What becomes of replicas at a stop; also in `control`.
     pub(super) on_exit: OnExit,
-    /// How containers are made; `stop_timeout` holds for child processes too.
+    /// How containers are made; `stop_timeout` and `env` hold for child processes too.
     pub(super) containers: engine::Spec,
     /// Cores of a replica; also in `containers`.
     pub(super) cpus: Option<f64>,
@@ -98,6 +101,8 @@ impl Config {
         match self.runtime {
             RuntimeKind::Process => RuntimeConfig::Process(ProcessConfig {
                 command: self.command.0.clone(),
+                env: self.containers.env.clone(),
+                dir: self.process_dir.as_ref().map(PathBuf::from),
                 stop_timeout: self.containers.stop_timeout,
             }),
             RuntimeKind::Fixed => RuntimeConfig::Fixed(self.upstreams.clone()),
@@ -127,6 +132,7 @@ impl Default for Config {
             runtime: RuntimeKind::Process,
             upstreams: Vec::new(),
             command: CommandLine::default(),
+            process_dir: None,
             on_exit: OnExit::Remove,
             containers: engine::Spec::default(),
             cpus: None,

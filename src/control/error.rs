@@ -1,6 +1,7 @@
 //! Why a command was refused or failed, grouped by whose fault it is.
 
 use super::name::NameError;
+use crate::names::HostPort;
 
 /// Why nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +53,7 @@ pub enum ControlError {
     #[error("--runtime fixed starts no replicas: give 'endpoints', one host:port for each of the {0}")]
     EndpointsNeeded(u32),
     /// An address that is none.
-    #[error("endpoint '{0}' is not host:port")]
+    #[error("endpoint '{endpoint}' is not host:port{hint}", endpoint = .0, hint = endpoint_hint(.0))]
     BadEndpoint(String),
     /// An address that is a member's, or given twice.
     #[error("endpoint '{0}' is taken")]
@@ -97,6 +98,10 @@ pub enum ControlError {
     /// No changes any more.
     #[error("the balancer is stopping")]
     Stopping,
+}
+
+fn endpoint_hint(endpoint: &str) -> String {
+    HostPort::hint(endpoint).map_or_else(String::new, |hint| format!("; {hint}"))
 }
 
 fn describe_failures(failures: &[(String, String)]) -> String {

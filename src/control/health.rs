@@ -2,6 +2,7 @@
 //! replica allows it. Knows nothing of states or schedules.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,16 +21,23 @@ use crate::runtime::ReplicaId;
 /// Time to read the body of a response, to use its connection again: the verdict waits for it.
 const BODY_TIME: Duration = Duration::from_millis(100);
 
+/// A heartbeat that has ended, and its connection if that can be used again.
+type Ended = (ReplicaId, Verdict, Option<(SocketAddr, ProbeConnection)>);
+
+/// How long a connection is kept. A server that closes its listener, or a name that leads elsewhere by
+/// now, is noticed by a new one.
+const MAX_AGE: Duration = Duration::from_secs(15);
+
 /// Sends heartbeats and keeps the connections between them.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     lag: Lag,
-    /// Idle connections, one for each replica.
-    kept: FxHashMap<ReplicaId, ProbeConnection>,
+    /// Idle connections, one for each replica, and where they lead.
+    kept: FxHashMap<ReplicaId, (SocketAddr, ProbeConnection)>,
     /// Replicas with a heartbeat under way whose connection may be kept.
     wanted: FxHashSet<ReplicaId>,
     /// Heartbeats under way. Dropping it ends them.
-    under_way: JoinSet<(ReplicaId, Verdict, Option<ProbeConnection>)>,
+    under_way: JoinSet<Ended>,
     /// What measures the lag.
     measuring: JoinSet<()>,
 }
@@ -42,15 +50,18 @@ impl Checker {
         }
         let allowance = Allowance::new(config.timeout, &self.lag);
         let check = Check { probe, path: config.path.as_str().into(), timeout: config.timeout };
-        let kept = self.kept.remove(&check.probe.id);
+        let kept = self.kept.remove(&check.probe.id).filter(|(address, connection)| {
+            *address == check.probe.address && connection.opened().elapsed() < MAX_AGE
+        });
         self.wanted.insert(check.probe.id);
         self.under_way.spawn(async move {
-            let (verdict, connection) = check.run(kept, &allowance).await;
-            (check.probe.id, verdict, connection)
+            let (verdict, connection) = check.run(kept.map(|(_, connection)| connection), &allowance).await;
+            (check.probe.id, verdict, connection.map(|connection| (check.probe.address, connection)))
         });
     }
 
-    /// Closes the connection to a replica that is not asked any more: it may wait for that to end.
+    /// Closes the connection to a replica: one that is not asked any more may wait for that to end, and
+    /// one at which a request failed may take no new connections.
     pub(super) fn forget(&mut self, id: ReplicaId) {
         self.kept.remove(&id);
         self.wanted.remove(&id);
@@ -70,10 +81,7 @@ impl Checker {
         Some(self.end(ended))
     }
 
-    fn end(
-        &mut self,
-        ended: Result<(ReplicaId, Verdict, Option<ProbeConnection>), tokio::task::JoinError>,
-    ) -> (ReplicaId, Verdict) {
+    fn end(&mut self, ended: Result<Ended, tokio::task::JoinError>) -> (ReplicaId, Verdict) {
         // None is ever cancelled, so an error is a panic: a defect, which must not leave a
         // replica without heartbeats for good.
         let (id, verdict, connection) =
@@ -153,20 +161,22 @@ impl Check {
         Ok((head, connection))
     }
 
-    fn judge(&self, status: u16) -> Verdict {
+    fn judge(&self, code: u16) -> Verdict {
         let (address, path) = (self.probe.address, &self.path);
-        if (200..300).contains(&status) {
+        if (200..300).contains(&code) {
             Verdict::Good
         } else {
             let status =
-                StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string());
-            Verdict::Bad(format!("{address}{path} answered {status}"))
+                StatusCode::from_u16(code).map_or_else(|_| code.to_string(), |status| status.to_string());
+            // A server that is not well says 5xx; what has no such path says one of these.
+            let hint = if (300..500).contains(&code) { ": check --health-path" } else { "" };
+            Verdict::Bad(format!("{address}{path} answered {status}{hint}"))
         }
     }
 
     fn timed_out(&self) -> Verdict {
         let limit = humantime::format_duration(self.timeout);
-        Verdict::Bad(format!("no answer from {} within {limit}", self.probe.address))
+        Verdict::NoAnswer(format!("no answer from {} within {limit}", self.probe.address))
     }
 
     fn failed(&self, failure: &Failure, allowance: &Allowance) -> Verdict {
@@ -175,7 +185,7 @@ impl Check {
             Failure::Connect(error) if is_exhaustion(error) => {
                 self.unknown(&format!("cannot connect to {address}: {error}"))
             }
-            Failure::Connect(error) => Verdict::Bad(format!("cannot connect to {address}: {error}")),
+            Failure::Connect(error) => Verdict::NoAnswer(format!("cannot connect to {address}: {error}")),
             // It may have tired of waiting for the request.
             Failure::Http(_) if allowance.is_lost() => self.unknown("the balancer did not send it in time"),
             Failure::Http(error) => Verdict::Bad(format!("no HTTP answer from {address}: {error}")),
@@ -265,7 +275,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let verdict = checked(&mut Checker::default(), address, Duration::from_millis(200)).await;
-        assert_eq!(verdict, Verdict::Bad(format!("no answer from {address} within 200ms")));
+        assert_eq!(verdict, Verdict::NoAnswer(format!("no answer from {address} within 200ms")));
     }
 
     #[tokio::test]
@@ -274,7 +284,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let verdict = checked(&mut Checker::default(), address, LONG).await;
-        assert!(matches!(verdict, Verdict::Bad(reason) if reason.starts_with("cannot connect")));
+        assert!(matches!(verdict, Verdict::NoAnswer(reason) if reason.starts_with("cannot connect")));
     }
 
     /// The second is on the connection of the first; then the replica closes it, as it may at any

@@ -41,6 +41,8 @@ use crate::ring::Params;
 pub struct ControlConfig {
     /// Replicas to start with (0 to `max_replicas`).
     pub replicas: u32,
+    /// Where others run them: `host:port` of each to start with.
+    pub upstreams: Vec<String>,
     /// Most replicas there may be, those being added included (1 to 65,535).
     pub max_replicas: u32,
     /// The ring.
@@ -103,6 +105,7 @@ impl Default for ControlConfig {
     fn default() -> Self {
         Self {
             replicas: 3,
+            upstreams: Vec::new(),
             max_replicas: 64,
             ring: Params::default(),
             key: KeySource::default(),

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::State;
 use super::pool::{Change, Event, Verdict};
-use super::transition::Transition;
+use super::transition::{ExitCause, Transition};
 use crate::runtime::RuntimeEvent;
 use crate::telemetry::upkeep::Heartbeat;
 use crate::telemetry::{Journal, Upkeep};
@@ -66,7 +65,7 @@ impl Observer {
             }
             Event::Heartbeat(_, verdict) => self.upkeep.heartbeat(match verdict {
                 Verdict::Good => Heartbeat::Good,
-                Verdict::Bad(_) => Heartbeat::Bad,
+                Verdict::Bad(_) | Verdict::NoAnswer(_) => Heartbeat::Bad,
                 Verdict::Unknown(_) => Heartbeat::Unsent,
             }),
             _ => {}
@@ -77,10 +76,15 @@ impl Observer {
         let Change { name, number, id, transition, address, reason } = change;
         let (id, state) = (id.map(|id| id.0), transition.state());
         let shown = address.map(tracing::field::display);
-        if state == State::Ejected {
-            tracing::warn!(replica = %name, number, id, %state, address = shown, reason, "replica {state}");
+        let what = match transition {
+            Transition::Died(ExitCause::StartFailed | ExitCause::NotReady) => "failed to start",
+            Transition::Died(_) => "died",
+            _ => state.as_str(),
+        };
+        if matches!(transition, Transition::Ejected | Transition::Died(_)) {
+            tracing::warn!(replica = %name, number, id, %state, address = shown, reason, "replica {what}");
         } else {
-            tracing::info!(replica = %name, number, id, %state, address = shown, reason, "replica {state}");
+            tracing::info!(replica = %name, number, id, %state, address = shown, reason, "replica {what}");
         }
         if let Transition::Starting(Some(cause)) = transition {
             self.upkeep.restarted(cause.as_str());

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use httparse::{ParserConfig, Response, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// Most fields of a response's head.
 const MAX_FIELDS: usize = 256;
@@ -29,6 +30,7 @@ const READ_SIZE: usize = 1024;
 #[derive(Debug)]
 pub(super) struct ProbeConnection {
     stream: TcpStream,
+    opened: Instant,
     /// What was read and not used up.
     buffer: Vec<u8>,
 }
@@ -78,7 +80,12 @@ impl ProbeConnection {
     /// What the operating system says.
     pub(super) async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
-        Ok(Self { stream, buffer: Vec::new() })
+        Ok(Self { stream, opened: Instant::now(), buffer: Vec::new() })
+    }
+
+    /// When it was made.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Whether nothing has come on an idle connection: neither its end nor bytes that belong to no

@@ -172,6 +172,7 @@ impl Supervisor {
             Happened::Call(call) => self.take_call(call),
             Happened::Outcome(outcome) => {
                 if let Some(id) = self.writer.replica_of(outcome.endpoint) {
+                    self.checker.forget(id);
                     self.step(Event::RequestFailed(id));
                 }
             }
@@ -252,6 +253,7 @@ impl Supervisor {
             }
             Action::Kill(id) => self.runtime.kill(id),
             Action::Check(probe) => self.checker.send(probe, &self.pool.config().health),
+            Action::Locate(id) => self.runtime.locate(id),
             Action::SetUp(id, up) => self.writer.set_up(id, up),
             // Until a ring is built nothing else can be published, and what is wanted may be more by
             // then.
@@ -264,6 +266,9 @@ impl Supervisor {
                 self.runtime.retire(id);
             }
             Action::Note(change) => self.observer.change(&change),
+            Action::Unready { name, reason } => {
+                tracing::warn!(replica = name, reason, "replica is not ready");
+            }
             Action::Ignored { name, reason } => {
                 tracing::warn!(replica = name, reason, "a replica was found and is not taken over");
             }

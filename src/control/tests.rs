@@ -246,7 +246,7 @@ async fn weights_and_rings_change_at_run_time() {
             herd.control.request(Request::ChangeRing(change)).await,
             Err(ControlError::Ring(_))
         ));
-        let view = herd.control.request(Request::Reload(Box::new(config(9)))).await.expect("taken over");
+        let view = herd.control.request(Request::Reload(Box::new(config(2)))).await.expect("taken over");
         assert_eq!((view.replicas.len(), view.ring.params().slots()), (2, 65_539));
         herd.stop().await;
     })

@@ -137,6 +137,8 @@ impl FromIterator<ReplicaView> for ReplicaViews {
 /// The cluster at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
+    /// All replicas that there are: also those of an unfinished `/add`, and those that leave.
+    pub present: usize,
     /// Version of the published snapshot.
     pub version: u64,
     /// The ring in force.

@@ -124,7 +124,8 @@ impl Writer {
             Build { params: wanted.params.clone(), nodes, before: Arc::clone(&self.ring) }
         });
         let healed = newest(&self.listed, &wanted.members);
-        let news = std::iter::zip(&healed, &self.listed).any(|(new, old)| new.id != old.id);
+        let differs = |(new, old): (&MemberSpec, &MemberSpec)| new.id != old.id || new.address != old.address;
+        let news = std::iter::zip(&healed, &self.listed).any(differs);
         let routing = self.routing.clone();
         (news.then(|| self.publish(healed, routing, Some(0), None, pool)), build)
     }
@@ -187,17 +188,19 @@ impl Writer {
         }
     }
 
-    /// The endpoint of a replica, with its counters.
+    /// The endpoint of a replica, with its counters; a new one if it has moved.
     fn endpoint(&mut self, member: &MemberSpec) -> Arc<Endpoint> {
-        let replicas = &mut self.replicas;
-        let new = || {
-            let load = Arc::clone(&self.load);
-            let endpoint = Endpoint::new(member.name.clone(), member.number, member.address, load);
-            endpoint.set_up(member.up);
-            replicas.insert(endpoint.id, member.id);
-            Arc::new(endpoint)
-        };
-        Arc::clone(self.endpoints.entry(member.id).or_insert_with(new))
+        let known = self.endpoints.get(&member.id).filter(|known| known.address == member.address);
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        let load = Arc::clone(&self.load);
+        let endpoint = Endpoint::new(member.name.clone(), member.number, member.address, load);
+        endpoint.set_up(member.up);
+        self.replicas.insert(endpoint.id, member.id);
+        let endpoint = Arc::new(endpoint);
+        self.endpoints.insert(member.id, Arc::clone(&endpoint));
+        endpoint
     }
 
     /// Lets go of endpoints that are in no snapshot, will be in none, and do not drain.
@@ -241,6 +244,7 @@ impl Writer {
             self.renew(pool, number);
         }
         View {
+            present: pool.present(),
             version: self.version,
             ring: Arc::clone(&self.ring),
             routing: self.routing.clone(),

@@ -36,6 +36,24 @@ impl HostPort {
         if is_host && port > 0 { Ok(Self { host: host.to_owned(), port }) } else { Err(HostPortError) }
     }
 
+    /// What to write in place of a text that is none, where that can be told: a URL has a scheme.
+    pub fn hint(text: &str) -> Option<String> {
+        let (scheme, rest) = text.split_once("://")?;
+        let default = match scheme {
+            "http" => 80,
+            "https" => {
+                return Some("https is not spoken to replicas: give the HOST:PORT of plain HTTP".to_owned());
+            }
+            _ => return Some("leave out the scheme".to_owned()),
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let meant = authority.parse().or_else(|_| Self::new(authority, default));
+        Some(meant.map_or_else(
+            |_| "leave out the scheme".to_owned(),
+            |meant| format!("leave out the scheme: {meant}"),
+        ))
+    }
+
     /// The host as it was written; an IPv6 address with its brackets.
     pub fn host(&self) -> &str {
         &self.host
@@ -116,6 +134,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_url_has_a_hint() {
+        let hint = |text: &str| HostPort::hint(text).unwrap_or_default();
+        assert_eq!(hint("http://web:8080/"), "leave out the scheme: web:8080");
+        assert_eq!(hint("http://web"), "leave out the scheme: web:80");
+        assert_eq!(hint("http://[::1]:81/a?b"), "leave out the scheme: [::1]:81");
+        assert!(hint("https://web").starts_with("https is not spoken"));
+        assert_eq!((hint("tcp://a:1"), hint("http://")), (hint("x://"), hint("x://")));
+        assert_eq!(HostPort::hint("web"), None);
+    }
 
     #[test]
     fn hosts_are_names_or_addresses() {

@@ -1,5 +1,5 @@
-//! The line that a replica writes to standard output for the process that started it. It is the whole
-//! protocol between a replica and the process runtime.
+//! The lines that a replica writes to standard output for the process that started it. They are the
+//! whole protocol between a replica and the process runtime.
 
 use std::fmt;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// The outcome of a start, as one JSON object on a line of its own, such as
+/// The outcome of a start, or an end, as one JSON object on a line of its own, such as
 /// `{"listening":"127.0.0.1:40123"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -18,6 +18,8 @@ pub enum Report {
     Running(u32),
     /// The start failed, for this reason.
     Failed(String),
+    /// The program has ended with this exit code; others of its process group are being ended.
+    Ended(i32),
 }
 
 impl Report {
@@ -54,6 +56,7 @@ mod tests {
             (Report::Listening("[::1]:80".parse().unwrap()), r#"{"listening":"[::1]:80"}"#),
             (Report::Running(4711), r#"{"running":4711}"#),
             (Report::Failed("no\n\"x\"".into()), r#"{"failed":"no\n\"x\""}"#),
+            (Report::Ended(137), r#"{"ended":137}"#),
         ];
         for (report, line) in golden {
             assert_eq!(report.to_string(), line);

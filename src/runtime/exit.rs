@@ -3,17 +3,20 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-/// `exit status 1` or `killed by signal 9 (SIGKILL)`.
-///
-/// With `shim`, an exit code above 128 is the shim's (and a shell's) for a signal that killed the
-/// program.
+/// `exit status 1` or `killed by signal 9 (SIGKILL)`; with `shim`, as in [`of_shim`].
 pub(super) fn describe(status: ExitStatus, shim: bool) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => killed_by(signal),
-        (None, Some(code)) if shim && (129..=192).contains(&code) => killed_by(code - 128),
+        (None, Some(code)) if shim => of_shim(code),
         (None, Some(code)) => format!("exit status {code}"),
         (None, None) => status.to_string(),
     }
+}
+
+/// The end that an exit code of the shim tells: above 128, as in shells, it stands for a signal that
+/// killed the program.
+pub(super) fn of_shim(code: i32) -> String {
+    if (129..=192).contains(&code) { killed_by(code - 128) } else { format!("exit status {code}") }
 }
 
 fn killed_by(signal: i32) -> String {

@@ -1,9 +1,9 @@
 //! Replicas that others run: this runtime only looks up where they are.
 
-use std::collections::HashSet;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -18,12 +18,14 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// and there may be thousands of names.
 const LOOKUPS_AT_ONCE: usize = 16;
 
+/// Least time between two lookups of one name: the resolver keeps what it found for its time to live.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(1);
+
 /// The fixed runtime.
 ///
-/// A host name is resolved once, when the replica is added; an address needs no resolving. Of
-/// several addresses the first IPv4
-/// one is taken, else the first: `localhost` often resolves to `::1` first, while few servers
-/// listen there, and a fixed replica has one address, so there is nothing to fall back on.
+/// A host name is resolved when the replica is added, and again on [`Runtime::locate`]; an address
+/// needs no resolving. Of several addresses the IPv4 ones are tried first: `localhost` often resolves to
+/// `::1` first, while few servers listen there.
 #[derive(Debug)]
 pub struct Fixed {
     known: Known,
@@ -34,17 +36,46 @@ pub struct Fixed {
 /// a lookup that ends after `stop` says nothing.
 #[derive(Clone, Debug)]
 struct Known {
-    ids: Arc<Mutex<HashSet<ReplicaId>>>,
+    places: Arc<Mutex<HashMap<ReplicaId, Place>>>,
     events: RuntimeEvents,
+}
+
+/// Where a replica is.
+#[derive(Debug)]
+enum Place {
+    /// At an address, for good.
+    Address,
+    /// Where this name (`host:port`) leads.
+    Name { endpoint: String, lookup: Lookup },
+}
+
+/// Whether a name may be looked up now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lookup {
+    UnderWay,
+    Ended(Instant),
 }
 
 impl Fixed {
     /// A runtime without replicas, which reports to `events`.
     pub fn new(events: RuntimeEvents) -> Self {
         Self {
-            known: Known { ids: Arc::default(), events },
+            known: Known { places: Arc::default(), events },
             lookups: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
         }
+    }
+
+    /// Resolves a name on a task and hands the outcome to `located`.
+    fn look_up(
+        &self,
+        endpoint: String,
+        located: impl FnOnce(&Known, Result<Vec<SocketAddr>, String>) + Send + 'static,
+    ) {
+        let (known, lookups) = (self.known.clone(), Arc::clone(&self.lookups));
+        tokio::spawn(async move {
+            let found = resolve(&endpoint, lookups).await;
+            located(&known, found);
+        });
     }
 }
 
@@ -61,58 +92,97 @@ impl Runtime for Fixed {
     /// Outside of a tokio runtime.
     fn start(&self, launch: Launch) {
         let id = launch.id;
-        self.known.change(|ids| ids.insert(id), None);
+        let refused = |reason| self.known.send(RuntimeEvent::StartFailed { id, reason });
         let Some(endpoint) = launch.existing else {
-            return self.known.located(id, Err("it has no endpoint; give its host:port".to_owned()));
+            return refused("it has no endpoint; give its host:port".to_owned());
         };
         let Ok(endpoint) = endpoint.parse::<HostPort>().map(|endpoint| endpoint.to_string()) else {
-            return self.known.located(id, Err(format!("'{endpoint}' is not host:port")));
+            return refused(format!("'{endpoint}' is not host:port"));
         };
         if let Ok(address) = endpoint.parse() {
-            return self.known.located(id, Ok((address, endpoint)));
+            self.known.lock().insert(id, Place::Address);
+            return self.known.send(RuntimeEvent::Started { id, address, instance: endpoint });
         }
-        let (known, lookups) = (self.known.clone(), Arc::clone(&self.lookups));
-        tokio::spawn(async move {
-            let found = resolve(&endpoint, lookups).await;
-            known.located(id, found.map(|address| (address, endpoint)));
-        });
+        let place = Place::Name { endpoint: endpoint.clone(), lookup: Lookup::UnderWay };
+        self.known.lock().insert(id, place);
+        let instance = endpoint.clone();
+        self.look_up(endpoint, move |known, found| known.first_located(id, instance, found));
+    }
+
+    /// # Panics
+    /// Outside of a tokio runtime.
+    fn locate(&self, id: ReplicaId) {
+        let mut places = self.known.lock();
+        let Some(Place::Name { endpoint, lookup }) = places.get_mut(&id) else { return };
+        if !matches!(*lookup, Lookup::Ended(at) if at.elapsed() >= LOOKUP_PAUSE) {
+            return;
+        }
+        *lookup = Lookup::UnderWay;
+        let endpoint = endpoint.clone();
+        drop(places);
+        self.look_up(endpoint, move |known, found| known.located_again(id, found));
     }
 
     fn stop(&self, id: ReplicaId) {
-        let reason = "no longer used; whoever runs it keeps it running".to_owned();
-        self.known.change(|ids| ids.remove(&id), Some(RuntimeEvent::Exited { id, reason }));
+        let mut places = self.known.lock();
+        if places.remove(&id).is_some() {
+            let reason = "no longer used; whoever runs it keeps it running".to_owned();
+            self.known.send(RuntimeEvent::Exited { id, reason });
+        }
     }
 }
 
 impl Known {
-    /// Tells where a replica is and what it was given as, or why that is not known.
-    fn located(&self, id: ReplicaId, found: Result<(SocketAddr, String), String>) {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ReplicaId, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, event: RuntimeEvent) {
+        // Without a receiver the balancer is ending, and nobody needs to know.
+        let _ = self.events.send(event);
+    }
+
+    /// Tells where a replica is, or why that is not known.
+    fn first_located(&self, id: ReplicaId, instance: String, found: Result<Vec<SocketAddr>, String>) {
+        let mut places = self.lock();
         match found {
-            Ok((address, instance)) => {
-                let event = RuntimeEvent::Started { id, address, instance };
-                self.change(|ids| ids.contains(&id), Some(event));
+            Ok(addresses) if ended(&mut places, id) => {
+                self.send(RuntimeEvent::Started { id, address: addresses[0], instance });
+                if addresses.len() > 1 {
+                    self.send(RuntimeEvent::Located { id, addresses });
+                }
             }
-            Err(reason) => {
-                let event = RuntimeEvent::StartFailed { id, reason };
-                self.change(|ids| ids.remove(&id), Some(event));
+            Err(reason) if places.remove(&id).is_some() => {
+                self.send(RuntimeEvent::StartFailed { id, reason });
             }
+            _ => {}
         }
     }
 
-    /// Changes the list; sends the event if `change` says so.
-    fn change(&self, change: impl FnOnce(&mut HashSet<ReplicaId>) -> bool, event: Option<RuntimeEvent>) {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (true, Some(event)) = (change(&mut ids), event) {
-            // Without a receiver the balancer is ending, and nobody needs to know.
-            let _ = self.events.send(event);
+    /// Tells where a replica is now. While that cannot be found out, it is where it was.
+    fn located_again(&self, id: ReplicaId, found: Result<Vec<SocketAddr>, String>) {
+        let mut places = self.lock();
+        let known = ended(&mut places, id);
+        match found {
+            Ok(addresses) if known => self.send(RuntimeEvent::Located { id, addresses }),
+            Ok(_) => {}
+            Err(reason) => tracing::debug!(id = id.0, reason, "an upstream stays where it was"),
         }
     }
 }
 
-/// The address of an endpoint that is given by name. Waits until one of the `lookups` is free.
-async fn resolve(endpoint: &str, lookups: Arc<Semaphore>) -> Result<SocketAddr, String> {
+/// The lookup of a name has ended; whether its replica is still known.
+fn ended(places: &mut HashMap<ReplicaId, Place>, id: ReplicaId) -> bool {
+    let Some(Place::Name { lookup, .. }) = places.get_mut(&id) else { return false };
+    *lookup = Lookup::Ended(Instant::now());
+    true
+}
+
+/// The addresses of an endpoint that is given by name, at least one. Waits until one of the `lookups` is
+/// free.
+async fn resolve(endpoint: &str, lookups: Arc<Semaphore>) -> Result<Vec<SocketAddr>, String> {
     let failed = |error: &dyn std::fmt::Display| {
-        format!("cannot resolve '{endpoint}': {error}; check that the name exists")
+        format!("cannot resolve '{endpoint}': {error}; check that the name in --upstream exists")
     };
     let lookup = lookups.acquire_owned().await.map_err(|error| failed(&error))?;
     let name = endpoint.to_owned();
@@ -123,13 +193,31 @@ async fn resolve(endpoint: &str, lookups: Arc<Semaphore>) -> Result<SocketAddr, 
         addresses
     });
     let found = timeout(LOOKUP_TIMEOUT, found).await.map_err(|_| failed(&"no answer in time"))?;
-    let addresses = found.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-    preferred(&addresses).ok_or_else(|| failed(&"the name has no address"))
+    let found = found.map_err(|error| failed(&error))?;
+    let addresses = match loopback(endpoint) {
+        Some(both) => found.into_iter().flatten().chain(both).collect(),
+        None => found.map_err(|error| failed(&error))?,
+    };
+    if addresses.is_empty() {
+        return Err(failed(&"the name has no address"));
+    }
+    Ok(in_order(addresses))
 }
 
-/// The first IPv4 address, else the first.
-fn preferred(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    addresses.iter().find(|address| address.is_ipv4()).or_else(|| addresses.first()).copied()
+/// Both loopback addresses, if that is what the name stands for (RFC 6761, section 6.3). Many systems
+/// list only one of them under `localhost`, and servers listen on the other.
+fn loopback(endpoint: &str) -> Option<[SocketAddr; 2]> {
+    let (host, port) = endpoint.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|_| host.eq_ignore_ascii_case("localhost"))?;
+    Some([(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
+}
+
+/// Each address once, IPv4 first, else in the order of the resolver.
+fn in_order(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut seen = HashSet::new();
+    addresses.retain(|address| seen.insert(*address));
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses
 }
 
 #[cfg(test)]
@@ -191,16 +279,47 @@ mod tests {
         let fixed = Fixed::new(events);
         let ids = 1..=3 * LOOKUPS_AT_ONCE as u64;
         ids.clone().for_each(|id| fixed.start(launch(id, Some("localhost:9"))));
-        for _ in ids {
-            assert!(matches!(seen.recv().await, Some(RuntimeEvent::Started { .. })));
+        let mut started = 0;
+        while started < ids.clone().count() {
+            let event = seen.recv().await.expect("the runtime holds a sender");
+            assert!(!matches!(event, RuntimeEvent::StartFailed { .. }), "{event:?}");
+            started += usize::from(matches!(event, RuntimeEvent::Started { .. }));
         }
     }
 
+    #[tokio::test]
+    async fn a_name_is_located_again_but_not_all_the_time() {
+        let (events, mut seen) = unbounded_channel();
+        let fixed = Fixed::new(events);
+        fixed.start(launch(1, Some("localhost:9")));
+        let Some(RuntimeEvent::Started { address, .. }) = seen.recv().await else { panic!("not started") };
+        let first: Vec<_> = std::iter::from_fn(|| seen.try_recv().ok()).collect();
+        fixed.locate(ReplicaId(1));
+        assert!(matches!(fixed.known.lock()[&ReplicaId(1)], Place::Name { lookup: Lookup::Ended(_), .. }));
+        if let Some(Place::Name { lookup: Lookup::Ended(at), .. }) = fixed.known.lock().get_mut(&ReplicaId(1))
+        {
+            *at -= LOOKUP_PAUSE;
+        }
+        fixed.locate(ReplicaId(1));
+        fixed.locate(ReplicaId(1));
+        let Some(RuntimeEvent::Located { addresses, .. }) = seen.recv().await else { panic!("not located") };
+        assert!(addresses.contains(&address), "{first:?} {addresses:?}");
+        fixed.locate(ReplicaId(2));
+        fixed.stop(ReplicaId(1));
+        assert!(matches!(seen.recv().await, Some(RuntimeEvent::Exited { .. })));
+    }
+
     #[test]
-    fn ipv4_is_preferred() {
+    fn localhost_is_both() {
+        let both = ["127.0.0.1:80", "[::1]:80"].map(|text| text.parse().unwrap());
+        assert_eq!(loopback("LocalHost:80"), Some(both));
+        assert_eq!((loopback("localhost.example:80"), loopback("127.0.0.1:80")), (None, None));
+    }
+
+    #[test]
+    fn each_address_is_there_once_and_ipv4_comes_first() {
         let [v6, a, b] = ["[::1]:1", "10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
-        assert_eq!(preferred(&[v6, a, b]), Some(a));
-        assert_eq!(preferred(&[v6]), Some(v6));
-        assert_eq!(preferred(&[]), None);
+        assert_eq!(in_order(vec![v6, a, b, a, v6]), [a, b, v6]);
+        assert_eq!(in_order(vec![v6]), [v6]);
     }
 }

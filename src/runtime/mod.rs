@@ -130,6 +130,14 @@ pub enum RuntimeEvent {
         /// How it was asked, in words.
         reason: String,
     },
+    /// It may take requests at any of these addresses; heartbeats find the one that responds. Sent after
+    /// `Started`, where there is more than one, and after [`Runtime::locate`].
+    Located {
+        /// Which replica.
+        id: ReplicaId,
+        /// The addresses, at least one, in the order in which they are tried.
+        addresses: Vec<SocketAddr>,
+    },
     /// It may not be healthy: a heartbeat has to check it.
     Suspect(ReplicaId),
     /// Another balancer has taken the number it was launched with, so it has another one. Sent before
@@ -172,6 +180,10 @@ pub trait Runtime {
 
     /// Starts a replica. Sends `Started` or `StartFailed`, and `Exited` at its end.
     fn start(&self, launch: Launch);
+
+    /// Looks again where a replica of somebody else is, if that can change. Sends `Located`, unless that
+    /// cannot be found out, or was a moment ago.
+    fn locate(&self, _id: ReplicaId) {}
 
     /// A replica has left the ring and finishes its requests; [`Runtime::stop`] follows. Other
     /// balancers that share the replica are told. Sends no event.

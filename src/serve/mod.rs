@@ -8,6 +8,7 @@ mod signals;
 mod sockets;
 mod workers;
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -25,17 +26,20 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster;
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, Request as ControlRequest, View};
 use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, Via};
+use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Traffic, logs};
+use descriptors::ConnectionLimit;
 pub use reload::Reload;
-use reload::{Reloader, within_descriptors};
+use reload::Reloader;
 use signals::{Signal, Signals};
 use sockets::Sockets;
 use workers::Workers;
@@ -59,6 +63,21 @@ pub enum Error {
         setting: &'static str,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// The limit on open files is too low.
+    #[error(
+        "cannot start {replicas} replicas and {workers} workers: the limit on open files is {limit}, they \
+         need {needed}; raise it (ulimit -n, LimitNOFILE), or lower --replicas or --workers"
+    )]
+    Descriptors {
+        /// The limit.
+        limit: u64,
+        /// What it has to be.
+        needed: u64,
+        /// Replicas to start with.
+        replicas: u32,
+        /// Worker threads.
+        workers: usize,
     },
     /// The access log cannot be opened.
     #[error("cannot open the access log {} (--access-log): {source}; choose another file, or check its folder", path.display())]
@@ -98,11 +117,13 @@ fn listen_hint(source: &io::Error) -> &'static str {
 /// by the next balancer.
 pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
     logs::init(config.log_format);
+    let traffic = Traffic::default();
+    let limit = ConnectionLimit::new(&config, traffic.clone())?;
     let sockets = Sockets::bind(&config)?;
     config.control.own_addresses = vec![sockets.public_address, sockets.admin_address];
     // The control plane has this thread; each worker has its own.
     let runtime = LocalRuntime::new()?;
-    let outcome = runtime.block_on(serve(config, reload, sockets));
+    let outcome = runtime.block_on(serve(config, reload, sockets, traffic, limit));
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
     logs::finish();
@@ -110,14 +131,21 @@ pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
 }
 
 /// The life of a balancer, in order.
-async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), Error> {
+async fn serve(
+    config: Config,
+    reload: Reload,
+    sockets: Sockets,
+    traffic: Traffic,
+    limit: ConnectionLimit,
+) -> Result<(), Error> {
     // Before any replica is started: a signal must never find us without a handler.
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(!reload.has_file)?;
+    tokio::task::spawn_local(reap_orphans()?);
     let (outcomes, outcome_reader) = cluster::outcomes(OUTCOME_QUEUE);
-    let (runtime, events, endpoints) = build_runtime(config.runtime());
+    let (runtime, events, endpoints, children) = build_runtime(config.runtime());
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
-    let (observer, traffic) = (Observer::default(), Traffic::default());
+    let observer = Observer::default();
     let mut supervising = tokio::task::spawn_local(supervisor.observed_by(observer.clone()).run());
     let (access, handle) = requests::open(&config.access)?.unzip();
     requests::reopen_on_signal(handle.as_ref())?;
@@ -125,8 +153,6 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), losses };
     let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
-    let dashboard = admin::server::dashboard_url(sockets.admin_address);
-    tracing::info!(address = %sockets.admin_address, dashboard, "admin API is up");
 
     let started = tokio::select! {
         () = wait_for_replicas(&control) => true,
@@ -137,12 +163,12 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         let (stop, stopped) = watch::channel(false);
         let local = public_routes(&config, sockets.public_address, &admin);
         let public_admin = local.is_some();
-        let (proxy, proxy_config) = watch::channel(within_descriptors(&config, &traffic));
+        let (proxy, proxy_config) = watch::channel(limit.proxy());
         let shared = Shared {
             readers,
             outcomes,
             local,
-            traffic: traffic.clone(),
+            traffic,
             access,
             via: Via::new(fastrand::u64(..)),
             starting: watch_starting(&control),
@@ -153,10 +179,11 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
         let reloader = Reloader {
             at_start: config.clone(),
-            read: reload,
+            read: reload.read,
+            replicas: RefCell::new((config.control.replicas, config.control.upstreams.clone())),
             control: control.clone(),
             admin: admin.clone(),
-            traffic,
+            limit,
             journal: observer.journal,
         };
         outcome = tokio::select! {
@@ -172,6 +199,7 @@ async fn serve(config: Config, reload: Reload, sockets: Sockets) -> Result<(), E
     }
     admin.begin_stop();
     let _ = unless_signalled(control.request(ControlRequest::Stop), &mut signals).await;
+    unless_signalled(children.wait(), &mut signals).await;
     unless_signalled(requests::finish(handle, config.grace), &mut signals).await;
     admin.end_streams();
     stop_admin.cancel();
@@ -187,6 +215,8 @@ fn administer(admin: &Admin, listener: TcpListener) -> io::Result<(CancellationT
     tokio::task::spawn_local(async move { statistics.publish_statistics().await });
     let stop = CancellationToken::new();
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, dashboard = admin::server::dashboard_url(address), "admin API is up");
     let serving = admin::server::serve(listener, admin.clone(), stop.clone());
     Ok((stop, tokio::task::spawn_local(serving)))
 }
@@ -243,6 +273,10 @@ async fn run_until_stopped(
         let signal = tokio::select! {
             signal = signals.next() => signal,
             why = workers.ended() => return Err(Error::Worker(why)),
+            config = reloader.limit_after_replicas() => {
+                workers.reconfigure(config);
+                continue;
+            }
         };
         match signal {
             // A ring may have to be built, which a stop does not wait for.
@@ -253,7 +287,7 @@ async fn run_until_stopped(
                     return Ok(());
                 }
             },
-            Signal::Interrupt | Signal::Terminate => {
+            Signal::Interrupt | Signal::Terminate | Signal::TerminalClosed => {
                 announce_stop(signal, reloader);
                 return Ok(());
             }
@@ -266,17 +300,29 @@ fn announce_stop(signal: Signal, reloader: &Reloader) {
     tracing::info!(%signal, ?grace, "stopping; a second signal stops at once");
 }
 
-fn build_runtime(config: RuntimeConfig) -> (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>) {
+/// A runtime, what it says, the replicas to begin with where others run them, and the tasks of child
+/// processes.
+type BuiltRuntime = (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>, TaskTracker);
+
+fn build_runtime(config: RuntimeConfig) -> BuiltRuntime {
     let (events, reader) = unbounded_channel();
-    match config {
-        RuntimeConfig::Process(config) => (Box::new(Process::new(config, events)), reader, Vec::new()),
-        RuntimeConfig::Fixed(upstreams) => {
-            let endpoints = upstreams.iter().map(ToString::to_string).collect();
-            (Box::new(Fixed::new(events)), reader, endpoints)
+    let (mut endpoints, mut children) = (Vec::new(), TaskTracker::new());
+    let runtime: Box<dyn Runtime> = match config {
+        RuntimeConfig::Process(config) => {
+            let process = Process::new(config, events);
+            children = process.tasks();
+            Box::new(process)
         }
-        RuntimeConfig::Docker(config) => (Box::new(docker::start(config, events)), reader, Vec::new()),
-        RuntimeConfig::Swarm(config) => (Box::new(swarm::start(config, events)), reader, Vec::new()),
-    }
+        RuntimeConfig::Fixed(upstreams) => {
+            endpoints = upstreams.iter().map(ToString::to_string).collect();
+            Box::new(Fixed::new(events))
+        }
+        RuntimeConfig::Docker(config) => Box::new(docker::start(config, events)),
+        RuntimeConfig::Swarm(config) => Box::new(swarm::start(config, events)),
+    };
+    // It has no more tasks than it was told to start, and is waited for after the last.
+    children.close();
+    (runtime, reader, endpoints, children)
 }
 
 /// The admin routes on the public address, where the configuration allows them.

@@ -1,26 +1,38 @@
 //! A reload: reads the configuration again and gives each part of the running balancer its own.
 
+use std::cell::RefCell;
+
 use serde_json::json;
 
-use super::descriptors::room_for_connections;
+use super::descriptors::ConnectionLimit;
 use super::workers::Workers;
 use crate::admin::Admin;
 use crate::config::{Config, Problems};
-use crate::control::{Control, Request};
+use crate::control::{Control, ControlConfig, Request};
 use crate::proxy::ProxyConfig;
-use crate::telemetry::{Journal, Traffic};
+use crate::telemetry::Journal;
 
-/// Reads the configuration again.
-pub type Reload = Box<dyn Fn() -> Result<Config, Problems>>;
+/// How the configuration is read again.
+pub struct Reload {
+    /// Reads it.
+    pub read: ReadAgain,
+    /// Whether it comes from a file, too. If not, the end of its terminal ends the balancer.
+    pub has_file: bool,
+}
+
+/// Reads the configuration.
+pub type ReadAgain = Box<dyn Fn() -> Result<Config, Problems>>;
 
 /// What a reload reaches.
 pub(super) struct Reloader {
     /// The configuration of the start, which settings that need a restart are compared with.
     pub(super) at_start: Config,
-    pub(super) read: Reload,
+    pub(super) read: ReadAgain,
+    /// How many replicas are configured, and at which upstreams.
+    pub(super) replicas: RefCell<(u32, Vec<String>)>,
     pub(super) control: Control,
     pub(super) admin: Admin,
-    pub(super) traffic: Traffic,
+    pub(super) limit: ConnectionLimit,
     pub(super) journal: Journal,
 }
 
@@ -37,30 +49,61 @@ impl Reloader {
         };
         next.control.own_addresses.clone_from(&self.at_start.control.own_addresses);
         let restart = self.at_start.changes_needing_restart(&next);
+        let of_replicas = self.at_start.changes_of_replicas(&next);
+        let mut control = next.control.clone();
+        if next.runtime != self.at_start.runtime {
+            // How many replicas there are of another runtime is for the next start.
+            let (replicas, upstreams) = self.replicas.borrow().clone();
+            control = ControlConfig { replicas, upstreams, ..control };
+        }
+        let replicas = (control.replicas, control.upstreams.clone());
         // First, since it alone can refuse.
-        let view = match self.control.request(Request::Reload(Box::new(next.control.clone()))).await {
+        let view = match self.control.request(Request::Reload(Box::new(control))).await {
             Ok(view) => view,
             Err(error) => {
                 tracing::error!(%error, "configuration not reloaded: nothing changed");
                 return self.record_refusal(&error);
             }
         };
-        workers.reconfigure(within_descriptors(&next, &self.traffic));
+        self.replicas.replace(replicas);
+        self.limit.configure(next.proxy);
+        workers.reconfigure(self.limit.proxy());
         self.admin.reconfigure(next.admin);
         tracing::info!(version = view.version, needs_restart = restart.join(", "), "configuration reloaded");
-        let facts = json!({"message": "configuration reloaded", "needs_restart": restart});
+        if !of_replicas.is_empty() {
+            let settings = of_replicas.join(", ");
+            tracing::warn!(
+                settings,
+                "replicas keep what they were made of: restart the balancer to make them anew"
+            );
+        }
+        let facts = json!({
+            "message": "configuration reloaded",
+            "needs_restart": restart,
+            "needs_new_replicas": of_replicas,
+        });
         self.journal.record("config", &facts);
+    }
+
+    /// Waits until there are more or fewer replicas, and returns what the data plane may do then: each
+    /// needs descriptors. Cancel safe.
+    pub(super) async fn limit_after_replicas(&self) -> ProxyConfig {
+        loop {
+            let changed = self.control.wait_for(|view| view.present != self.limit.replicas()).await;
+            // Without a supervisor the balancer is ending.
+            let Ok(view) = changed else { return std::future::pending().await };
+            let before = self.limit.proxy().max_connections;
+            self.limit.set_replicas(view.present);
+            let config = self.limit.proxy();
+            if config.max_connections != before {
+                return config;
+            }
+        }
     }
 
     fn record_refusal(&self, why: &dyn std::fmt::Display) {
         let message = format!("configuration not reloaded, nothing changed: {why}");
-        self.journal.record("config", &json!({"message": message, "needs_restart": []}));
+        self.journal
+            .record("config", &json!({"message": message, "needs_restart": [], "needs_new_replicas": []}));
     }
-}
-
-/// The configuration of the data plane, with no more connections than descriptors allow.
-pub(super) fn within_descriptors(config: &Config, traffic: &Traffic) -> ProxyConfig {
-    let room = room_for_connections(config.proxy.max_connections, config.control.max_replicas);
-    traffic.limit_connections(room);
-    ProxyConfig { max_connections: room, ..config.proxy.clone() }
 }

@@ -90,6 +90,18 @@ impl Balancer {
         }
     }
 
+    /// The first log event for which `wanted` holds, whether it has come already or not.
+    pub fn find_log(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(event) = self.seen.iter().find(|event| wanted(event)) {
+            return event.clone();
+        }
+        wait_until(what, || {
+            let event = self.log.recv_timeout(Duration::from_millis(5)).ok()?;
+            self.seen.push(event.clone());
+            wanted(&event).then_some(event)
+        })
+    }
+
     /// The balancer's own process.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)

@@ -11,6 +11,7 @@ mod discovered;
 mod errors;
 mod lifecycle;
 mod names;
+mod ordinary;
 mod outage;
 
 use std::net::SocketAddr;

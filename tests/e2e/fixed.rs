@@ -1,6 +1,6 @@
 //! Replicas that others run: `--runtime fixed`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
@@ -16,8 +16,12 @@ struct Upstream {
 
 impl Upstream {
     fn start(name: &str) -> Self {
+        Self::start_at(name, "127.0.0.1:0")
+    }
+
+    fn start_at(name: &str, listen: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringherd"))
-            .args(["replica", "--name", name, "--listen", "127.0.0.1:0"])
+            .args(["replica", "--name", name, "--listen", listen])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,6 +74,10 @@ fn a_dead_upstream_is_noted_and_the_others_serve() {
     let ring = balancer.ring();
     assert_eq!((&ring[0]["state"], &ring[1]["state"]), (&"starting".into(), &"ready".into()));
     assert!(ring[0]["note"].as_str().is_some_and(|note| note.contains("cannot connect")), "{ring:?}");
+    let event = balancer.find_log("it is told", |event| event["message"] == "replica is not ready");
+    assert_eq!((&event["level"], &event["replica"]), (&"WARN".into(), &"Server 1".into()));
+    let reason = event["reason"].as_str().expect("text");
+    assert!(reason.contains("cannot connect") && reason.ends_with("correct --upstream"), "{reason}");
     balancer.signal(Signal::TERM);
     assert_eq!(balancer.wait().code(), Some(0));
 }
@@ -93,4 +101,40 @@ fn replicas_are_added_by_address_and_never_healed() {
     for _ in 0..10 {
         assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
     }
+}
+
+#[test]
+fn localhost_is_either_loopback_address() {
+    for listen in ["127.0.0.1:0", "[::1]:0"] {
+        if std::net::TcpListener::bind(listen).is_err() {
+            println!("skipped: no IPv6");
+            continue;
+        }
+        let upstream = Upstream::start_at("one", listen);
+        let balancer = Balancer::start(&["--upstream", &format!("localhost:{}", upstream.address.port())]);
+        let ring = balancer.wait_until_ready(1);
+        assert_eq!(ring[0]["address"], upstream.address.to_string());
+        let answer = request(balancer.public, "GET", "/home", None);
+        assert_eq!(answer.json()["message"], "Request routed to one");
+    }
+}
+
+/// As a server does that restarts: the old process still serves its connections, and the new one has
+/// not begun to listen.
+#[test]
+fn a_replica_that_takes_no_new_connections_is_ejected() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let upstream = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let (kept, _) = listener.accept().expect("a heartbeat");
+        drop(listener);
+        let mut lines = BufReader::new(&kept).lines().map_while(Result::ok);
+        while lines.find(String::is_empty).is_some() {
+            let _ = (&kept).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let balancer = Balancer::start(&["--upstream", &upstream.to_string()]);
+    balancer.wait_until_ready(1);
+    assert_eq!(request(balancer.public, "GET", "/home", None).status, 503);
+    wait_until("it is ejected", || (balancer.ring()[0]["state"] == "ejected").then_some(()));
 }

@@ -105,3 +105,44 @@ fn the_admin_token_changes_with_its_file() {
     balancer.wait_for_log("configuration not reloaded: nothing changed");
     assert_eq!(status(&balancer, "second-token"), 200);
 }
+
+#[test]
+fn upstreams_and_the_number_of_replicas_change_without_a_restart() {
+    let (folder, origins) = (Folder::new("replicas"), [Origin::start(), Origin::start(), Origin::start()]);
+    let write = |origins: &[&Origin]| {
+        let list: Vec<_> = origins.iter().map(|origin| format!("'{}'", origin.address)).collect();
+        folder.write("fixed.toml", &format!("[replicas]\nupstreams = [{}]\n", list.join(", ")))
+    };
+    let file = write(&[&origins[0], &origins[1]]);
+    let mut balancer = Balancer::start(&["--config", &file]);
+    balancer.wait_until_ready(2);
+    write(&[&origins[1], &origins[2]]);
+    balancer.signal(Signal::HUP);
+    assert_eq!(balancer.wait_for_log("configuration reloaded")["needs_restart"], "");
+    let expected = [&origins[2], &origins[1]].map(|origin| origin.address.to_string());
+    let ring = balancer.wait_until_ready(2);
+    let addresses: Vec<_> = ring.iter().map(|replica| replica["address"].as_str().unwrap_or("")).collect();
+    assert_eq!(addresses, expected);
+
+    let write = |text: &str| folder.write("process.toml", &format!("[replicas]\n{text}"));
+    let file = write("count = 2\n");
+    let mut balancer = Balancer::start(&["--config", &file]);
+    balancer.wait_until_ready(2);
+    write("count = 4\n");
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("configuration reloaded");
+    balancer.wait_until_ready(4);
+    write("count = 1\ncommand = 'npm start'\n");
+    balancer.signal(Signal::HUP);
+    assert_eq!(balancer.wait_for_log("configuration reloaded")["needs_restart"], "");
+    let made = "replicas keep what they were made of: restart the balancer to make them anew";
+    let event = balancer.wait_for_log(made);
+    assert_eq!((&event["level"], &event["settings"]), (&"WARN".into(), &"replica-command".into()));
+    balancer.wait_until_ready(1);
+    // Of another runtime only the need for a restart is told.
+    write(&format!("upstreams = '{}'\n", origins[0].address));
+    balancer.signal(Signal::HUP);
+    let reloaded = balancer.wait_for_log("configuration reloaded");
+    assert_eq!(reloaded["needs_restart"], "runtime");
+    assert_eq!(balancer.ring().len(), 1);
+}

@@ -41,25 +41,58 @@ fn make(image: &str, hash: &str) {
     fs::copy(BINARY, &binary).unwrap();
     // Smaller, where there is a `strip`; as good without.
     let _ = Command::new("strip").arg(&binary).status();
-    for library in libraries() {
+    copy_libraries(BINARY, &root);
+    let listen = "ENV RINGHERD_LISTEN=0.0.0.0:5000 RINGHERD_ADMIN_LISTEN=127.0.0.1:5001";
+    let title = "LABEL org.opencontainers.image.title=ringherd";
+    import(&root, image, &["ENTRYPOINT [\"/ringherd\"]", listen, title]);
+    fs::remove_dir_all(&root).unwrap();
+}
+
+/// An image of the nginx that is installed here, as Debian packs it; `None` if there is none. It begins
+/// as root on port 80, writes below `/var` and `/run`, and changes its user.
+pub(crate) fn nginx_image() -> Option<&'static str> {
+    const IMAGE: &str = "ringherd-test:nginx";
+    const NGINX: &str = "/usr/sbin/nginx";
+    static MADE: OnceLock<()> = OnceLock::new();
+    if !Path::new(NGINX).exists() || !Path::new("/etc/nginx/sites-available/default").exists() {
+        return None;
+    }
+    MADE.get_or_init(|| {
+        let root = std::env::temp_dir().join(format!("ringherd-image-{}-nginx", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        for folder in ["etc", "run", "tmp", "var/log/nginx", "var/lib/nginx", "var/www/html"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        for file in [NGINX, "/etc/nginx", "/etc/passwd", "/etc/group"] {
+            let target = root.join(&file[1..]);
+            fs::create_dir_all(target.parent().unwrap()).unwrap();
+            assert!(Command::new("cp").arg("-a").arg(file).arg(&target).status().unwrap().success());
+        }
+        // Modules of other packages.
+        fs::remove_dir_all(root.join("etc/nginx/modules-enabled")).unwrap();
+        fs::write(root.join("var/www/html/index.html"), "hello").unwrap();
+        copy_libraries(NGINX, &root);
+        import(&root, IMAGE, &["CMD [\"/usr/sbin/nginx\", \"-g\", \"daemon off;\"]"]);
+        fs::remove_dir_all(&root).unwrap();
+    });
+    Some(IMAGE)
+}
+
+fn copy_libraries(binary: &str, root: &Path) {
+    for library in libraries(binary) {
         let target = root.join(library.strip_prefix("/").unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::copy(&library, target).unwrap();
     }
-    import(&root, image);
-    fs::remove_dir_all(&root).unwrap();
 }
 
-fn import(root: &Path, image: &str) {
+fn import(root: &Path, image: &str, changes: &[&str]) {
     let mut tar =
         Command::new("tar").arg("-C").arg(root).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
     let label = format!("LABEL {LABEL}=yes");
-    let listen = "ENV RINGHERD_LISTEN=0.0.0.0:5000 RINGHERD_ADMIN_LISTEN=127.0.0.1:5001";
-    let changes =
-        ["ENTRYPOINT [\"/ringherd\"]", listen, "LABEL org.opencontainers.image.title=ringherd", &label];
     let imported = Command::new("docker")
         .arg("import")
-        .args(changes.iter().flat_map(|change| ["--change", change]))
+        .args(changes.iter().chain([&label.as_str()]).flat_map(|change| ["--change", change]))
         .args(["-", image])
         .stdin(tar.stdout.take().unwrap())
         .output()
@@ -69,8 +102,8 @@ fn import(root: &Path, image: &str) {
 }
 
 /// The files that `ldd` names, the loader included.
-fn libraries() -> Vec<PathBuf> {
-    let listed = Command::new("ldd").arg(BINARY).output().unwrap();
+fn libraries(binary: &str) -> Vec<PathBuf> {
+    let listed = Command::new("ldd").arg(binary).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     let words = listed.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
     words.map(PathBuf::from).collect()

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod gate;
-mod image;
+pub(crate) mod image;
 
 use std::io::Write;
 use std::path::PathBuf;

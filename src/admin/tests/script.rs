@@ -182,5 +182,6 @@ pub(super) fn view(names: &[&str]) -> View {
     };
     let replicas = names.iter().enumerate().map(replica).collect();
     let routing = Routing { key: KeySource::RequestId, bounded_load: Some(1.25) };
-    View { version: 7, ring, routing, replicas, stopping: false, load: Arc::default(), outage: None }
+    let present = names.len();
+    View { present, version: 7, ring, routing, replicas, stopping: false, load: Arc::default(), outage: None }
 }

@@ -73,14 +73,22 @@ impl<T> Entry<T> {
         help: &'static str,
     ) -> Self {
         let list = if place.is_list { List::Commas } else { List::No };
-        let (default, on_reload, needs) = (DefaultValue::OfTree, false, None);
-        let setting = Setting { path, flag, value_name, kind, default, help, on_reload, needs, list };
+        let (default, needs) = (DefaultValue::OfTree, None);
+        let (on_reload, of_replicas) = (false, false);
+        let setting =
+            Setting { path, flag, value_name, kind, default, help, on_reload, of_replicas, needs, list };
         Self { setting, place, needs: None }
     }
 
     /// The same, taking effect when the configuration is re-read.
     pub(in crate::config) const fn on_reload(mut self) -> Self {
         self.setting.on_reload = true;
+        self
+    }
+
+    /// The same, of which replicas are made.
+    pub(in crate::config) const fn of_replicas(mut self) -> Self {
+        self.setting.of_replicas = true;
         self
     }
 

@@ -23,6 +23,8 @@ pub struct Setting {
     pub help: &'static str,
     /// Whether a change takes effect when the configuration is re-read (SIGHUP).
     pub on_reload: bool,
+    /// Whether replicas are made of it: those that run keep what they have, whatever is re-read.
+    pub of_replicas: bool,
     /// Without which other setting it has no effect.
     pub needs: Option<&'static str>,
     /// How several values are given, if they may be.
@@ -60,6 +62,15 @@ impl Setting {
     /// The section that holds it, without brackets; empty if the file cannot hold it.
     pub fn section(&self) -> &'static str {
         self.path.split_once('.').map_or("", |(section, _)| section)
+    }
+
+    /// What a change of it takes, in one word: `yes` where the configuration is re-read.
+    pub fn reload(&self) -> &'static str {
+        match (self.on_reload, self.of_replicas) {
+            (true, _) => "yes",
+            (false, true) => "replicas",
+            (false, false) => "no",
+        }
     }
 
     /// Name of its environment variable.

@@ -45,9 +45,17 @@ pub(super) fn find(flag: &str) -> Option<&'static Entry<Config>> {
 impl Config {
     /// Flags of the settings that differ in `other` and take effect at the next start only.
     pub fn changes_needing_restart(&self, other: &Self) -> Vec<&'static str> {
-        let at_start = entries(&MODEL).filter(|entry| !entry.setting.on_reload);
-        let differs = |entry: &&Entry<Self>| entry.shown(self) != entry.shown(other);
-        at_start.filter(differs).map(|entry| entry.setting.flag).collect()
+        self.changes(other, |setting| !setting.on_reload && !setting.of_replicas)
+    }
+
+    /// Flags of the settings that differ in `other` and of which replicas are made.
+    pub fn changes_of_replicas(&self, other: &Self) -> Vec<&'static str> {
+        self.changes(other, |setting| setting.of_replicas)
+    }
+
+    fn changes(&self, other: &Self, kind: impl Fn(&Setting) -> bool) -> Vec<&'static str> {
+        let differs = |entry: &&Entry<Self>| kind(&entry.setting) && entry.shown(self) != entry.shown(other);
+        entries(&MODEL).filter(differs).map(|entry| entry.setting.flag).collect()
     }
 }
 
@@ -61,6 +69,10 @@ const CONTAINERS_ONLY: Needs<Config> = Needs {
     met: |config| matches!(config.runtime, RuntimeKind::Docker | RuntimeKind::Swarm),
     strict: true,
 };
+
+/// Of settings for replicas that are child processes.
+const PROCESS_ONLY: Needs<Config> =
+    Needs { what: "--runtime process", met: |config| config.runtime == RuntimeKind::Process, strict: true };
 
 /// Of settings for replicas that the balancer makes.
 const NOT_FIXED: Needs<Config> = Needs {

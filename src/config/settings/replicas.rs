@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{CONTAINERS_ONLY, HOUR, NOT_FIXED};
+use super::{CONTAINERS_ONLY, HOUR, NOT_FIXED, PROCESS_ONLY};
 use crate::config::model::{Entry, Kind, Needs, at};
 use crate::config::tree::Config;
 use crate::config::types;
-use crate::config::types::{OnExit, RuntimeKind, image, network, variable};
+use crate::config::types::{OnExit, RuntimeKind, capability, image, network, tmpfs, user, variable, volume};
+use crate::runtime::engine::ReadOnly;
 
 pub(super) const REPLICAS: &[Entry<Config>] = &[
     Entry::new(
@@ -15,9 +16,10 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         "N",
         at!(Config: control.replicas),
         Kind::integer(0, 65_535, "replicas"),
-        "Replicas to start with; at most --max-replicas. With --runtime fixed it is the number of \
-         upstreams.",
-    ),
+        "Replicas to start with; at most --max-replicas. If it is changed, there are so many from then on. \
+         With --runtime fixed it is the number of upstreams.",
+    )
+    .on_reload(),
     Entry::new(
         "replicas.max",
         "max-replicas",
@@ -45,13 +47,14 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         "HOST:PORT",
         at!(Config: upstreams),
         types::HOST_PORT,
-        "Address of a replica that others run.",
+        "Address of a replica that others run. If the list is changed, the difference is added and removed.",
     )
     .only_with(Needs {
         what: "--runtime fixed",
         met: |config| config.runtime == RuntimeKind::Fixed,
         strict: true,
-    }),
+    })
+    .on_reload(),
     Entry::new(
         "replicas.command",
         "replica-command",
@@ -60,11 +63,23 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         types::COMMAND,
         "Program to run as a replica, with its arguments. It is split into words as a shell does \
          (quotes and backslashes, nothing is expanded), then {port}, {name} and {number} are \
-         replaced. As a process it must serve HTTP on 127.0.0.1 at {port}. In a container it is run \
+         replaced. As a process it must serve HTTP on 127.0.0.1 or [::1] at {port}, which is also in PORT. In a container it is run \
          in place of what the image runs, and serves on all addresses at --replica-port.",
     )
     .by_default("the built-in replica")
+    .of_replicas()
     .only_with(NOT_FIXED),
+    Entry::new(
+        "replicas.dir",
+        "replica-dir",
+        "FOLDER",
+        at!(Config: process_dir),
+        Kind::text("the path of a folder", "/srv/app"),
+        "Folder that the program of a replica runs in. Relative paths in --replica-command begin there.",
+    )
+    .by_default("that of the balancer")
+    .of_replicas()
+    .only_with(PROCESS_ONLY),
     Entry::new(
         "replicas.stop-timeout",
         "stop-timeout",
@@ -117,6 +132,7 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
         "Image that replicas are made from.",
     )
     .by_default("the balancer's own, or ringherd outside of a container")
+    .of_replicas()
     .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.docker-host",
@@ -158,6 +174,7 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
          without iB behind them.",
     )
     .by_default("no limit")
+    .of_replicas()
     .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.cpus",
@@ -168,6 +185,7 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
         "Cores that a replica may use, such as 0.5.",
     )
     .by_default("no limit")
+    .of_replicas()
     .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.env",
@@ -176,9 +194,78 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
         at!(Config: containers.env),
         Kind::checked("KEY=VALUE", "LOG_LEVEL=debug", variable),
         "Variable of the replicas' environment, besides PORT, SERVER_ID (the name) and SERVER_NUMBER. \
-         Not for secrets: the engine and ringherd check show it.",
+         Processes have those of the balancer too. Not for secrets: the engine and ringherd check show it.",
     )
     .of_words()
+    .of_replicas()
+    .only_with(NOT_FIXED),
+    Entry::new(
+        "containers.read-only",
+        "replica-read-only",
+        "WHEN",
+        at!(Config: containers.read_only),
+        Kind::choice::<ReadOnly>(),
+        "Whether the root file system of a replica is read-only.",
+    )
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.tmpfs",
+        "replica-tmpfs",
+        "PATH",
+        at!(Config: containers.tmpfs),
+        Kind::checked(
+            "an absolute path, with mount options behind ':' or without",
+            "/var/cache/nginx",
+            tmpfs,
+        ),
+        "Folder in memory that a replica may write to: 64 MiB unless there are options, such as \
+         /run:size=1m,mode=755, which a Swarm does not take.",
+    )
+    .of_words()
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.volumes",
+        "replica-volume",
+        "SOURCE:TARGET",
+        at!(Config: containers.volumes),
+        Kind::checked(
+            "SOURCE:TARGET, with :ro behind it or without",
+            "/srv/www:/usr/share/nginx/html:ro",
+            volume,
+        ),
+        "Volume, or absolute path of a folder of the engine's host, that all replicas have at the path \
+         TARGET.",
+    )
+    .of_words()
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.user",
+        "replica-user",
+        "USER",
+        at!(Config: containers.user),
+        Kind::checked(
+            "a user's name or number, with a group behind ':' or without",
+            "www-data:www-data",
+            user,
+        ),
+        "User that a replica's program runs as.",
+    )
+    .by_default("that of the image")
+    .of_replicas()
+    .only_with(CONTAINERS_ONLY),
+    Entry::new(
+        "containers.capabilities",
+        "replica-cap",
+        "CAPABILITY",
+        at!(Config: containers.capabilities),
+        Kind::checked("the name of a capability", "NET_BIND_SERVICE", capability),
+        "Capability that a replica has; all others are dropped. A program that begins as root and changes \
+         its user needs CHOWN, SETUID and SETGID.",
+    )
+    .of_replicas()
     .only_with(CONTAINERS_ONLY),
     Entry::new(
         "containers.discover",

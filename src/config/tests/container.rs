@@ -2,10 +2,10 @@
 
 use super::{Given, env, file, flags, good, needs, samples};
 use crate::config::model::{Kind, Refusal, Value};
-use crate::config::types::{POOL, image, network, variable};
+use crate::config::types::{POOL, capability, image, network, tmpfs, user, variable, volume};
 use crate::config::{Config, RuntimeConfig, entries};
 use crate::runtime::docker::DockerConfig;
-use crate::runtime::engine::{Host, Spec};
+use crate::runtime::engine::{Host, ReadOnly, Spec};
 use crate::runtime::swarm::SwarmConfig;
 
 const DOCKER: (&str, &str) = ("runtime", "docker");
@@ -51,7 +51,8 @@ fn docker_and_swarm_have_defaults() {
 fn everything_reaches_the_specification() {
     let given = of_containers();
     let given: Vec<_> = given.iter().map(|(flag, value)| (*flag, value.as_str())).collect();
-    let more = [DOCKER, ("replica-command", "serve"), ("stop-timeout", "7s"), ("on-exit", "keep")];
+    let variable = ("replica-env", "LOG_LEVEL=debug");
+    let more = [DOCKER, ("replica-command", "serve"), ("stop-timeout", "7s"), ("on-exit", "keep"), variable];
     let config = good(flags(&[&given[..], &more].concat())).config;
     assert_eq!(
         spec(&config),
@@ -65,6 +66,11 @@ fn everything_reaches_the_specification() {
             nano_cpus: Some(1_500_000_000),
             env: vec!["LOG_LEVEL=debug".to_owned()],
             command: vec!["serve".to_owned()],
+            read_only: ReadOnly::Off,
+            tmpfs: vec!["/var/cache/nginx".to_owned()],
+            volumes: vec!["/srv/www:/usr/share/nginx/html:ro".to_owned()],
+            user: Some("www-data:www-data".to_owned()),
+            capabilities: vec!["NET_BIND_SERVICE".to_owned()],
             stop_timeout: std::time::Duration::from_secs(7),
         }
     );
@@ -288,4 +294,50 @@ fn labels() {
     ] {
         assert!(refused(label(text)).starts_with(what), "{text:?}");
     }
+}
+
+#[test]
+fn a_process_has_its_environment_folder_and_command() {
+    let given = [("replica-env", "A=1"), ("replica-env", "B=two words"), ("replica-dir", "/srv/app")];
+    let more = [("replica-command", "npm start"), ("stop-timeout", "7s")];
+    let RuntimeConfig::Process(process) = good(flags(&[&given[..], &more].concat())).config.runtime() else {
+        panic!("not process")
+    };
+    assert_eq!(process.env, ["A=1", "B=two words"]);
+    assert_eq!(process.dir.as_deref(), Some(std::path::Path::new("/srv/app")));
+    assert_eq!((process.command, process.stop_timeout.as_secs()), (vec!["npm".into(), "start".into()], 7));
+    let problems = flags(&[DOCKER, ("replica-dir", "/srv/app")]).problems();
+    assert!(problems.len() == 1 && problems[0].ends_with("use --runtime process"), "{problems:?}");
+}
+
+#[test]
+fn what_an_image_needs_is_checked_before_the_engine_sees_it() {
+    assert_eq!(capability("cap_net_raw").as_deref(), Ok("NET_RAW"));
+    for text in ["/run", "/run:size=1m,mode=755"] {
+        assert_eq!(tmpfs(text).as_deref(), Ok(text));
+    }
+    for text in ["data:/data", "/srv:/www:ro", "a.b-c_1:/x:rw"] {
+        assert_eq!(volume(text).as_deref(), Ok(text));
+    }
+    for text in ["www-data", "33:33", "app:staff"] {
+        assert_eq!(user(text).as_deref(), Ok(text));
+    }
+    let refusals = [
+        tmpfs("run"),
+        tmpfs("/run:"),
+        tmpfs("/"),
+        volume("data"),
+        volume("/srv:www"),
+        volume("/srv:/www:z"),
+        user(":33"),
+        user(""),
+        capability("NET ADMIN"),
+        capability(""),
+    ];
+    for refusal in refusals {
+        assert!(refused(refusal).contains("; as in "));
+    }
+    assert!(refused(volume("./srv:/www")).ends_with("absolute path"));
+    let problems = flags(&[SWARM, ("replica-tmpfs", "/run:size=1m")]).problems();
+    assert!(problems.len() == 1 && problems[0].contains("a Swarm does not take"), "{problems:?}");
 }

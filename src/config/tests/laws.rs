@@ -167,7 +167,13 @@ fn a_change_needs_a_restart_unless_the_declaration_says_otherwise() {
     for (flag, value) in samples() {
         let entry = settings::find(flag).expect("in the model");
         let changes = with(flag, &value).config.changes_needing_restart(&before);
-        assert_eq!(changes.contains(&flag), !entry.setting.on_reload, "{flag}: {changes:?}");
+        let of_replicas = with(flag, &value).config.changes_of_replicas(&before);
+        assert_eq!(changes.contains(&flag), entry.setting.reload() == "no", "{flag}: {changes:?}");
+        assert_eq!(
+            of_replicas.contains(&flag),
+            entry.setting.reload() == "replicas",
+            "{flag}: {of_replicas:?}"
+        );
     }
     assert!(before.changes_needing_restart(&before).is_empty());
 }

@@ -49,8 +49,8 @@ fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     select(vec!["process", "docker", "swarm"]).prop_flat_map(|runtime| {
         let useless = move |key: &str| match runtime {
             "process" => needs(key) == [("runtime", "docker")],
-            "swarm" => key == "discover",
-            _ => false,
+            "swarm" => key == "discover" || key == "replica-dir",
+            _ => key == "replica-dir",
         };
         let excluded = ["config", "runtime", "upstream"];
         let settings = entries().map(|entry| &entry.setting);

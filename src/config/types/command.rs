@@ -7,18 +7,6 @@ use crate::config::words;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandLine(pub Vec<String>);
 
-impl CommandLine {
-    /// Whether `{port}` says where the port goes, which a child process must be told.
-    pub(in crate::config) fn check_for_process(&self) -> Result<(), Refusal> {
-        let told = |arguments: &[String]| arguments.iter().any(|word| word.contains("{port}"));
-        if self.0.split_first().is_none_or(|(_, arguments)| told(arguments)) {
-            return Ok(());
-        }
-        let hint = "write {port} where the program is told its port, as in \"python3 -m http.server {port}\"";
-        Err(Refusal::new("has no {port} among its arguments").hint(hint))
-    }
-}
-
 impl Value for CommandLine {
     /// The first word is a program.
     fn read(_: &Kind, text: &str) -> Result<Self, Refusal> {

@@ -145,6 +145,68 @@ pub(in crate::config) fn variable(text: &str) -> Result<String, Refusal> {
     Ok(text.to_owned())
 }
 
+/// A folder in memory, as `PATH[:OPTIONS]`.
+pub(in crate::config) fn tmpfs(text: &str) -> Result<String, Refusal> {
+    let (path, options) = text.split_once(':').map_or((text, None), |(path, options)| (path, Some(options)));
+    let good = is_folder(path) && options.is_none_or(|options| !options.is_empty() && is_plain(options));
+    let refusal = || Refusal::new("must be an absolute path, with mount options behind ':' or without");
+    if good { Ok(text.to_owned()) } else { Err(refusal().hint("as in /run or /run:size=1m,mode=755")) }
+}
+
+/// A volume or a folder of the host, as `SOURCE:TARGET[:ro]`.
+pub(in crate::config) fn volume(text: &str) -> Result<String, Refusal> {
+    let parts: Vec<_> = text.split(':').collect();
+    let is_name = |source: &str| {
+        let letters = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        source.starts_with(|c: char| c.is_ascii_alphanumeric()) && source.bytes().all(letters)
+    };
+    let good = match parts[..] {
+        [source, target] | [source, target, "ro" | "rw"] => {
+            (is_name(source) || is_folder(source)) && is_folder(target)
+        }
+        _ => false,
+    };
+    let refusal = || Refusal::new("must be SOURCE:TARGET, with :ro behind it or without");
+    if good {
+        return Ok(text.to_owned());
+    }
+    let relative = parts[0].starts_with('.') || (parts[0].contains('/') && !parts[0].starts_with('/'));
+    Err(refusal().hint(if relative {
+        "a folder of the host is an absolute path"
+    } else {
+        "as in data:/var/lib/data or /srv/www:/usr/share/nginx/html:ro"
+    }))
+}
+
+/// An absolute path that is not the root.
+fn is_folder(path: &str) -> bool {
+    path.len() > 1 && path.starts_with('/') && is_plain(path)
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}
+
+/// A user and a group, by name or number.
+pub(in crate::config) fn user(text: &str) -> Result<String, Refusal> {
+    let letters = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(letters) && !name.starts_with('-');
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let good = is_name(user) && group.is_none_or(is_name);
+    let refusal = || Refusal::new("must be a user's name or number, with a group behind ':' or without");
+    if good { Ok(text.to_owned()) } else { Err(refusal().hint("as in www-data or 33:33")) }
+}
+
+/// The name of a capability, without `CAP_`.
+pub(in crate::config) fn capability(text: &str) -> Result<String, Refusal> {
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+        return Ok(name.to_owned());
+    }
+    Err(Refusal::new("must be the name of a capability").hint("as in NET_BIND_SERVICE"))
+}
+
 /// A label of containers of others.
 impl Value for (String, String) {
     fn read(_: &Kind, text: &str) -> Result<Self, Refusal> {

@@ -8,7 +8,9 @@ mod container;
 use std::net::{IpAddr, SocketAddr};
 
 pub use command::CommandLine;
-pub(super) use container::{POOL, image, network, no_overlay, variable, without_tls};
+pub(super) use container::{
+    POOL, capability, image, network, no_overlay, tmpfs, user, variable, volume, without_tls,
+};
 
 use ipnet::IpNet;
 
@@ -19,6 +21,7 @@ use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
 use crate::proxy::{HalfClose, TraceContext};
 use crate::ring::{Family, Placement, Probing};
+use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
 use crate::telemetry::logs::LogFormat;
 
@@ -61,6 +64,7 @@ pub enum OnExit {
 choices!(PublicAdmin { Auto = "auto", On = "on", Off = "off" });
 choices!(RuntimeKind { Process = "process", Fixed = "fixed", Docker = "docker", Swarm = "swarm" });
 choices!(OnExit { Remove = "remove", Keep = "keep" });
+choices!(ReadOnly { On = "on", Off = "off" });
 choices!(Family { Classic = "classic", Modified = "modified" });
 choices!(Probing { Quadratic = "quadratic", Linear = "linear" });
 choices!(Placement { Ring = "ring", Rendezvous = "rendezvous" });
@@ -103,10 +107,7 @@ pub(super) const KEY: Kind =
 pub(super) const FILE: Kind = Kind::text("the path of a file", "/etc/ringherd/token");
 
 /// A command line.
-pub(super) const COMMAND: Kind = Kind::text(
-    "a command line, with {port} in it where it runs as a process",
-    "python3 -m http.server {port}",
-);
+pub(super) const COMMAND: Kind = Kind::text("a command line", "python3 -m http.server {port}");
 
 /// The path of a URL.
 pub(super) const URL_PATH: Kind =
@@ -150,7 +151,8 @@ impl Value for IpNet {
 
 impl Value for HostPort {
     fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
-        text.parse().map_err(|_| Refusal::must_be(kind).hint("as in 10.0.0.7:8080 or [::1]:8080"))
+        let hint = || Self::hint(text).unwrap_or_else(|| "as in 10.0.0.7:8080 or [::1]:8080".to_owned());
+        text.parse().map_err(|_| Refusal::must_be(kind).hint(hint()))
     }
 
     fn show(&self, _: &Kind) -> Shown {

@@ -42,6 +42,8 @@ pub enum Verdict {
     Good,
     /// It is not, and why.
     Bad(String),
+    /// Nobody responded at its address, and why; another address may be its own.
+    NoAnswer(String),
     /// Nothing, and why: the heartbeat could not be sent, or was not looked at in time.
     Unknown(String),
 }
@@ -57,6 +59,8 @@ pub enum Action {
     Kill(ReplicaId),
     /// Send one heartbeat now. Not asked again for the same replica before it has ended.
     Check(Probe),
+    /// Look again where a replica is.
+    Locate(ReplicaId),
     /// Let requests go to a replica on the ring, or not. A replica is up when it enters.
     SetUp(ReplicaId, bool),
     /// Publish a snapshot of [`Pool::publication`](super::Pool::publication) as it then is, and
@@ -74,6 +78,13 @@ pub enum Action {
     Reply(Ticket, Result<(), ControlError>),
     /// Tell about a change of state.
     Note(Change),
+    /// Tell that a replica does not become ready.
+    Unready {
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Tell that a replica that exists is not taken over.
     Ignored {
         /// Its name.

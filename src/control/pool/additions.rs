@@ -8,7 +8,7 @@ use super::Pool;
 use super::action::Ticket;
 use super::members::Member;
 use super::publishing::After;
-use crate::control::{Add, ControlError};
+use crate::control::{Add, ControlError, ExitCause, Transition};
 
 /// The unfinished `/add`s.
 #[derive(Clone, Debug, Default)]
@@ -101,24 +101,45 @@ impl Pool {
     /// Ends an `/add` because of `failures` (name and reason): stops its replicas, frees their
     /// numbers and names.
     pub(super) fn fail_addition(&mut self, ticket: Ticket, failures: Vec<(String, String)>) {
-        self.drop_addition(ticket, |name| {
-            let own = failures.iter().find(|(failed, _)| failed == name);
-            own.map_or("another replica of the same /add failed", |(_, reason)| reason)
-        });
+        for number in self.additions.end(ticket) {
+            let name = self.members.get(number).map_or("", Member::name);
+            match failures.iter().find(|(failed, _)| failed == name) {
+                Some((_, reason)) => self.vacate(number, Transition::Died(ExitCause::NotReady), reason),
+                None => {
+                    self.vacate(number, Transition::Stopped, "another replica of the same /add failed");
+                }
+            }
+        }
         self.reply(ticket, Err(ControlError::StartFailed(failures)));
     }
 
-    /// Frees the members of an `/add`; `reason` says for each name why.
-    pub(super) fn drop_addition<'a>(&mut self, ticket: Ticket, reason: impl Fn(&str) -> &'a str) {
+    /// The unfinished `/add` that a number belongs to.
+    pub(super) fn addition_of(&self, number: u32) -> Option<Ticket> {
+        self.members.get(number)?.addition
+    }
+
+    /// Ends an `/add` because somebody has removed some of its replicas.
+    pub(super) fn cancel_addition(&mut self, ticket: Ticket, removed: &[String]) {
+        let of_it = |name: &&String| {
+            self.members.named(name).is_some_and(|number| self.addition_of(number) == Some(ticket))
+        };
+        let removed: Vec<_> = removed.iter().filter(of_it).cloned().collect();
+        self.drop_addition(ticket, "removed while it was starting");
+        let why = |name| (name, "it was removed while it was starting".to_owned());
+        self.reply(ticket, Err(ControlError::StartFailed(removed.into_iter().map(why).collect())));
+    }
+
+    /// Frees the members of an `/add`.
+    pub(super) fn drop_addition(&mut self, ticket: Ticket, reason: &str) {
         for number in self.additions.end(ticket) {
-            self.vacate(number, &reason);
+            self.vacate(number, Transition::Stopped, reason);
         }
     }
 
     /// Ends every `/add` because the balancer stops.
     pub(super) fn abandon_additions(&mut self) {
         for ticket in self.additions.tickets() {
-            self.drop_addition(ticket, |_| "the balancer is stopping");
+            self.drop_addition(ticket, "the balancer is stopping");
             self.reply(ticket, Err(ControlError::Stopping));
         }
     }

@@ -112,14 +112,27 @@ impl Pool {
         [retry, check, start, self.replace_deadline(member)].into_iter().flatten().min()
     }
 
+    /// Where a replica has to listen, if it does not do so anywhere.
+    fn where_to_listen(&self) -> &'static str {
+        match self.runtime.kind {
+            "process" => "; it must listen on 127.0.0.1 or [::1], at the port in PORT",
+            "docker" | "swarm" => "; it must listen on all addresses, at --replica-port",
+            _ => "",
+        }
+    }
+
     /// Why the instance of a member has not become ready in time.
     pub(super) fn why_not_ready(&self, member: &Member) -> String {
         let limit = in_words(self.config.start_timeout);
         match member.instance() {
             Some(instance) if instance.address.is_some() => {
-                format!("no good heartbeat within {limit}{}", member.last_bad())
+                let bad = member.last_bad();
+                let place = if bad.contains("cannot connect") { self.where_to_listen() } else { "" };
+                format!(
+                    "no good heartbeat within {limit}{bad}{place}; if it is slow to start, raise --start-timeout"
+                )
             }
-            _ => format!("did not start within {limit}"),
+            _ => format!("did not start within {limit}; if that is too short, raise --start-timeout"),
         }
     }
 }

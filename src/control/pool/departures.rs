@@ -142,6 +142,11 @@ impl Pool {
             Ok(numbers) => numbers,
             Err(refused) => return self.reply(ticket, Err(refused)),
         };
+        // One of an unfinished `/add` is all of it: that is done whole or not at all.
+        let additions: BTreeSet<_> = numbers.iter().filter_map(|&number| self.addition_of(number)).collect();
+        for addition in additions {
+            self.cancel_addition(addition, &remove.names);
+        }
         let removed = self.take_members(numbers);
         self.after_publication(After::Reply(ticket), now);
         let hold = |(number, member)| (number, self.take_hold(number, member, now));
@@ -163,7 +168,7 @@ impl Pool {
     }
 
     /// Lets members go, and publishes if they were on the ring.
-    fn take_members(&mut self, numbers: impl IntoIterator<Item = u32>) -> Vec<(u32, Member)> {
+    pub(super) fn take_members(&mut self, numbers: impl IntoIterator<Item = u32>) -> Vec<(u32, Member)> {
         let removed: Vec<_> =
             numbers.into_iter().filter_map(|number| Some((number, self.members.remove(number)?))).collect();
         if removed.iter().any(|(_, member)| member.listed.is_some()) {
@@ -172,7 +177,7 @@ impl Pool {
         removed
     }
 
-    fn retire_all(&mut self, removed: Vec<(u32, Member)>, reason: &str, now: Instant) {
+    pub(super) fn retire_all(&mut self, removed: Vec<(u32, Member)>, reason: &str, now: Instant) {
         for (number, member) in removed {
             self.retire(number, &member, reason, now);
         }
@@ -207,7 +212,8 @@ impl Pool {
         let mut numbers = BTreeSet::new();
         for given in names {
             name::check(given)?;
-            let number = self.member_named(given).ok_or_else(|| ControlError::UnknownName(given.clone()))?;
+            let unknown = || ControlError::UnknownName(given.clone());
+            let number = self.members.named(given).ok_or_else(unknown)?;
             if self.is_discovered(given) {
                 return Err(ControlError::Discovered(given.clone()));
             }
@@ -243,11 +249,11 @@ impl Pool {
         }
     }
 
-    /// Frees a number and stops its instance; `reason` says why for a name.
-    pub(super) fn vacate<'a>(&mut self, number: u32, reason: impl Fn(&str) -> &'a str) {
+    /// Frees a number and stops its instance.
+    pub(super) fn vacate(&mut self, number: u32, transition: Transition, reason: &str) {
         let Some(member) = self.members.remove(number) else { return };
         if let Some((id, departure)) = Departure::of(number, &member) {
-            self.note(departure.change(id, Transition::Stopped, reason(member.name())));
+            self.note(departure.change(id, transition, reason));
             self.dismiss(id, departure);
         }
     }
@@ -263,6 +269,7 @@ impl Pool {
     /// Forgets a replica that leaves; returns what was known of it.
     pub(super) fn forget_departure(&mut self, id: ReplicaId) -> Option<Departure> {
         let departure = self.departures.remove(id)?;
+        self.changed = true;
         self.schedule.set(Subject::Departure(id), None);
         Some(departure)
     }

@@ -11,8 +11,8 @@ use super::checks::moment_after;
 use super::members::Phase;
 use super::publishing::After;
 use super::{Action, Pool};
-use crate::control::Transition;
-use crate::runtime::ReplicaId;
+use crate::control::{HealthConfig, Transition};
+use crate::runtime::{Owner, ReplicaId};
 
 /// Most heartbeats under way at a time. Each may take as long as the time-out, and has a
 /// descriptor meanwhile. So many are few enough for the queue of new connections of one server
@@ -23,8 +23,9 @@ const AT_ONCE: usize = 256;
 /// Between the heartbeats of a replica that has just started: it should not wait to be noticed.
 const START_PAUSE: Duration = Duration::from_millis(25);
 
-/// Later it may wait for so much of the time it has taken already.
-const START_DIVISOR: u32 = 8;
+/// Later it may wait for so much of the time it has taken already: one that takes 10 s is asked some 25
+/// times meanwhile.
+const START_DIVISOR: u32 = 2;
 
 /// After a first bad heartbeat the next follows within this part of the interval, to tell a
 /// hiccup from a failure soon.
@@ -75,7 +76,8 @@ impl Pool {
     fn send_heartbeat(&mut self, number: u32, now: Instant) {
         let instance = self.members.get_mut(number).and_then(|member| member.instance_mut());
         let Some(instance) = instance else { return };
-        let Some(address) = instance.address else { return };
+        let Some(address) = instance.address.map(|last| instance.addresses.after(last)) else { return };
+        instance.address = Some(address);
         instance.checks.send(now);
         self.heartbeats.under_way.insert(instance.id());
         let probe = Probe { id: instance.id(), address, host: instance.host.clone() };
@@ -100,7 +102,8 @@ impl Pool {
         }
         match verdict {
             Verdict::Good => self.heartbeat_good(id, now),
-            Verdict::Bad(reason) => self.heartbeat_bad(id, reason, now),
+            Verdict::Bad(reason) => self.heartbeat_bad(id, reason, true, now),
+            Verdict::NoAnswer(reason) => self.no_answer(id, reason, now),
             Verdict::Unknown(reason) => self.heartbeat_unknown(id, reason, now),
         }
         self.send_waiting(now);
@@ -118,6 +121,7 @@ impl Pool {
         let Some(instance) = member.instance_mut() else { return };
         instance.checks.ended(Some(true));
         instance.checks.again_at(next);
+        instance.addresses.responded();
         if !instance.last_bad.is_empty() {
             instance.last_bad.clear();
             self.members.show(number);
@@ -128,8 +132,12 @@ impl Pool {
     /// A replica on the ring takes requests again. One that is not goes there, the replicas of
     /// an `/add` all together.
     fn became_ready(&mut self, number: u32, now: Instant) {
+        let moved = self.follow_address(number);
         let Some(member) = self.members.get(number) else { return };
         if member.is_ready() {
+            if moved {
+                self.publish_healed();
+            }
             return;
         }
         let (addition, listed) = (member.addition, member.is_listed());
@@ -143,7 +151,11 @@ impl Pool {
                 self.complete_addition(ticket, now);
             }
         } else if listed {
-            self.out.push(Action::SetUp(id, true));
+            if moved {
+                self.publish_healed();
+            } else {
+                self.out.push(Action::SetUp(id, true));
+            }
             if in_force {
                 self.note_member(number, Transition::Recovered, "");
             }
@@ -160,7 +172,32 @@ impl Pool {
         }
     }
 
-    fn heartbeat_bad(&mut self, id: ReplicaId, reason: String, now: Instant) {
+    /// Nobody responded. One that takes no requests may be at another address, which is asked at once.
+    fn no_answer(&mut self, id: ReplicaId, reason: String, now: Instant) {
+        let Some(number) = self.members.number_of(id) else { return };
+        let Some(member) = self.members.get_mut(number) else { return };
+        let Some(instance) = member.instance_mut() else { return };
+        let unready = !matches!(instance.phase, Phase::Ready(_));
+        let Some(address) = instance.address.filter(|_| unready) else {
+            return self.heartbeat_bad(id, reason, false, now);
+        };
+        let (next, reasons) = instance.addresses.failed(address, reason);
+        if let Some(reasons) = reasons {
+            self.heartbeat_bad(id, reasons, false, now);
+        } else {
+            instance.checks.ended(None);
+            instance.checks.again_at(now);
+        }
+        if let Some(instance) = self.members.get_mut(number).and_then(|member| member.instance_mut()) {
+            instance.address = Some(next);
+        }
+        if next != address {
+            self.members.show(number);
+        }
+    }
+
+    /// `responded` says whether there was a response, which was not what it should be.
+    fn heartbeat_bad(&mut self, id: ReplicaId, reason: String, responded: bool, now: Instant) {
         let (interval, unhealthy_after) = (self.config.health.interval, self.config.health.unhealthy_after);
         let Some(number) = self.members.number_of(id) else { return };
         let next = self.next_moment(number, now);
@@ -186,7 +223,31 @@ impl Pool {
         }
         if ejects {
             self.eject(number, now);
+        } else {
+            self.warn_unready(number, responded, now);
+            self.locate_unready(number);
         }
+    }
+
+    /// Tells once that a replica does not become ready, where time alone may not help: it responds and
+    /// is not well, or nobody gives it up. One of ours that says nothing is given up in time.
+    fn warn_unready(&mut self, number: u32, responded: bool, now: Instant) {
+        let HealthConfig { unhealthy_after, .. } = self.config.health;
+        let start_timeout = self.config.start_timeout;
+        let Some(member) = self.members.get_mut(number) else { return };
+        let (name, owner) = (member.name().to_owned(), member.owner());
+        let Some(instance) = member.instance_mut() else { return };
+        let late = instance.started.is_some_and(|started| now >= started + start_timeout);
+        let hopeless = responded || owner == Owner::Others || (late && !owner.is_balancer());
+        let failed = instance.phase == Phase::Starting && instance.checks.bad() >= unhealthy_after;
+        if !failed || !hopeless || std::mem::replace(&mut instance.is_warned, true) {
+            return;
+        }
+        let hint = match owner {
+            Owner::Others if !responded => "; start it, or correct --upstream",
+            _ => "",
+        };
+        self.out.push(Action::Unready { name, reason: format!("{}{hint}", instance.last_bad) });
     }
 
     /// The replica stays what it is, and is asked again at the usual time.

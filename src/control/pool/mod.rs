@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | `Members` | members, instances, indexes | `members` |
 //! | `Schedule`, `Turns` | what is due when | `schedule`, `deadlines` |
+//! | `Addresses` | where an instance may be | `addresses` |
 //! | `Heartbeats` | those under way, those that wait for a place | `heartbeats`, `checks` |
 //! | `Publishing` | what waits for a snapshot to be in force | `publishing` |
 //! | `Additions` | unfinished `/add`s | `additions`, `admit` |
@@ -35,6 +36,7 @@
 
 mod action;
 mod additions;
+mod addresses;
 mod admit;
 mod backoff;
 mod change;
@@ -144,6 +146,7 @@ impl Pool {
             changed: true,
             out: Vec::new(),
         };
+        pool.config.upstreams.clone_from(&endpoints);
         let given = endpoints.len() as u32;
         let makes = runtime.owner.makes_replicas();
         let count = if makes { pool.config.replicas } else { given };
@@ -205,6 +208,7 @@ impl Pool {
             RuntimeEvent::StartFailed { id, reason } => self.gone(id, ExitCause::StartFailed, &reason, now),
             RuntimeEvent::Exited { id, reason } => self.gone(id, ExitCause::Exited, &reason, now),
             RuntimeEvent::Ending { id, reason } => self.ending(id, &reason, now),
+            RuntimeEvent::Located { id, addresses } => self.located(id, addresses),
             RuntimeEvent::Suspect(id) => self.request_failed(id, now),
             RuntimeEvent::Numbered { id, number } => self.numbered(id, number),
             RuntimeEvent::Inventory(found) => self.take_inventory(found, now),

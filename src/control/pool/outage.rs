@@ -17,7 +17,7 @@ impl Pool {
     /// Nothing can be started or stopped. Whoever waits for an `/add` is told at once.
     pub(super) fn unavailable(&mut self, reason: String, now: Instant) {
         for ticket in self.additions.tickets() {
-            self.drop_addition(ticket, |_| &reason);
+            self.drop_addition(ticket, &reason);
             self.reply(ticket, Err(ControlError::Unavailable(reason.clone())));
         }
         self.end.is_hindered(now);

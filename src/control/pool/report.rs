@@ -40,6 +40,11 @@ impl Pool {
         self.members.iter().filter_map(|(number, member)| self.report(number, member))
     }
 
+    /// How many replicas there are: members, those of an unfinished `/add`, and those that leave.
+    pub fn present(&self) -> usize {
+        self.members.len() + self.departures.len()
+    }
+
     /// All numbers in use, also those of an unfinished `/add`.
     pub fn numbers(&self) -> Vec<u32> {
         self.members.numbers()

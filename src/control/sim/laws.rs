@@ -137,6 +137,9 @@ impl Laws {
                 assert!(self.checking.insert(probe.id), "two heartbeats under way for {}", probe.id);
                 assert!(self.checking.len() <= HEARTBEATS, "too many heartbeats: {:?}", self.checking);
             }
+            Action::Locate(id) => {
+                assert!(self.launched.contains(id) && !self.stopped.contains(id), "looked for {id}");
+            }
             Action::SetUp(id, up) => {
                 assert!(
                     *up || before.unknown != Some(*id),
@@ -158,6 +161,7 @@ impl Laws {
                 self.wanted += if result.is_ok() { change } else { 0 };
             }
             Action::Ignored { name, .. } => assert!(is_app(name), "{name} was ignored"),
+            Action::Unready { reason, .. } => assert!(!reason.is_empty()),
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
         }
     }
@@ -180,7 +184,12 @@ impl Laws {
             members.iter().all(|member| self.good.contains(&member.id)),
             "no good heartbeat yet: {members:?}"
         );
-        self.up = members.iter().map(|m| (m.id, self.up.get(&m.id).copied().unwrap_or(true))).collect();
+        // One that has moved begins anew, as it is.
+        let stays = |m: &MemberSpec| {
+            self.published.iter().all(|before| before.id != m.id || before.address == m.address)
+        };
+        let up = |m: &MemberSpec| if stays(m) { self.up.get(&m.id).copied().unwrap_or(true) } else { m.up };
+        self.up = members.iter().map(|m| (m.id, up(m))).collect();
         self.published.clone_from(members);
     }
 

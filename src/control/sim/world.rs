@@ -56,6 +56,7 @@ pub(super) struct World {
 #[derive(Clone, Copy, Debug)]
 enum Happening {
     Started(ReplicaId),
+    Located(ReplicaId),
     StartFailed(ReplicaId),
     Exited(ReplicaId),
     Answered(ReplicaId),
@@ -195,8 +196,13 @@ impl World {
                 // Beyond the deadline for some.
                 self.later(5000, Happening::Drained(id));
             }
+            Action::Locate(id) => self.later(300, Happening::Located(id)),
             Action::SetUp(id, up) => self.writer.set_up(id, up),
-            Action::Publish { .. } | Action::Reply(..) | Action::Note(_) | Action::Ignored { .. } => {}
+            Action::Publish { .. }
+            | Action::Reply(..)
+            | Action::Note(_)
+            | Action::Unready { .. }
+            | Action::Ignored { .. } => {}
         }
     }
 
@@ -246,6 +252,12 @@ impl World {
                 let address = ([127, 0, 0, 1], 1 + id.0 as u16 % 60_000).into();
                 Some(Event::Runtime(RuntimeEvent::Started { id, address, instance: format!("pid {id}") }))
             }
+            Happening::Located(id) => {
+                self.living.get(&id).filter(|living| living.runs)?;
+                let address = |host| ([127, 0, 0, host], 1 + id.0 as u16 % 60_000).into();
+                let addresses = (0..self.rng.u8(1..4)).map(|_| address(self.rng.u8(1..5))).collect();
+                Some(Event::Runtime(RuntimeEvent::Located { id, addresses }))
+            }
             Happening::StartFailed(id) => {
                 self.living.remove(&id)?;
                 Some(Event::Runtime(RuntimeEvent::StartFailed { id, reason: "no luck".to_owned() }))
@@ -260,7 +272,8 @@ impl World {
                 match self.living.get(&id) {
                     _ if self.rng.u8(..16) == 0 => Verdict::Unknown("too late".to_owned()),
                     Some(living) if living.runs && living.well => Verdict::Good,
-                    _ => Verdict::Bad("no answer".to_owned()),
+                    _ if self.rng.bool() => Verdict::NoAnswer("no answer".to_owned()),
+                    _ => Verdict::Bad("answered 503".to_owned()),
                 },
             )),
             Happening::Drained(id) => self.drains.remove(&id).then_some(Event::Drained(id)),

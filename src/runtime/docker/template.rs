@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::context::{DEFAULT_BRIDGE, EngineContext};
 use crate::runtime::Launch;
-use crate::runtime::engine::{Spec, labels, naming, program};
+use crate::runtime::engine::{ReadOnly, Spec, labels, naming, program};
 
 /// Processes and threads in one container.
 const PIDS_LIMIT: u32 = 512;
@@ -41,6 +41,9 @@ pub(super) fn container(context: &EngineContext, launch: &Launch, image: &Image,
         "HostConfig": host_config(spec, image, network),
         "NetworkingConfig": { "EndpointsConfig": { network: endpoint } },
     });
+    if let Some(user) = &spec.user {
+        body["User"] = json!(user);
+    }
     if let Some(command) = program::command(spec, launch, image.is_ours) {
         body["Cmd"] = json!(command);
     }
@@ -52,7 +55,7 @@ fn host_config(spec: &Spec, image: &Image, network: &str) -> Value {
         "NetworkMode": network,
         // The pool restarts replicas; it knows more about them than the engine.
         "RestartPolicy": { "Name": "no" },
-        "ReadonlyRootfs": true,
+        "ReadonlyRootfs": spec.read_only == ReadOnly::On,
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "PidsLimit": PIDS_LIMIT,
@@ -65,12 +68,36 @@ fn host_config(spec: &Spec, image: &Image, network: &str) -> Value {
     if let Some(cpus) = spec.nano_cpus {
         config["NanoCpus"] = json!(cpus);
     }
+    if !spec.capabilities.is_empty() {
+        config["CapAdd"] = json!(spec.capabilities);
+    }
+    if !spec.volumes.is_empty() {
+        config["Binds"] = json!(spec.volumes);
+    }
+    let tmpfs = tmpfs(spec, image);
+    if tmpfs.as_object().is_some_and(|tmpfs| !tmpfs.is_empty()) {
+        config["Tmpfs"] = tmpfs;
+    }
     if !image.is_ours {
         // As process 1, a program without a handler for SIGTERM would ignore it.
         config["Init"] = json!(true);
-        config["Tmpfs"] = json!({ "/tmp": SCRATCH });
     }
     config
+}
+
+/// Folders in memory, with their mount options: `/tmp` for programs of others, unless something else is
+/// mounted there, and those that are asked for.
+fn tmpfs(spec: &Spec, image: &Image) -> Value {
+    let mut folders = json!({});
+    let target = |volume: &String| volume.split(':').nth(1).is_some_and(|target| target == "/tmp");
+    if !image.is_ours && !spec.volumes.iter().any(target) {
+        folders["/tmp"] = json!(SCRATCH);
+    }
+    for folder in &spec.tmpfs {
+        let (path, options) = folder.split_once(':').unwrap_or((folder, SCRATCH));
+        folders[path] = json!(options);
+    }
+    folders
 }
 
 #[cfg(test)]
@@ -94,6 +121,29 @@ mod tests {
         assert_eq!(config["PidsLimit"], json!(PIDS_LIMIT));
         assert_eq!(config["RestartPolicy"]["Name"], json!("no"));
         assert!(config.get("Memory").is_none() && config.get("Init").is_none());
+    }
+
+    #[test]
+    fn what_an_image_needs_is_opened_and_no_more() {
+        let list = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let spec = Spec {
+            read_only: ReadOnly::Off,
+            tmpfs: list(&["/var/cache/nginx", "/run:size=1m,mode=755"]),
+            volumes: list(&["/srv/www:/usr/share/nginx/html:ro", "data:/data"]),
+            user: Some("www-data:www-data".to_owned()),
+            capabilities: list(&["CHOWN", "SETUID"]),
+            ..Spec::default()
+        };
+        let body = body(&spec, false, "net");
+        assert_eq!(body["User"], json!("www-data:www-data"));
+        let config = &body["HostConfig"];
+        assert_eq!(config["ReadonlyRootfs"], json!(false));
+        let tmpfs = json!({ "/tmp": SCRATCH, "/var/cache/nginx": SCRATCH, "/run": "size=1m,mode=755" });
+        assert_eq!(config["Tmpfs"], tmpfs);
+        assert_eq!(config["Binds"], json!(["/srv/www:/usr/share/nginx/html:ro", "data:/data"]));
+        assert_eq!((&config["CapDrop"], &config["CapAdd"]), (&json!(["ALL"]), &json!(["CHOWN", "SETUID"])));
+        let volumes = Spec { volumes: list(&["scratch:/tmp"]), ..Spec::default() };
+        assert!(self::body(&volumes, false, "net")["HostConfig"].get("Tmpfs").is_none());
     }
 
     #[test]

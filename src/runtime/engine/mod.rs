@@ -18,7 +18,7 @@ pub use client::Engine;
 pub use error::CallError;
 pub use host::{Host, HostError};
 pub use own_container::OwnContainer;
-pub use spec::{Spec, nano_cpus};
+pub use spec::{ReadOnly, Spec, nano_cpus};
 
 use std::time::Duration;
 

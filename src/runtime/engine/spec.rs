@@ -4,6 +4,16 @@ use std::time::Duration;
 
 use super::Host;
 
+/// Whether a replica's root file system is read-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ReadOnly {
+    /// Yes.
+    #[default]
+    On,
+    /// No: the image writes where it likes.
+    Off,
+}
+
 /// How a replica's container is made. No field ever comes from a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -29,6 +39,16 @@ pub struct Spec {
     /// Program and arguments in place of the image's own, with `{port}`, `{name}` and `{number}`
     /// replaced. Empty for the image's own, or `ringherd replica` in ringherd's image.
     pub command: Vec<String>,
+    /// Whether the root file system is read-only.
+    pub read_only: ReadOnly,
+    /// More folders in memory, as `PATH` or `PATH:OPTIONS`.
+    pub tmpfs: Vec<String>,
+    /// Volumes and folders of the host, as `SOURCE:TARGET` or `SOURCE:TARGET:ro`.
+    pub volumes: Vec<String>,
+    /// User that the program runs as, with a group behind `:`; `None` for that of the image.
+    pub user: Option<String>,
+    /// Capabilities that a replica has, such as `NET_BIND_SERVICE`; all others are dropped.
+    pub capabilities: Vec<String>,
     /// Time between SIGTERM and SIGKILL when a replica is stopped.
     pub stop_timeout: Duration,
 }
@@ -45,6 +65,11 @@ impl Default for Spec {
             nano_cpus: None,
             env: Vec::new(),
             command: Vec::new(),
+            read_only: ReadOnly::On,
+            tmpfs: Vec::new(),
+            volumes: Vec::new(),
+            user: None,
+            capabilities: Vec::new(),
             stop_timeout: Duration::from_secs(5),
         }
     }

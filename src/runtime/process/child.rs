@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::StopMode;
-use super::command::{CommandTemplate, PreparedCommand, address_of};
+use super::command::{CommandTemplate, PreparedCommand, addresses_of};
 use super::group::ProcessGroup;
+use super::orphans::{Registration, spawn_own};
 use super::output::Lines;
 use super::ports::PortLease;
 use crate::replica::report::Report;
@@ -20,6 +22,9 @@ use crate::runtime::{Launch, RuntimeEvent, RuntimeEvents, exit};
 
 /// Time within which a child has to report that it runs.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time to read the last output of a child that has ended.
+const LAST_OUTPUT: Duration = Duration::from_millis(200);
 
 /// A replica whose process has not been spawned yet.
 #[derive(Debug)]
@@ -32,11 +37,14 @@ pub(super) struct Child {
 
 /// A spawned child. Dropping it kills its process group.
 #[derive(Debug)]
-struct RunningChild {
+pub(super) struct RunningChild {
     // Fields drop in this order: the group is killed before the child is reaped.
     group: ProcessGroup,
     child: tokio::process::Child,
+    _registration: Registration,
     lines: Option<Lines<ChildStdout>>,
+    /// Logs what it writes to standard error; ends when nobody can write there any more.
+    errors: Option<JoinHandle<()>>,
     /// The child ends when this closes, which it does when the balancer ends.
     _stdin: Option<ChildStdin>,
     port: Option<PortLease>,
@@ -59,61 +67,79 @@ impl Child {
         Self { launch, template, stop_timeout, events }
     }
 
-    /// Runs the child from spawn to end, and reports both. Dropping the future kills the child.
-    pub(super) async fn run(self, mut end: oneshot::Receiver<StopMode>) {
+    /// Runs the child from spawn to end, and reports both. Dropping the future kills the child. Returns
+    /// what is left of it if its program has ended and others of the process group have not.
+    pub(super) async fn run(&self, mut end: oneshot::Receiver<StopMode>) -> Option<RunningChild> {
         let id = self.launch.id;
-        let event = match self.run_to_end(&mut end).await {
-            Ok(reason) => RuntimeEvent::Exited { id, reason },
-            Err(reason) => RuntimeEvent::StartFailed { id, reason },
+        let mut running = match self.spawn() {
+            Ok(running) => running,
+            Err(reason) => {
+                self.report(RuntimeEvent::StartFailed { id, reason });
+                return None;
+            }
         };
-        self.report(event);
-    }
-
-    /// Returns how it ended, or why it could not be started.
-    async fn run_to_end(&self, end: &mut oneshot::Receiver<StopMode>) -> Result<String, String> {
-        let mut running = self.spawn()?;
-        match unless_stopped(running.reported(), end).await {
+        let reason = match unless_stopped(running.reported(), &mut end).await {
             Ok(Ok(Reported { address, pid })) => {
-                let instance = format!("pid {pid}");
-                self.report(RuntimeEvent::Started { id: self.launch.id, address, instance });
+                self.report(RuntimeEvent::Started { id, address, instance: format!("pid {pid}") });
+                if let Some(port) = &running.port {
+                    // It does not say where it listens, and `localhost` is one or the other.
+                    self.report(RuntimeEvent::Located { id, addresses: addresses_of(port).to_vec() });
+                }
+                match unless_stopped(running.ended(&self.launch.name), &mut end).await {
+                    Ok(reason) => reason,
+                    Err(how) => self.end(&mut running, how).await,
+                }
             }
             Ok(Err(reason)) => {
                 running.kill().await;
-                return Err(reason);
+                self.report(RuntimeEvent::StartFailed { id, reason });
+                return None;
             }
-            Err(how) => return Ok(self.end(&mut running, how).await),
-        }
-        match unless_stopped(running.ended(&self.launch.name), end).await {
-            Ok(reason) => Ok(reason),
-            Err(how) => Ok(self.end(&mut running, how).await),
-        }
+            Err(how) => self.end(&mut running, how).await,
+        };
+        self.report(RuntimeEvent::Exited { id, reason });
+        running.group.exists().then_some(running)
     }
 
+    /// Waits for the end of what [`Child::run`] has left, which had SIGTERM from the shim.
+    pub(super) async fn clear_up(&self, mut left: RunningChild) {
+        self.wait_or_kill(&mut left).await;
+    }
+
+    /// Returns how it ended.
     async fn end(&self, running: &mut RunningChild, how: StopMode) -> String {
         match how {
-            StopMode::Stop => self.stop(running).await,
+            StopMode::Stop => {
+                running.group.terminate_leader();
+                let reason = self.wait_or_kill(running).await;
+                running.last_output().await;
+                reason
+            }
             StopMode::Kill => running.kill().await,
         }
     }
 
-    /// Sends SIGTERM, then SIGKILL if the child has not ended in time.
-    async fn stop(&self, running: &mut RunningChild) -> String {
-        running.group.terminate_leader();
-        match timeout(self.stop_timeout, running.ended(&self.launch.name)).await {
-            Ok(reason) => reason,
-            Err(_) => running.kill().await,
+    /// Waits for the end of a child that was sent SIGTERM; sends SIGKILL if that takes too long.
+    async fn wait_or_kill(&self, running: &mut RunningChild) -> String {
+        let name = &self.launch.name;
+        if let Ok(reason) = timeout(self.stop_timeout, running.gone(name)).await {
+            return reason;
         }
+        let stop_timeout = humantime::format_duration(self.stop_timeout);
+        tracing::warn!(
+            replica = name,
+            %stop_timeout,
+            "killed with SIGKILL: it had not ended in time after SIGTERM; if it needs longer, raise --stop-timeout"
+        );
+        running.kill().await
     }
 
     fn spawn(&self) -> Result<RunningChild, String> {
         let PreparedCommand { mut command, port } = self.template.prepare(&self.launch).map_err(|error| {
             format!("found no free port on 127.0.0.1: {error}; check the limit of open files")
         })?;
-        let child = command.spawn().map_err(|error| {
-            let program = self.template.program().display();
-            format!("cannot run '{program}': {error}; check the file and the limits of processes and files")
-        })?;
-        Ok(RunningChild::new(child, port, &self.launch.name))
+        let (child, registration) = spawn_own(&mut command).map_err(|error| self.template.explain(&error))?;
+        Ok(RunningChild::new(child, registration, port, &self.launch.name))
     }
 
     fn report(&self, event: RuntimeEvent) {
@@ -135,15 +161,20 @@ async fn unless_stopped<T>(
 }
 
 impl RunningChild {
-    fn new(mut child: tokio::process::Child, port: Option<PortLease>, name: &str) -> Self {
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(log_errors(name.to_owned(), Lines::new(stderr)));
-        }
+    fn new(
+        mut child: tokio::process::Child,
+        registration: Registration,
+        port: Option<PortLease>,
+        name: &str,
+    ) -> Self {
+        let log = |stderr| tokio::spawn(log_errors(name.to_owned(), Lines::new(stderr)));
         Self {
             group: ProcessGroup::led_by(&child),
+            errors: child.stderr.take().map(log),
             lines: child.stdout.take().map(Lines::new),
             _stdin: child.stdin.take(),
             child,
+            _registration: registration,
             port,
         }
     }
@@ -159,7 +190,10 @@ impl RunningChild {
             (Report::Listening(address), None) => {
                 Ok(Reported { address, pid: self.child.id().unwrap_or_default() })
             }
-            (Report::Running(pid), Some(port)) => Ok(Reported { address: address_of(port), pid }),
+            (Report::Running(pid), Some(port)) => {
+                let [address, _] = addresses_of(port);
+                Ok(Reported { address, pid })
+            }
             (Report::Failed(reason), _) => Err(reason),
             (report, _) => Err(format!("its process reported '{report}', which does not fit its command")),
         }
@@ -179,18 +213,49 @@ impl RunningChild {
         }
     }
 
-    /// Waits for the child's end, and logs its output meanwhile.
+    /// Waits until the child, or the program of a shim, has ended, and logs its output meanwhile.
     async fn ended(&mut self, name: &str) -> String {
+        loop {
+            match self.line_or_end().await {
+                Ok(line) => match Report::parse(&line) {
+                    Ok(Report::Ended(code)) if self.port.is_some() => return exit::of_shim(code),
+                    _ => tracing::info!(replica = name, line, "replica output"),
+                },
+                Err(reason) => return reason,
+            }
+        }
+    }
+
+    /// Waits until the child has ended, and with it its group; logs its output meanwhile.
+    async fn gone(&mut self, name: &str) -> String {
+        loop {
+            match self.line_or_end().await {
+                Ok(line) if self.port.is_none() => tracing::info!(replica = name, line, "replica output"),
+                Ok(_) => {}
+                Err(reason) => return reason,
+            }
+        }
+    }
+
+    /// The next line of output, or how it ended. Cancel-safe.
+    async fn line_or_end(&mut self) -> Result<String, String> {
         while let Some(lines) = &mut self.lines {
             tokio::select! {
                 line = lines.next() => match line {
-                    Some(line) => tracing::info!(replica = name, line, "replica output"),
+                    Some(line) => return Ok(line),
                     None => self.lines = None,
                 },
-                status = self.child.wait() => return self.reaped(status),
+                status = self.child.wait() => return Err(self.reaped(status)),
             }
         }
-        self.wait().await
+        Err(self.wait().await)
+    }
+
+    /// Waits until its last output is logged. Only a process that it left behind can write for longer.
+    async fn last_output(&mut self) {
+        if let Some(errors) = self.errors.take() {
+            let _ = timeout(LAST_OUTPUT, errors).await;
+        }
     }
 
     /// Sends SIGKILL to the whole group, and waits for the child's end.

@@ -1,12 +1,14 @@
 //! The command that is run for a replica: program, arguments, environment. Runs nothing itself.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::process::Command;
 
+use super::ProcessConfig;
 use super::ports::{PortLease, Ports};
 use crate::runtime::Launch;
 
@@ -19,6 +21,8 @@ pub(super) struct CommandTemplate {
     program: PathBuf,
     /// Program and arguments; empty for the built-in replica.
     command: Vec<String>,
+    env: Vec<String>,
+    dir: Option<PathBuf>,
     ports: Ports,
 }
 
@@ -32,9 +36,10 @@ pub(super) struct PreparedCommand {
 }
 
 impl CommandTemplate {
-    /// A template for `command`, or for the built-in replica if that is empty.
-    pub(super) fn new(command: Vec<String>) -> Self {
-        Self { program: own_program(), command, ports: Ports::default() }
+    /// A template for the command of `config`, or for the built-in replica if that is empty.
+    pub(super) fn new(config: ProcessConfig) -> Self {
+        let ProcessConfig { command, env, dir, stop_timeout: _ } = config;
+        Self { program: own_program(), command, env, dir, ports: Ports::default() }
     }
 
     /// The same template with another program in place of our own binary.
@@ -42,16 +47,26 @@ impl CommandTemplate {
         Self { program, ..self.clone() }
     }
 
-    /// The file that is executed.
-    pub(super) fn program(&self) -> &Path {
-        &self.program
+    /// What an error of the start means.
+    pub(super) fn explain(&self, error: &io::Error) -> String {
+        match &self.dir {
+            Some(dir) if !dir.is_dir() => {
+                format!("cannot enter '{}': {error}; check --replica-dir", dir.display())
+            }
+            _ => {
+                let program = self.program.display();
+                format!(
+                    "cannot run '{program}': {error}; check the file and the limits of processes and files"
+                )
+            }
+        }
     }
 
     /// The command for one replica.
     ///
     /// # Errors
     /// No port is free for a program that needs one.
-    pub(super) fn prepare(&self, launch: &Launch) -> std::io::Result<PreparedCommand> {
+    pub(super) fn prepare(&self, launch: &Launch) -> io::Result<PreparedCommand> {
         let port = if self.command.is_empty() { None } else { Some(self.ports.lease()?) };
         let mut command = self.base(launch);
         match &port {
@@ -79,6 +94,10 @@ impl CommandTemplate {
         for key in own_keys(std::env::vars_os().map(|(key, _)| key)) {
             command.env_remove(key);
         }
+        command.envs(self.env.iter().filter_map(|variable| variable.split_once('=')));
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
         command
     }
 }
@@ -95,9 +114,10 @@ fn own_keys(keys: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsStri
     keys.filter(|key| key.as_encoded_bytes().starts_with(OsStr::new(OWN_PREFIX).as_encoded_bytes()))
 }
 
-/// The address at which a program that was given `port` is expected to take requests.
-pub(super) fn address_of(port: &PortLease) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()))
+/// The addresses at which a program that was given `port` may take requests.
+pub(super) fn addresses_of(port: &PortLease) -> [SocketAddr; 2] {
+    let port = port.number();
+    [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
 #[cfg(test)]
@@ -115,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_built_in_replica_chooses_its_port() {
-        let prepared = CommandTemplate::new(Vec::new()).prepare(&launch()).unwrap();
+        let prepared = CommandTemplate::new(ProcessConfig::default()).prepare(&launch()).unwrap();
         let expected = ["replica", "--name", "Server 1", "--listen", "127.0.0.1:0", "--exit-with-stdin"];
         assert_eq!(words(&prepared.command), expected);
         assert!(prepared.port.is_none());
@@ -124,14 +144,22 @@ mod tests {
     #[test]
     fn another_program_is_given_one() {
         let command = ["prog", "--id={name}/{number}", "{port}{port}", "{x}"].map(String::from).to_vec();
-        let prepared = CommandTemplate::new(command).prepare(&launch()).unwrap();
+        let config = ProcessConfig {
+            command,
+            env: vec!["A=b=c".to_owned()],
+            dir: Some("/".into()),
+            ..Default::default()
+        };
+        let prepared = CommandTemplate::new(config).prepare(&launch()).unwrap();
         let port = prepared.port.unwrap().number().to_string();
         let twice = format!("{port}{port}");
         let expected =
             ["replica", "--name", "Server 1", "--exec", "--", "prog", "--id=Server 1/7", &twice, "{x}"];
         assert_eq!(words(&prepared.command), expected);
         let environment: Vec<_> = prepared.command.as_std().get_envs().collect();
-        for (key, value) in [("PORT", port.as_str()), ("SERVER_ID", "Server 1"), ("SERVER_NUMBER", "7")] {
+        for (key, value) in
+            [("PORT", port.as_str()), ("SERVER_ID", "Server 1"), ("SERVER_NUMBER", "7"), ("A", "b=c")]
+        {
             assert!(environment.contains(&(OsStr::new(key), Some(OsStr::new(value)))), "{key}");
         }
     }

@@ -16,11 +16,17 @@ impl ProcessGroup {
         Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
     }
 
-    /// Sends SIGTERM to the leader alone, which has to stop its own children.
+    /// Sends SIGTERM to the leader. The shim passes it on to the whole group; sent to the group by us,
+    /// it would come twice.
     pub(super) fn terminate_leader(&self) {
         if let Some(leader) = self.0 {
             let _ = kill_process(leader, Signal::TERM);
         }
+    }
+
+    /// Whether its leader was not reaped yet.
+    pub(super) fn exists(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Sends SIGKILL to all processes of the group.

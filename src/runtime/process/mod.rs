@@ -10,6 +10,7 @@
 mod child;
 mod command;
 mod group;
+mod orphans;
 mod output;
 mod ports;
 
@@ -20,6 +21,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
+
+pub use self::orphans::reap_orphans;
 
 use self::child::Child;
 use self::command::CommandTemplate;
@@ -31,13 +35,17 @@ pub struct ProcessConfig {
     /// Program and arguments, with `{port}`, `{name}` and `{number}` replaced; empty for the built-in
     /// replica.
     pub command: Vec<String>,
+    /// More of its environment, as `KEY=VALUE`.
+    pub env: Vec<String>,
+    /// Folder that it runs in; `None` for that of this process.
+    pub dir: Option<PathBuf>,
     /// Time between SIGTERM and SIGKILL when a replica is stopped.
     pub stop_timeout: Duration,
 }
 
 impl Default for ProcessConfig {
     fn default() -> Self {
-        Self { command: Vec::new(), stop_timeout: Duration::from_secs(5) }
+        Self { command: Vec::new(), env: Vec::new(), dir: None, stop_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -48,6 +56,7 @@ pub struct Process {
     stop_timeout: Duration,
     events: RuntimeEvents,
     children: Children,
+    tasks: TaskTracker,
 }
 
 /// The children, shared with their tasks: each task removes its entry when it ends.
@@ -75,11 +84,18 @@ impl Process {
     /// A runtime without children, which reports to `events`.
     pub fn new(config: ProcessConfig, events: RuntimeEvents) -> Self {
         Self {
-            template: Arc::new(CommandTemplate::new(config.command)),
             stop_timeout: config.stop_timeout,
+            template: Arc::new(CommandTemplate::new(config)),
             events,
             children: Children::default(),
+            tasks: TaskTracker::new(),
         }
+    }
+
+    /// The tasks of the children. Some may outlast `Exited`: where a program has ended and others of its
+    /// process group have not, those are being ended.
+    pub fn tasks(&self) -> TaskTracker {
+        self.tasks.clone()
     }
 
     /// Runs `program` in place of the binary of the current process, with the same arguments:
@@ -116,9 +132,13 @@ impl Runtime for Process {
         lock(&self.children).insert(id, ChildHandle { end: Some(end), task: None });
         let child = Child::new(launch, Arc::clone(&self.template), self.stop_timeout, self.events.clone());
         let children = Arc::clone(&self.children);
-        let task = tokio::spawn(async move {
-            child.run(ended).await;
+        let task = self.tasks.spawn(async move {
+            let left = child.run(ended).await;
+            // From here on the end of the runtime does not end it.
             lock(&children).remove(&id);
+            if let Some(left) = left {
+                child.clear_up(left).await;
+            }
         });
         // The task may have ended and removed the entry already.
         if let Some(handle) = lock(&self.children).get_mut(&id) {

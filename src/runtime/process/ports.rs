@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Attempts to find a port that no replica of ours has. The kernel chooses at random among tens of
@@ -27,14 +27,14 @@ pub(super) struct PortLease {
 }
 
 impl Ports {
-    /// Leases a port of the loopback address on which nobody listened a moment ago.
+    /// Leases a port of the loopback addresses on which nobody listened a moment ago.
     ///
     /// # Errors
     /// No port is free.
     pub(super) fn lease(&self) -> io::Result<PortLease> {
         for _ in 0..ATTEMPTS {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-            if self.lock().insert(port) {
+            if is_free_on_v6(port) && self.lock().insert(port) {
                 return Ok(PortLease { port, from: self.clone() });
             }
         }
@@ -44,6 +44,12 @@ impl Ports {
     fn lock(&self) -> MutexGuard<'_, HashSet<u16>> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether nobody listens there, where a program may. A machine without IPv6 refuses otherwise.
+fn is_free_on_v6(port: u16) -> bool {
+    let bound = TcpListener::bind((Ipv6Addr::LOCALHOST, port));
+    bound.err().is_none_or(|error| error.kind() != io::ErrorKind::AddrInUse)
 }
 
 impl PortLease {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::context::SwarmContext;
 use crate::runtime::Launch;
-use crate::runtime::engine::{Spec, labels, naming, program};
+use crate::runtime::engine::{ReadOnly, Spec, labels, naming, program};
 
 /// Longest name of a service that a Swarm accepts, in characters.
 const MAX_NAME: usize = 63;
@@ -90,10 +90,20 @@ fn container(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
         "Hostname": naming::slug(&launch.name),
         "Env": program::environment(spec, launch),
         "Labels": container_labels.into_iter().collect::<std::collections::HashMap<_, _>>(),
-        "ReadOnly": true,
+        "ReadOnly": spec.read_only == ReadOnly::On,
         "CapabilityDrop": ["ALL"],
         "StopGracePeriod": spec.stop_timeout.as_nanos() as i64,
     });
+    if let Some(user) = &spec.user {
+        container["User"] = json!(user);
+    }
+    if !spec.capabilities.is_empty() {
+        container["CapabilityAdd"] = json!(spec.capabilities);
+    }
+    let mounts = mounts(spec, context.own_image);
+    if !mounts.is_empty() {
+        container["Mounts"] = json!(mounts);
+    }
     if let Some(arguments) = program::command(spec, launch, context.own_image) {
         container["Args"] = json!(arguments);
     }
@@ -104,10 +114,28 @@ fn container(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
     } else {
         // As process 1, a program without a handler for SIGTERM would ignore it.
         container["Init"] = json!(true);
-        let options = json!({ "SizeBytes": SCRATCH_BYTES, "Mode": 0o1777 });
-        container["Mounts"] = json!([{ "Type": "tmpfs", "Target": "/tmp", "TmpfsOptions": options }]);
     }
     container
+}
+
+/// Folders in memory, volumes, and folders of the node that a task runs on. A Swarm takes no options of
+/// folders in memory, which the configuration refuses.
+fn mounts(spec: &Spec, own_image: bool) -> Vec<Value> {
+    let volume = |volume: &String| {
+        let mut parts = volume.split(':');
+        let (source, target) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        let kind = if source.starts_with('/') { "bind" } else { "volume" };
+        json!({ "Type": kind, "Source": source, "Target": target, "ReadOnly": parts.next() == Some("ro") })
+    };
+    let mut mounts: Vec<_> = spec.volumes.iter().map(volume).collect();
+    let scratch = (!own_image).then_some("/tmp");
+    for path in scratch.into_iter().chain(spec.tmpfs.iter().map(String::as_str)) {
+        let options = json!({ "SizeBytes": SCRATCH_BYTES, "Mode": 0o1777 });
+        if !mounts.iter().any(|mount| mount["Target"] == path) {
+            mounts.push(json!({ "Type": "tmpfs", "Target": path, "TmpfsOptions": options }));
+        }
+    }
+    mounts
 }
 
 #[cfg(test)]
@@ -141,6 +169,28 @@ mod tests {
         assert_eq!(container["HealthCheck"]["Test"], json!(["NONE"]));
         assert_eq!((&container["ReadOnly"], &container["CapabilityDrop"]), (&json!(true), &json!(["ALL"])));
         assert_eq!(container["StopGracePeriod"], 5_000_000_000_u64);
+    }
+
+    #[test]
+    fn what_an_image_needs_is_opened_and_no_more() {
+        let list = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let spec = Spec {
+            read_only: ReadOnly::Off,
+            tmpfs: list(&["/run"]),
+            volumes: list(&["/srv:/www:ro", "data:/data"]),
+            user: Some("33".to_owned()),
+            capabilities: list(&["CHOWN"]),
+            ..Spec::default()
+        };
+        let container = &made(&spec, false)["TaskTemplate"]["ContainerSpec"];
+        assert_eq!((&container["ReadOnly"], &container["User"]), (&json!(false), &json!("33")));
+        assert_eq!(container["CapabilityAdd"], json!(["CHOWN"]));
+        let mounts: Vec<_> = container["Mounts"].as_array().unwrap().iter().collect();
+        let shown: Vec<_> = mounts.iter().map(|mount| (&mount["Type"], &mount["Target"])).collect();
+        let words = [("bind", "/www"), ("volume", "/data"), ("tmpfs", "/tmp"), ("tmpfs", "/run")];
+        let expected: Vec<_> = words.map(|(kind, target)| (json!(kind), json!(target))).into();
+        assert!(shown.iter().copied().eq(expected.iter().map(|(kind, target)| (kind, target))), "{mounts:?}");
+        assert_eq!((&mounts[0]["ReadOnly"], &mounts[1]["ReadOnly"]), (&json!(true), &json!(false)));
     }
 
     #[test]

@@ -65,8 +65,9 @@ function outageWords({ available, reason }) {
     : { what: 'Replicas cannot be changed at the moment', why: reason, tone: 'bad' };
 }
 
-function configWords({ message, needs_restart: waiting }) {
-  const why = waiting?.length ? `after a restart only: ${waiting.join(', ')}` : '';
+function configWords({ message, needs_restart: waiting = [], needs_new_replicas: made = [] }) {
+  const all = [...waiting, ...made];
+  const why = all.length ? `after a restart only: ${all.join(', ')}` : '';
   return { what: message, why, tone: '' };
 }
 

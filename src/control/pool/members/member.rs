@@ -9,6 +9,7 @@ use std::time::Instant;
 use fxhash::FxHashSet;
 
 use crate::control::pool::action::{Change, MemberSpec, Ticket};
+use crate::control::pool::addresses::Addresses;
 use crate::control::pool::backoff::{Backoff, SETTLED};
 use crate::control::pool::checks::Checks;
 use crate::control::{ExitCause, State, Transition, name};
@@ -59,7 +60,9 @@ pub(in crate::control::pool) struct Listed {
 #[derive(Clone, Debug)]
 pub(in crate::control::pool) struct Instance {
     pub(super) id: ReplicaId,
+    /// Where heartbeats go, and requests once one was good.
     pub(in crate::control::pool) address: Option<SocketAddr>,
+    pub(in crate::control::pool) addresses: Addresses,
     /// What to call it in the `Host` header of heartbeats.
     pub(in crate::control::pool) host: Arc<str>,
     /// What an operator knows it by.
@@ -71,6 +74,8 @@ pub(in crate::control::pool) struct Instance {
     pub(in crate::control::pool) checks: Checks,
     /// What was wrong with the last heartbeat; empty if nothing was.
     pub(in crate::control::pool) last_bad: String,
+    /// Whether it was told that it does not become ready.
+    pub(in crate::control::pool) is_warned: bool,
 }
 
 /// Where a living instance is in its life, and since when.
@@ -262,6 +267,7 @@ impl Instance {
         Self {
             id,
             address: None,
+            addresses: Addresses::default(),
             host: Arc::from(""),
             label: None,
             launched,
@@ -269,6 +275,7 @@ impl Instance {
             phase: Phase::Starting,
             checks: Checks::default(),
             last_bad: String::new(),
+            is_warned: false,
         }
     }
 

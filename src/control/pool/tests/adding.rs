@@ -47,8 +47,15 @@ fn who_is_not_ready_in_time_fails_the_whole_and_is_named() {
     herd.step(Event::Heartbeat(launched[1].id, Verdict::Bad("answered 503".to_owned())));
     let actions = herd.wait(ControlConfig::default().start_timeout);
     let failures = vec![
-        ("Sick".to_owned(), "no good heartbeat within 10s: answered 503".to_owned()),
-        ("Slow".to_owned(), "did not start within 10s".to_owned()),
+        (
+            "Sick".to_owned(),
+            "no good heartbeat within 10s: answered 503; if it is slow to start, raise --start-timeout"
+                .to_owned(),
+        ),
+        (
+            "Slow".to_owned(),
+            "did not start within 10s; if that is too short, raise --start-timeout".to_owned(),
+        ),
     ];
     assert_eq!(reply(&actions), Some(Err(ControlError::StartFailed(failures))));
     assert_eq!(stops(&actions).len(), 3);

@@ -106,7 +106,7 @@ fn a_change_to_the_same_publishes_nothing() {
 fn a_configuration_is_taken_over() {
     let mut herd = Herd::of(2);
     let config = ControlConfig {
-        replicas: 9,
+        replicas: 2,
         max_replicas: 3,
         bounded_load: BoundedLoad::Factor(2.0),
         drain_timeout: Duration::from_secs(1),
@@ -115,11 +115,55 @@ fn a_configuration_is_taken_over() {
     let actions = herd.step(Event::Request(TICKET, Request::Reload(Box::new(config))));
     assert_eq!(reply(&actions), Some(Ok(())));
     assert_eq!(publications(&actions)[0].routing.bounded_load, Some(2.0));
-    assert_eq!(herd.names().len(), 2, "the number of replicas is for the start");
     let too_many = ControlError::TooMany { asked: 2, total: 4, max: 3 };
     assert_eq!(reply(&herd.add(2, &[])), Some(Err(too_many)));
     herd.remove(1, &[]);
     assert_eq!(stops(&herd.wait(Duration::from_secs(1))).len(), 1);
+}
+
+impl Herd {
+    fn reload(&mut self, change: impl FnOnce(&mut ControlConfig)) -> Actions {
+        let mut config = self.pool.config().clone();
+        change(&mut config);
+        self.step(Event::Request(TICKET, Request::Reload(Box::new(config))))
+    }
+}
+
+#[test]
+fn a_changed_number_of_replicas_is_how_many_there_are() {
+    let mut herd = Herd::of(2);
+    let added = launches(&herd.add(1, &["Added"]))[0].id;
+    herd.bring_up(added);
+    let actions = herd.reload(|config| config.max_replicas = 10);
+    assert_eq!((launches(&actions).len(), herd.names().len()), (0, 3), "the number is what it was");
+    let actions = herd.reload(|config| config.replicas = 5);
+    let names: Vec<_> = launches(&actions).into_iter().map(|launch| launch.name).collect();
+    assert_eq!((reply(&actions), names), (Some(Ok(())), vec!["Server 4".to_owned(), "Server 5".to_owned()]));
+    herd.bring_up(launches(&actions)[0].id);
+    // Those that are not ready go first.
+    let actions = herd.reload(|config| config.replicas = 4);
+    assert_eq!(herd.names(), ["Server 1", "Server 2", "Added", "Server 4"]);
+    assert_eq!(stops(&actions).len(), 1);
+    let actions = herd.reload(|config| config.replicas = 1);
+    assert_eq!((reply(&actions), published(&actions).len(), herd.names().len()), (Some(Ok(())), 1, 1));
+    let refused = herd.reload(|config| (config.replicas, config.max_replicas) = (4, 3));
+    assert_eq!(reply(&refused), Some(Err(ControlError::TooMany { asked: 3, total: 4, max: 3 })));
+    assert_eq!((herd.names().len(), herd.pool.config().max_replicas), (1, 10), "nothing has changed");
+}
+
+#[test]
+fn the_difference_of_upstreams_comes_and_goes() {
+    let mut herd = Herd::cold(ControlConfig::default(), Owner::Others, &["a:1", "b:1"]);
+    let add = Add { count: 1, names: vec!["C".to_owned()], endpoints: vec!["c:1".to_owned()] };
+    let actions = herd.step(Event::Request(TICKET, Request::Add(add)));
+    let added = launches(&actions)[0].id;
+    herd.bring_up(added);
+    // What is there already is not added twice; what `/add` brought stays.
+    let upstreams = ["b:1", "C:1", "d:1"].map(str::to_owned).to_vec();
+    let actions = herd.reload(|config| config.upstreams = upstreams);
+    let endpoints: Vec<_> = launches(&actions).into_iter().map(|launch| launch.existing).collect();
+    assert_eq!((reply(&actions), endpoints), (Some(Ok(())), vec![Some("d:1".to_owned())]));
+    assert_eq!(herd.names(), ["Server 1", "Server 2", "C"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! random histories.
 
 mod adding;
+mod addresses;
 mod adopting;
 mod changing;
 mod healing;

@@ -76,12 +76,11 @@ fn what_is_refused_changes_nothing() {
     use ControlError as E;
     let mut herd = Herd::of(3);
     herd.add(1, &["Pending"]);
-    let cases: [(u32, &[&str], ControlError); 6] = [
+    let cases: [(u32, &[&str], ControlError); 5] = [
         (0, &[], E::Zero),
         (1, &["Server 1", "Server 2"], E::MoreNamesThanRemoved),
         (2, &["Server 1", "server 1"], E::NameTwice("server 1".to_owned())),
         (2, &["Server 1", "Server 9"], E::UnknownName("Server 9".to_owned())),
-        (1, &["Pending"], E::UnknownName("Pending".to_owned())),
         (4, &["Server 1"], E::TooFew { asked: 4, present: 3 }),
     ];
     for (count, names, error) in cases {
@@ -117,4 +116,32 @@ fn a_pool_that_stops_ends_everything_and_heals_nothing() {
 fn what_others_run_is_forgotten_without_waiting() {
     let mut herd = Herd::cold(ControlConfig::default(), Owner::Others, &["a:1", "b:1"]);
     assert_eq!(reply(&herd.step(Event::Request(TICKET, Request::Stop))), Some(Ok(())));
+}
+
+#[test]
+fn one_that_is_being_added_can_be_removed_and_ends_the_add() {
+    let mut herd = Herd::of(1);
+    let launched = launches(&herd.add(2, &["New", "Other"]));
+    herd.started(launched[0].id);
+    let remove = Remove { count: 1, names: vec!["new".to_owned()] };
+    let actions = herd.step(Event::Request(Ticket(2), Request::Remove(remove)));
+    let why = "it was removed while it was starting".to_owned();
+    let failed = ControlError::StartFailed(vec![("new".to_owned(), why)]);
+    assert_eq!(reply(&actions), Some(Err(failed)));
+    assert!(actions.contains(&Action::Reply(Ticket(2), Ok(()))), "{actions:?}");
+    assert_eq!(stops(&actions), [launched[0].id, launched[1].id]);
+    assert_eq!(herd.names(), ["Server 1"]);
+}
+
+#[test]
+fn one_that_is_starting_can_be_removed() {
+    let mut herd =
+        Herd::cold(ControlConfig { replicas: 2, ..ControlConfig::default() }, Owner::Balancer, &[]);
+    let launched = launches(&herd.first.clone());
+    herd.started(launched[0].id);
+    for (name, launch) in [("Server 1", &launched[0]), ("Server 2", &launched[1])] {
+        let actions = herd.remove(1, &[name]);
+        assert_eq!((reply(&actions), stops(&actions)), (Some(Ok(())), vec![launch.id]));
+    }
+    assert!(herd.names().is_empty());
 }

@@ -73,9 +73,24 @@ pub(super) async fn describe_crash(
     state: &ContainerState,
 ) -> String {
     let exit = container::describe_exit(state);
-    match timeout(LOG_TIMEOUT, last_line(context, container)).await {
-        Ok(Some(line)) => format!("{exit}; the last line of its log is '{line}'"),
-        Ok(None) | Err(_) => exit,
+    let line = timeout(LOG_TIMEOUT, last_line(context, container)).await.ok().flatten();
+    let hint = what_it_may_need(line.as_deref().unwrap_or(""), &exit);
+    match line {
+        Some(line) => format!("{exit}; the last line of its log is '{line}'{hint}"),
+        None => format!("{exit}{hint}"),
+    }
+}
+
+/// The option that opens what a program was refused, as far as its last words tell.
+fn what_it_may_need(line: &str, exit: &str) -> &'static str {
+    let said = |words: &str| line.contains(words) || exit.contains(words);
+    if said("Read-only file system") {
+        "; its root is read-only: give it what it writes to with --replica-tmpfs or --replica-volume, or set \
+         --replica-read-only off"
+    } else if said("Operation not permitted") || said("Permission denied") {
+        "; it has no capabilities: give it what it needs with --replica-cap, or another user with --replica-user"
+    } else {
+        ""
     }
 }
 

@@ -34,8 +34,8 @@ async fn inspect(context: &EngineContext, reference: &str) -> Result<(Image, Opt
     let inspected = context.engine.call(images.get(reference).inspect()).await.map_err(|error| {
         if error.is_not_found() {
             CreateError::Failed(format!(
-                "the engine has no image '{reference}'; load it or pull it there (docker pull {reference}), or \
-                 build ringherd's own with scripts/image.sh"
+                "the engine has no image '{reference}'; load it or pull it there (docker pull {reference}), \
+                 correct --image, or build ringherd's own with scripts/image.sh"
             ))
         } else {
             CreateError::of(error, &format!("cannot look up the image '{reference}'"))

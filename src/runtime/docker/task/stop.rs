@@ -33,6 +33,12 @@ pub(in crate::runtime::docker) async fn run(
         signal(context, container, "SIGTERM").await?;
     }
     if !has_ended(context, container, context.config.spec.stop_timeout).await? {
+        let stop_timeout = humantime::format_duration(context.config.spec.stop_timeout);
+        tracing::warn!(
+            container = naming::short(container),
+            %stop_timeout,
+            "killed with SIGKILL: it had not ended in time after SIGTERM; if it needs longer, raise --stop-timeout"
+        );
         signal(context, container, "SIGKILL").await?;
         has_ended(context, container, CALL_TIMEOUT).await?;
     }
