@@ -1,7 +1,10 @@
-//! Counts the connections of one thread: for a limit, and to wait for the last one's end.
+//! Counts the connections of one thread: for a limit, which threads may share, and to wait for the last
+//! one's end.
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -9,6 +12,8 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Open {
     count: Cell<usize>,
+    /// Of all threads that share a limit.
+    total: Arc<AtomicUsize>,
     left: Notify,
 }
 
@@ -22,20 +27,30 @@ impl Open {
         self.count.get()
     }
 
+    /// Counts those of this thread, and adds them to those of others.
+    pub fn sharing(total: Arc<AtomicUsize>) -> Self {
+        Self { total, ..Self::default() }
+    }
+
     /// Counts one more.
     pub fn enter(self: &Rc<Self>) -> Counted {
         self.count.set(self.count.get() + 1);
+        self.total.fetch_add(1, Ordering::Relaxed);
         Counted(Rc::clone(self))
     }
 
-    /// Waits until there are fewer than `limit`. For one waiter at a time.
+    /// Waits until there are fewer than `limit` of this thread. For one waiter at a time.
     pub async fn fewer_than(&self, limit: usize) {
-        self.fewer_than_now(|| limit).await;
+        while self.count.get() >= limit {
+            self.left.notified().await;
+        }
     }
 
-    /// The same, for a limit that may change: see [`Open::recheck`].
-    pub async fn fewer_than_now(&self, limit: impl Fn() -> usize) {
-        while self.count.get() >= limit() {
+    /// Waits until all threads together have fewer than `limit`, which may change: see
+    /// [`Open::recheck`]. As long as they have not, `make_room` is called before each wait.
+    pub async fn room_within(&self, limit: impl Fn() -> usize, make_room: impl Fn()) {
+        while self.total.load(Ordering::Relaxed) >= limit() {
+            make_room();
             self.left.notified().await;
         }
     }
@@ -49,6 +64,7 @@ impl Open {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get() - 1);
+        self.0.total.fetch_sub(1, Ordering::Relaxed);
         self.0.left.notify_one();
     }
 }
@@ -81,6 +97,20 @@ mod tests {
             limit.set(2);
             open.recheck();
         };
-        tokio::join!(open.fewer_than_now(|| limit.get()), raise);
+        tokio::join!(open.room_within(|| limit.get(), || ()), raise);
+    }
+
+    #[tokio::test]
+    async fn threads_share_a_limit() {
+        let total = Arc::default();
+        let (one, other) = (Rc::new(Open::sharing(Arc::clone(&total))), Rc::new(Open::sharing(total)));
+        let (mine, asked) = (Cell::new(Some(one.enter())), Cell::new(0));
+        let _theirs = other.enter();
+        let make_room = || {
+            asked.set(asked.get() + 1);
+            mine.take();
+        };
+        one.room_within(|| 2, make_room).await;
+        assert_eq!((asked.get(), one.count(), other.count()), (1, 0, 1));
     }
 }

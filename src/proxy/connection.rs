@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use super::clock::Deadline;
 use super::connection_timeline::{ConnectionInput, ConnectionTimeline};
 use super::request::RequestState;
-use super::timeline::{Expiry, Input};
+use super::timeline::{Expiry, Input, Millis};
 use super::transport::{ClientStream, Transport};
 use super::worker::Worker;
 use super::{forwarding, service};
@@ -39,6 +39,10 @@ pub(crate) struct Connection {
     pub(crate) address_key: u64,
     deadline: Rc<Deadline>,
     timeline: Cell<ConnectionTimeline>,
+    /// When it was last busy.
+    idle_since: Cell<Millis>,
+    /// Its index among the worker's clients.
+    place: Cell<usize>,
     /// Whether a part of a response may not have been sent yet.
     unflushed: Cell<bool>,
     /// Whether a response was sent before its request had come.
@@ -55,6 +59,7 @@ impl Connection {
         let length = buffer.position() as usize;
         let text = &buffer.get_ref()[..length];
         let is_trusted = forwarding::is_trusted(peer.ip(), &worker.config().trusted_proxies);
+        let now = worker.clock.now();
         let connection = Self {
             deadline: worker.clock.deadline(),
             is_trusted,
@@ -63,6 +68,8 @@ impl Connection {
             address_key: ring::request_id(text),
             address_text: HeaderValue::from_bytes(text).expect("an address is a header value"),
             timeline: Cell::new(ConnectionTimeline::new()),
+            idle_since: Cell::new(now),
+            place: Cell::new(0),
             unflushed: Cell::new(false),
             has_unread: Cell::new(false),
             requests: RefCell::default(),
@@ -135,6 +142,7 @@ impl Connection {
         drop(requests);
         self.seen.expect_request();
         self.unflushed.set(true);
+        self.idle_since.set(self.worker.clock.now());
         self.on(ConnectionInput::RequestEnded);
     }
 
@@ -165,6 +173,53 @@ impl Connection {
     }
 }
 
+/// The connections of a worker's clients.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(RefCell<Vec<Rc<Connection>>>);
+
+/// Closed at a time where room is needed: looking for the longest idle costs a look at all.
+const DISPLACED_AT_ONCE: usize = 16;
+
+impl Clients {
+    /// Closes those that have been idle longest; whether there were any.
+    pub(crate) fn displace(&self) -> bool {
+        let clients = self.0.borrow();
+        let idle = clients.iter().filter(|client| client.timeline.get().is_idle());
+        let mut idle: Vec<_> = idle.map(|client| (client.idle_since.get(), client)).collect();
+        if idle.len() > DISPLACED_AT_ONCE {
+            idle.select_nth_unstable_by_key(DISPLACED_AT_ONCE, |(since, _)| *since);
+            idle.truncate(DISPLACED_AT_ONCE);
+        }
+        for (_, client) in &idle {
+            client.on(ConnectionInput::Displaced);
+        }
+        !idle.is_empty()
+    }
+}
+
+/// One of them, until it drops.
+struct Client<'a>(&'a Rc<Connection>);
+
+impl<'a> Client<'a> {
+    fn register(connection: &'a Rc<Connection>) -> Self {
+        let mut clients = connection.worker.clients.0.borrow_mut();
+        connection.place.set(clients.len());
+        clients.push(Rc::clone(connection));
+        Self(connection)
+    }
+}
+
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        let place = self.0.place.get();
+        let mut clients = self.0.worker.clients.0.borrow_mut();
+        clients.swap_remove(place);
+        if let Some(moved) = clients.get(place) {
+            moved.place.set(place);
+        }
+    }
+}
+
 /// Serves one connection to its end. `seen` is what the layers below `transport` see of its bytes.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
@@ -173,6 +228,7 @@ pub(crate) async fn serve(
     seen: ReadState,
 ) {
     let connection = Connection::new(Rc::clone(&worker), peer, seen.clone());
+    let _client = Client::register(&connection);
     let stream = ClientStream::new(transport, Rc::clone(&connection), seen);
     let handler = Rc::clone(&connection);
     let service = service_fn(move |request| service::handle(Rc::clone(&handler), request));

@@ -27,6 +27,8 @@ pub(crate) enum ConnectionInput {
     WriteBlocked(bool),
     /// All responses are sent; what the client still sends is thrown away.
     Linger,
+    /// Others need its place.
+    Displaced,
     /// The balancer stops.
     Drain,
 }
@@ -84,6 +86,13 @@ impl ConnectionTimeline {
                 self.in_head = false;
                 self.lingers_until = Some(now.saturating_add(UNREAD_TIME));
                 after(now, UNREAD_PAUSE)
+            }
+            ConnectionInput::Displaced => {
+                if self.is_idle() {
+                    Timer::At(now)
+                } else {
+                    Timer::Keep
+                }
             }
             ConnectionInput::Drain if self.draining => Timer::Keep,
             ConnectionInput::Drain => {
@@ -173,6 +182,11 @@ mod tests {
             (&[(Linger, 6), (BytesRead, 100)], Timer::At(100 + UNREAD_PAUSE)),
             (&[(Linger, 6), (BytesRead, UNREAD_TIME)], Timer::At(6 + UNREAD_TIME)),
             (&[(Linger, 6), (Drain, 7)], Timer::At(7 + LINGER)),
+            // Others need its place.
+            (&[(RequestBegan, 0), (RequestEnded, 5), (Displaced, 9)], Timer::At(9)),
+            (&[(Accepted, 0), (Displaced, 9), (BytesRead, 9)], Timer::At(9 + HEADER)),
+            (&[(Accepted, 0), (BytesRead, 7), (Displaced, 9)], Timer::At(7 + HEADER)),
+            (&[(RequestBegan, 0), (Displaced, 9)], Timer::Off),
             // A stop: an idle connection lingers, once; a busy one does so behind its request.
             (&[(Accepted, 0), (Drain, 3), (Drain, 9)], Timer::At(3 + LINGER)),
             (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + HEADER)),

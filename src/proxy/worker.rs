@@ -19,6 +19,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
 use super::clock::{Clock, TICK};
+use super::connection::Clients;
 use super::saved_head::Buffers;
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
@@ -33,6 +34,9 @@ use crate::telemetry::{Recorder, Traffic};
 
 /// How often idle connections to replicas are looked through.
 const IDLE_SWEEP: Duration = Duration::from_millis(500);
+
+/// Between two warnings that all connections are in use.
+const FULL_WARNING_PAUSE: Duration = Duration::from_secs(60);
 
 /// What all workers share.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub struct Shared {
     pub traffic: Traffic,
     /// Where they are logged, if they are.
     pub access: Option<AccessLog>,
+    /// Client connections of all workers.
+    pub connections: Arc<AtomicUsize>,
     /// How the balancer names itself.
     pub via: Via,
     /// The configuration in force; a new value is taken over within a tick.
@@ -73,6 +79,7 @@ pub(crate) struct Worker {
     pub(crate) local: Option<Arc<dyn LocalRoutes>>,
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) idle: IdleConnections,
+    pub(crate) clients: Clients,
     pub(crate) clock: Clock,
     server: RefCell<server::Builder>,
     client: RefCell<client::Builder>,
@@ -104,6 +111,7 @@ impl Worker {
         Self {
             limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
+            clients: Clients::default(),
             reader: shared.readers.reader(),
             outcomes: shared.outcomes,
             local: shared.local,
@@ -199,28 +207,28 @@ fn client_for(config: &ProxyConfig) -> client::Builder {
     client
 }
 
-/// Starts worker `index` of `count` on `listener`. The thread ends after `shared.stop`: when the
+/// Starts worker `index` on `listener`. The thread ends after `shared.stop`: when the
 /// last request in flight has its response, or after `grace`.
 ///
 /// # Errors
 /// When the operating system refuses the thread.
 pub fn spawn(
     index: usize,
-    count: usize,
     listener: StdListener,
     grace: Duration,
     shared: Shared,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || LocalRuntime::new()?.block_on(run(listener, count.max(1), grace, shared)))
+        .spawn(move || LocalRuntime::new()?.block_on(run(listener, grace, shared)))
 }
 
-async fn run(listener: StdListener, count: usize, grace: Duration, shared: Shared) -> io::Result<()> {
+async fn run(listener: StdListener, grace: Duration, shared: Shared) -> io::Result<()> {
+    let connections = Arc::clone(&shared.connections);
     let listener = TcpListener::from_std(listener)?;
     let (mut stop, config) = (shared.stop.clone(), shared.config.clone());
     let worker = Rc::new(Worker::new(shared, Box::new(TcpConnector), Instant::now()));
-    let open = Rc::new(Open::default());
+    let open = Rc::new(Open::sharing(connections));
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&open), config));
     let stopped = async {
         // An error means that the balancer is gone, which is a stop as well.
@@ -239,8 +247,19 @@ async fn run(listener: StdListener, count: usize, grace: Duration, shared: Share
             drop(counted);
         }));
     };
-    // The limit is that of the moment; a lower one ends no connection.
-    let room = || open.fewer_than_now(|| worker.config().max_connections.div_ceil(count));
+    // The limit is that of the moment; a lower one ends no connection that is in use.
+    let warned = Cell::new(None::<Instant>);
+    let make_room = || {
+        let displaced = worker.clients.displace();
+        if warned.get().is_none_or(|before| before.elapsed() > FULL_WARNING_PAUSE) {
+            warned.set(Some(Instant::now()));
+            tracing::warn!(
+                displaced,
+                "all connections are in use (--max-connections); those that are idle longest make room"
+            );
+        }
+    };
+    let room = || open.room_within(|| worker.config().max_connections, &make_room);
     accept_loop(listener, stopped, room, accept).await;
     worker.begin_close();
     if tokio::time::timeout(grace, open.fewer_than(1)).await.is_err() {
@@ -264,8 +283,9 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
         // An error means that the balancer is ending, and nothing changes any more.
         if config.has_changed().unwrap_or(false) {
             worker.reconfigure(config.borrow_and_update().clone());
-            open.recheck();
         }
+        // The limit may be another, and connections of other workers may have ended.
+        open.recheck();
         if now - swept >= IDLE_SWEEP {
             swept = now;
             worker.reader.with(|snapshot| worker.idle.sweep(worker.clock.now(), snapshot));

@@ -172,6 +172,7 @@ async fn serve(
             access,
             via: Via::new(fastrand::u64(..)),
             starting: watch_starting(&control),
+            connections: Arc::default(),
             config: proxy_config,
             stop: stopped,
         };

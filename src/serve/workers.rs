@@ -27,7 +27,7 @@ impl Workers {
         let (send, last_words) = mpsc::unbounded_channel();
         let running = sockets.len();
         for (index, socket) in sockets.into_iter().enumerate() {
-            let worker = worker::spawn(index, running, socket, grace, shared.clone())?;
+            let worker = worker::spawn(index, socket, grace, shared.clone())?;
             let (send, stop) = (send.clone(), shared.stop.clone());
             // A join blocks, so each worker has somebody to wait for it.
             std::thread::Builder::new().name(format!("join-{index}")).spawn(move || {

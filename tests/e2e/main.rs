@@ -14,6 +14,7 @@ mod events;
 mod exhaustion;
 mod fixed;
 mod forwarding;
+mod full;
 mod healthcheck;
 mod metrics;
 mod metrics_of_replicas;

@@ -112,7 +112,7 @@ fn the_server_behind_a_shell_has_its_time_to_clean_up() {
             wait_until("it is replaced", || (balancer.replicas() != before).then_some(()));
         }
         match case {
-            "rm" => assert_eq!(request(balancer.public, "DELETE", "/rm", Some(r#"{"n":1}"#)).status, 200),
+            "rm" => assert_eq!(request(balancer.admin, "DELETE", "/rm", Some(r#"{"n":1}"#)).status, 200),
             "shell killed" => {}
             _ => {
                 balancer.signal(Signal::TERM);

@@ -227,8 +227,8 @@ pub(super) const LIMITS: &[Entry<Config>] = &[
         "N",
         at!(Config: proxy.max_connections),
         Kind::integer(1, 1_000_000, "connections"),
-        "Most client connections at a time, divided evenly among the workers; fewer where the limit on \
-         open files does not allow as many.",
+        "Most client connections at a time; fewer where the limit on open files does not allow as many. \
+         When all are in use, those that are idle longest make room for new ones.",
     )
     .on_reload(),
     Entry::new(

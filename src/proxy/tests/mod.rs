@@ -114,6 +114,7 @@ impl Lab {
             access: None,
             via: Via::new(7),
             starting: Arc::default(),
+            connections: Arc::default(),
             config: watch::channel(config).1,
             stop: watch::channel(false).1,
         };
