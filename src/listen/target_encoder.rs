@@ -5,6 +5,7 @@
 //! and monitoring tools send, and which other proxies pass on. So request lines are rewritten on their
 //! way to hyper. A space is never encoded: it ends the target.
 
+use memchr::memchr;
 use tokio::io::ReadBuf;
 
 /// Longest method; what is longer is no request line.
@@ -41,8 +42,27 @@ impl Default for TargetEncoder {
 
 /// Whether a byte of a target is to be encoded: the URI parser refuses it, or it is no ASCII, which may
 /// be text of any encoding.
+const IS_ENCODED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            matches!(byte as u8, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80..);
+        byte += 1;
+    }
+    table
+};
+
 fn is_encoded(byte: u8) -> bool {
-    matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80..)
+    IS_ENCODED[usize::from(byte)]
+}
+
+/// Whether these bytes begin with a whole line in which there is nothing to encode. All but a few
+/// requests do.
+fn begins_plain(read: &[u8]) -> bool {
+    let is_line = read.first().is_some_and(u8::is_ascii_alphabetic);
+    let end = if is_line { memchr(b'\n', read) } else { None };
+    end.is_some_and(|end| !read[..end].iter().any(|byte| is_encoded(*byte)))
 }
 
 impl TargetEncoder {
@@ -73,6 +93,10 @@ impl TargetEncoder {
             return;
         }
         let read = &buf.filled()[before..];
+        if self.stage == Stage::Start && begins_plain(read) {
+            self.stage = Stage::Done;
+            return;
+        }
         let mut first = None;
         let mut target_end = read.len();
         for (index, &byte) in read.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::clock::TICK;
@@ -168,6 +168,11 @@ impl Attempts<'_> {
             let missed = match self.attempt(endpoint, fresh_only).await {
                 Ok((mut response, lease)) => {
                     *response.version_mut() = Version::HTTP_11;
+                    if self.worker.config().expose_replica
+                        && let Ok(name) = HeaderValue::from_str(&endpoint.name)
+                    {
+                        response.headers_mut().insert(headers::REPLICA, name);
+                    }
                     return Ok(response.map(|body| ReplicaBody::new(body, picked.in_flight, lease)));
                 }
                 Err(missed) => *missed,

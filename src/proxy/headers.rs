@@ -19,6 +19,8 @@ use super::via::Via;
 
 /// The header that names a request, and by default decides where it goes.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Header that names the replica to the client, where that is wanted.
+pub(crate) const REPLICA: HeaderName = HeaderName::from_static("x-ringherd-replica");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -48,12 +50,13 @@ struct Scan {
     error: bool,
 }
 
-fn scan(headers: &HeaderMap) -> Scan {
+fn scan<const REQUEST: bool>(headers: &HeaderMap) -> Scan {
     let mut found = Scan::default();
     for (name, value) in headers {
         let mut hop_by_hop = |index: usize| found.hop_by_hop |= u8::from(*name == HOP_BY_HOP[index]) << index;
         let text = name.as_str();
-        if matches!(text.len(), 3 | 9 | 13..) {
+        // No response tells of its way.
+        if REQUEST && matches!(text.len(), 3 | 9 | 13..) {
             found.way.note(text);
         }
         match text.len() {
@@ -135,7 +138,7 @@ pub(crate) fn clean_request<B>(
     trusted: bool,
     via: Option<&Via>,
 ) -> Result<Forwarding, Failure> {
-    let mut found = scan(request.headers());
+    let mut found = scan::<true>(request.headers());
     check(request, &found)?;
     take_authority(request, &mut found.host)?;
     if via.is_some_and(|via| found.way.tells_of_a_proxy() && via.is_in(request.headers())) {
@@ -204,7 +207,7 @@ fn is_of_host(byte: u8) -> bool {
 /// Makes the head of a replica's response that of the response to the client, and says what its body
 /// is; `None` if that is in a transfer coding that the client would not be told of.
 pub(crate) fn forward_response(headers: &mut HeaderMap) -> Option<BodyKind> {
-    let found = scan(headers);
+    let found = scan::<false>(headers);
     if found.encodings > 0 {
         if found.encodings > 1 || !headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) {
             return None;
@@ -304,7 +307,7 @@ mod tests {
         for name in HOP_BY_HOP {
             let mut headers = HeaderMap::new();
             headers.insert(name.clone(), HeaderValue::from_static("x"));
-            let found = scan(&headers);
+            let found = scan::<true>(&headers);
             remove_hop_by_hop(&mut headers, &found);
             assert!(headers.is_empty(), "{name}");
         }

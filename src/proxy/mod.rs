@@ -107,6 +107,8 @@ pub struct ProxyConfig {
     pub half_close: HalfClose,
     /// Whether names of header fields keep the letters that they came with.
     pub preserve_header_case: bool,
+    /// Whether responses name the replica that they come from.
+    pub expose_replica: bool,
     /// What is done with trace context.
     pub trace_context: TraceContext,
     /// Peers whose word on their clients is taken: their `X-Forwarded-*`, `Forwarded` and
@@ -135,6 +137,7 @@ impl Default for ProxyConfig {
             stream_timeout: Duration::from_secs(60 * 60),
             half_close: HalfClose::Abort,
             preserve_header_case: false,
+            expose_replica: false,
             trace_context: TraceContext::Pass,
             trusted_proxies: Vec::new(),
             via: true,

@@ -29,6 +29,8 @@ pub(crate) struct RequestRecord {
     /// request is tried.
     passed_over: bool,
     bytes: u64,
+    /// `X-Request-Id`.
+    id: Option<HeaderValue>,
     /// Where it came from, if that is not the peer.
     client: Option<IpAddr>,
     log: Option<Box<LogRecord>>,
@@ -41,7 +43,6 @@ struct LogRecord {
     method: Method,
     uri: Uri,
     version: Version,
-    id: Option<HeaderValue>,
     trace_id: Option<trace::TraceId>,
     upstream: Option<Duration>,
     connect: Option<Duration>,
@@ -63,6 +64,7 @@ impl RequestRecord {
             reason: None,
             passed_over: false,
             bytes: 0,
+            id: request.headers().get(REQUEST_ID).filter(|_| logged).cloned(),
             client: None,
             log: logged.then(|| Box::new(LogRecord::of(request))),
         }
@@ -70,10 +72,15 @@ impl RequestRecord {
 
     /// It has this `X-Request-Id`, and belongs to this trace.
     pub(crate) fn identify(&mut self, id: &HeaderValue, trace_id: Option<trace::TraceId>) {
+        self.id = Some(id.clone());
         if let Some(log) = &mut self.log {
-            log.id = Some(id.clone());
             log.trace_id = trace_id;
         }
+    }
+
+    /// Its `X-Request-Id`, where it has one.
+    pub(crate) fn id(&self) -> Option<&HeaderValue> {
+        self.id.as_ref()
     }
 
     /// It came from this client, through a trusted proxy.
@@ -201,7 +208,6 @@ impl LogRecord {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
-            id: request.headers().get(REQUEST_ID).cloned(),
             trace_id: trace::of(request.headers()),
             upstream: None,
             connect: None,
@@ -220,10 +226,10 @@ impl LogRecord {
         }
     }
 
-    fn line<'a>(&'a self, record: &RequestRecord, client: IpAddr, duration: Duration) -> Line<'a> {
+    fn line<'a>(&'a self, record: &'a RequestRecord, client: IpAddr, duration: Duration) -> Line<'a> {
         Line {
             time: self.time,
-            request_id: self.id.as_ref().map_or("".into(), |id| String::from_utf8_lossy(id.as_bytes())),
+            request_id: record.id.as_ref().map_or("".into(), |id| String::from_utf8_lossy(id.as_bytes())),
             trace_id: self.trace_id.as_ref().map_or("", trace::TraceId::as_str),
             client,
             method: self.method.as_str(),

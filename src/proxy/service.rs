@@ -5,12 +5,13 @@ use std::error::Error;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 
 use super::connection::Connection;
 use super::forwarding::WayFields;
+use super::headers::REQUEST_ID;
 use super::request::ActiveRequest;
 use super::response::ResponseBody;
 use super::timeline::Input;
@@ -43,17 +44,26 @@ where
     request.body_mut().belongs_to(active.state());
     let to_head = *request.method() == Method::HEAD;
     Ok(match forward::forward(&active, request).await {
-        Ok(response) => {
+        Ok(mut response) => {
+            tell_id(response.headers_mut(), &active);
             active.record().responds(response.status().as_u16(), recorder);
             ResponseBody::replica(response, active)
         }
         Err(failure) => {
             tracing::debug!(peer = %connection.peer, %failure, "request not forwarded");
-            let response = failure.to_response().map(Full::new);
+            let mut response = failure.to_response().map(Full::new);
+            tell_id(response.headers_mut(), &active);
             active.on(Input::Local);
             active.record().responds(response.status().as_u16(), recorder);
             active.record().failed(failure.reason());
             ResponseBody::local(response, to_head, active)
         }
     })
+}
+
+/// Tells the client the id of its request, by which it is found in logs. A replica's own word stands.
+fn tell_id(headers: &mut HeaderMap, active: &ActiveRequest) {
+    if let Some(id) = active.record().id() {
+        headers.entry(REQUEST_ID).or_insert_with(|| id.clone());
+    }
 }

@@ -165,3 +165,21 @@ fn outsiders_do_not_reach_the_admin_routes_through_a_proxy() {
     let balancer = in_front_of(&origin, &["--public-admin", "on"]);
     assert_eq!(rep(balancer.public, "").json()["message"]["N"], 1);
 }
+
+#[test]
+fn a_client_is_told_its_request_id_and_on_request_the_replica() {
+    let origin = Origin::start();
+    let balancer = in_front_of(&origin, &["--expose-replica", "on"]);
+    let answer = send(balancer.public, "GET /id HTTP/1.1", "X-Request-Id: mine\r\n");
+    assert_eq!(
+        (answer.header("x-request-id"), answer.header("x-ringherd-replica")),
+        (Some("mine"), Some("Server 1"))
+    );
+    let answer = send(balancer.public, "GET /id/made HTTP/1.1", "");
+    assert_eq!(answer.header("x-request-id"), Some(origin.arrived("/id/made")[0].header("x-request-id")[0]));
+
+    let balancer = Balancer::start(&["--replicas", "0"]);
+    let answer = send(balancer.public, "GET /id HTTP/1.1", "X-Request-Id: mine\r\n");
+    assert_eq!(answer.status, 503);
+    assert_eq!((answer.header("x-request-id"), answer.header("x-ringherd-replica")), (Some("mine"), None));
+}

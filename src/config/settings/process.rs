@@ -79,6 +79,15 @@ pub(super) const SERVER: &[Entry<Config>] = &[
     )
     .on_reload(),
     Entry::new(
+        "server.expose-replica",
+        "expose-replica",
+        "WHETHER",
+        at!(Config: proxy.expose_replica),
+        Kind::choice::<bool>(),
+        "Whether responses of replicas name them in X-Ringherd-Replica.",
+    )
+    .on_reload(),
+    Entry::new(
         "server.via",
         "via",
         "WHETHER",
