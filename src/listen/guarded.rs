@@ -32,6 +32,10 @@ struct Seen {
     invalid_target: Cell<bool>,
     at_end: Cell<bool>,
     request_expected: Cell<bool>,
+    /// Bytes that came behind the head of the message under way; `None` where that is not known.
+    behind: Cell<Option<u64>>,
+    /// Whether it is not known where messages begin.
+    is_lost: Cell<bool>,
 }
 
 impl ReadState {
@@ -40,9 +44,17 @@ impl ReadState {
         self.0.invalid_target.get()
     }
 
-    /// What is read next begins a request.
-    pub fn expect_request(&self) {
-        self.0.request_expected.set(true);
+    /// A message has ended whose body, as it is on the wire, has so many bytes, where that is known.
+    /// Returns whether something that came behind it waits.
+    pub fn message_ended(&self, body: Option<u64>) -> bool {
+        let behind = self.0.behind.get();
+        if behind.is_some() && behind == body {
+            self.0.request_expected.set(true);
+            return false;
+        }
+        // From here on it is not known where messages begin.
+        self.0.is_lost.set(true);
+        behind > body && body.is_some()
     }
 
     /// Whether the other side has sent all it will send.
@@ -80,10 +92,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             }
         }
         if buf.filled().len() > before {
-            if this.state.0.request_expected.replace(false) {
+            if this.state.0.request_expected.take() {
                 this.encoder.expect_request();
             }
             this.encoder.pass(buf, before);
+            let is_known = !this.state.0.is_lost.get();
+            this.state.0.behind.set(this.encoder.behind().filter(|_| is_known));
         }
         outcome
     }

@@ -103,7 +103,8 @@ async fn serve_connection<S, B>(
         _ = &mut connection => {}
         () = stop.cancelled() => {
             Pin::new(&mut connection).graceful_shutdown();
-            let _ = (&mut connection).await;
+            let _ = connection.await;
+            return;
         }
     }
     // A response that did not wait for the whole request must still arrive.

@@ -4,6 +4,12 @@
 //! The URI parser below hyper refuses a request for one `"` in its query, which browsers' address bars
 //! and monitoring tools send, and which other proxies pass on. So request lines are rewritten on their
 //! way to hyper. A space is never encoded: it ends the target.
+//!
+//! Nothing but a request line may be rewritten: a body that grew on its way would let its client's next
+//! bytes pass for a request. So the encoder follows each head to its end, counts what comes behind it,
+//! and looks for the next request line only where that was the body and nothing else
+//! ([`super::ReadState::message_ended`]). What is sent before the response to the request before it
+//! (pipelining), or after a body in chunks, is passed on as it is; hyper refuses it if it has to.
 
 use memchr::memchr;
 use tokio::io::ReadBuf;
@@ -11,10 +17,10 @@ use tokio::io::ReadBuf;
 /// Longest method; what is longer is no request line.
 const MAX_METHOD: usize = 32;
 
-/// Where in a request line the bytes are that come next.
+/// Where in a message the bytes are that come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// At its beginning, or at the empty lines before it.
+    /// At the beginning of the request line, or at the empty lines before it.
     Start,
     /// In the method, of which there are so many bytes.
     Method(usize),
@@ -22,21 +28,29 @@ enum Stage {
     TargetStart,
     /// In the target.
     Target,
-    /// Behind the target.
-    Done,
+    /// At the beginning of a line of the head.
+    LineStart,
+    /// Behind a CR at the beginning of a line.
+    LineCr,
+    /// In a line of the head.
+    Line,
+    /// Behind the head.
+    Behind,
 }
 
 /// The encoder of one connection.
 #[derive(Debug)]
 pub(super) struct TargetEncoder {
     stage: Stage,
+    /// Bytes that came behind the head.
+    behind: u64,
     /// What there was no room for in the reader's buffer, last byte first.
     overflow: Vec<u8>,
 }
 
 impl Default for TargetEncoder {
     fn default() -> Self {
-        Self { stage: Stage::Start, overflow: Vec::new() }
+        Self { stage: Stage::Start, behind: 0, overflow: Vec::new() }
     }
 }
 
@@ -57,20 +71,24 @@ fn is_encoded(byte: u8) -> bool {
     IS_ENCODED[usize::from(byte)]
 }
 
-/// Whether these bytes begin with a whole line in which there is nothing to encode. All but a few
-/// requests do.
-fn begins_plain(read: &[u8]) -> bool {
+/// Where the first line of these bytes ends, if it is whole and there is nothing to encode in it. That
+/// is so of all but a few requests.
+fn plain_line(read: &[u8]) -> Option<usize> {
     let is_line = read.first().is_some_and(u8::is_ascii_alphabetic);
-    let end = if is_line { memchr(b'\n', read) } else { None };
-    end.is_some_and(|end| !read[..end].iter().any(|byte| is_encoded(*byte)))
+    let end = if is_line { memchr(b'\n', read) } else { None }?;
+    (!read[..end].iter().any(|byte| is_encoded(*byte))).then_some(end)
 }
 
 impl TargetEncoder {
-    /// The next bytes begin a request. Where the end of the one before came together with a part of this
-    /// one, its request line has passed already; then a line of its head that looks like a request line
-    /// in every other respect is taken for one.
+    /// Bytes that came behind the head; `None` while that has not come.
+    pub(super) fn behind(&self) -> Option<u64> {
+        (self.stage == Stage::Behind).then_some(self.behind)
+    }
+
+    /// The next bytes begin a request.
     pub(super) fn expect_request(&mut self) {
         self.stage = Stage::Start;
+        self.behind = 0;
     }
 
     /// Fills `buf` with what there was no room for; whether there was anything.
@@ -89,21 +107,36 @@ impl TargetEncoder {
     /// Looks at what was read behind the first `before` bytes of `buf`, and encodes it where it is part
     /// of a target.
     pub(super) fn pass(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
-        if self.stage == Stage::Done {
-            return;
-        }
         let read = &buf.filled()[before..];
-        if self.stage == Stage::Start && begins_plain(read) {
-            self.stage = Stage::Done;
-            return;
+        let mut at = 0;
+        let mut encoded = None;
+        if self.stage == Stage::Start
+            && let Some(end) = plain_line(read)
+        {
+            self.stage = Stage::LineStart;
+            at = end + 1;
+        } else if matches!(self.stage, Stage::Start | Stage::Method(_) | Stage::TargetStart | Stage::Target) {
+            (at, encoded) = self.request_line(read);
         }
+        at = self.fields(read, at);
+        if self.stage == Stage::Behind {
+            self.behind += (read.len() - at) as u64;
+        }
+        if let Some((start, end)) = encoded {
+            self.rewrite(buf, before + start, before + end);
+        }
+    }
+
+    /// Follows the request line to the end of its target, or to the byte that shows that it is none.
+    /// Returns how far that is, and where there is something to encode.
+    fn request_line(&mut self, read: &[u8]) -> (usize, Option<(usize, usize)>) {
         let mut first = None;
-        let mut target_end = read.len();
         for (index, &byte) in read.iter().enumerate() {
             self.stage = match self.stage {
                 Stage::Start if matches!(byte, b'\r' | b'\n') => Stage::Start,
-                Stage::Start | Stage::Method(_) if byte.is_ascii_alphabetic() || byte == b'-' => {
-                    self.method()
+                Stage::Start if is_of_method(byte) => Stage::Method(1),
+                Stage::Method(length) if is_of_method(byte) && length < MAX_METHOD => {
+                    Stage::Method(length + 1)
                 }
                 Stage::Method(_) if byte == b' ' => Stage::TargetStart,
                 // An absolute target begins with its scheme.
@@ -114,24 +147,32 @@ impl TargetEncoder {
                     }
                     Stage::Target
                 }
-                _ => Stage::Done,
+                _ => Stage::Line,
             };
-            if self.stage == Stage::Done {
-                target_end = index;
-                break;
+            if self.stage == Stage::Line {
+                return (index, first.map(|first| (first, index)));
             }
         }
-        if let Some(first) = first {
-            self.rewrite(buf, before + first, before + target_end);
-        }
+        (read.len(), first.map(|first| (first, read.len())))
     }
 
-    fn method(&self) -> Stage {
-        match self.stage {
-            Stage::Method(MAX_METHOD) => Stage::Done,
-            Stage::Method(length) => Stage::Method(length + 1),
-            _ => Stage::Method(1),
+    /// Follows the lines of the head from `at` to its end, which is an empty line. Returns how far that
+    /// is.
+    fn fields(&mut self, read: &[u8], mut at: usize) -> usize {
+        while at < read.len() {
+            self.stage = match (self.stage, read[at]) {
+                (Stage::LineStart | Stage::LineCr, b'\n') => Stage::Behind,
+                (Stage::LineStart, b'\r') => Stage::LineCr,
+                (Stage::LineStart | Stage::LineCr | Stage::Line, _) => {
+                    let end = memchr(b'\n', &read[at..]);
+                    at = end.map_or(read.len() - 1, |end| at + end);
+                    if end.is_some() { Stage::LineStart } else { Stage::Line }
+                }
+                _ => return at,
+            };
+            at += 1;
         }
+        at
     }
 
     /// Encodes the bytes from `start` to `end`; what has no room then overflows.
@@ -151,6 +192,10 @@ impl TargetEncoder {
         buf.put_slice(&encoded[..room]);
         self.overflow.extend(encoded[room..].iter().rev());
     }
+}
+
+fn is_of_method(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'-'
 }
 
 #[cfg(test)]
@@ -233,6 +278,61 @@ mod tests {
             let line = whole.split(|byte| *byte == b'\r').next().expect("a line");
             let target = &line[4..line.len() - " HTTP/1.1".len()];
             prop_assert!(Uri::try_from(target).is_ok(), "{:?}", String::from_utf8_lossy(target));
+        }
+    }
+
+    /// What hyper is: takes messages out of what it was given. Returns the bodies.
+    fn bodies(buffer: &mut Vec<u8>, encoder: &mut TargetEncoder, expected: &mut bool) -> Vec<Vec<u8>> {
+        let mut bodies = Vec::new();
+        loop {
+            let mut fields = [httparse::EMPTY_HEADER; 8];
+            let mut request = httparse::Request::new(&mut fields);
+            let Ok(httparse::Status::Complete(head)) = request.parse(buffer) else { return bodies };
+            let length = request.headers.iter().find(|field| field.name == "Content-Length");
+            let length = length.map_or(0, |field| {
+                std::str::from_utf8(field.value).expect("digits").parse().expect("a number")
+            });
+            if buffer.len() < head + length {
+                return bodies;
+            }
+            bodies.push(buffer[head..head + length].to_vec());
+            buffer.drain(..head + length);
+            *expected = encoder.behind() == Some(length as u64);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_is_never_touched(
+            messages in prop::collection::vec(prop::option::of("[ -~\r\n\"]{0,40}|GET /\"{1,9} HTTP/1.1\r\n\r\n"), 1..6),
+            cuts in prop::collection::vec(0usize..600, 0..8),
+        ) {
+            let mut stream = Vec::new();
+            for body in &messages {
+                let head = match body {
+                    Some(body) => format!("POST /a HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+                    None => "GET /b HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+                };
+                stream.extend_from_slice(head.as_bytes());
+            }
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let (mut encoder, mut expected) = (TargetEncoder::default(), false);
+            let (mut buffer, mut got) = (Vec::new(), Vec::new());
+            for part in cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).filter(|part| !part.is_empty()) {
+                if std::mem::take(&mut expected) {
+                    encoder.expect_request();
+                }
+                let mut space = [0; 2048];
+                let mut buf = ReadBuf::new(&mut space);
+                buf.put_slice(part);
+                encoder.pass(&mut buf, 0);
+                buffer.extend_from_slice(buf.filled());
+                got.extend(bodies(&mut buffer, &mut encoder, &mut expected));
+            }
+            let sent: Vec<_> = messages.iter().map(|body| body.clone().unwrap_or_default().into_bytes()).collect();
+            prop_assert_eq!(got, sent);
         }
     }
 }

@@ -132,18 +132,17 @@ impl Connection {
 
     /// It is over.
     pub(crate) fn end(&self, request: &Rc<RequestState>) {
-        if !request.is_uploaded() {
-            self.has_unread.set(true);
-        }
+        let is_uploaded = request.is_uploaded();
+        self.has_unread.set(!is_uploaded);
         let mut requests = self.requests.borrow_mut();
         if let Some(index) = requests.iter().position(|other| Rc::ptr_eq(other, request)) {
             requests.swap_remove(index);
         }
         drop(requests);
-        self.seen.expect_request();
+        let has_more = self.seen.message_ended(request.body_length().filter(|_| is_uploaded));
         self.unflushed.set(true);
         self.idle_since.set(self.worker.clock.now());
-        self.on(ConnectionInput::RequestEnded);
+        self.on(ConnectionInput::RequestEnded { has_more });
     }
 
     /// Closes it so that its last response arrives, see [`Linger`].

@@ -21,8 +21,11 @@ pub(crate) enum ConnectionInput {
     BytesRead,
     /// The head of a request is complete.
     RequestBegan,
-    /// A request is over.
-    RequestEnded,
+    /// A request is over; a part of the next one may have come already.
+    RequestEnded {
+        /// Whether it has.
+        has_more: bool,
+    },
     /// The client does not read, or reads again.
     WriteBlocked(bool),
     /// All responses are sent; what the client still sends is thrown away.
@@ -59,7 +62,7 @@ impl ConnectionTimeline {
             self.write_blocked = blocked;
         }
         if let (Some(until), ConnectionInput::BytesRead) = (self.lingers_until, input) {
-            return Timer::At(now.saturating_add(UNREAD_PAUSE).min(until));
+            return Timer::At(now.saturating_add(self.unread_pause()).min(until));
         }
         match input {
             // Not the time of keep-alive: nobody connects to say nothing.
@@ -67,25 +70,28 @@ impl ConnectionTimeline {
             // The time of a head is set once: bytes that trickle in do not extend it. What comes
             // during a request is its body, or the beginning of the next one, whose time begins
             // when this one is over.
-            ConnectionInput::BytesRead | ConnectionInput::WriteBlocked(_) if !self.is_idle() => Timer::Keep,
+            ConnectionInput::BytesRead if !self.is_idle() => Timer::Keep,
             ConnectionInput::BytesRead => {
                 self.in_head = true;
-                after(now, limits.header.get())
+                self.waiting(now, limits)
             }
             ConnectionInput::RequestBegan => {
                 self.requests += 1;
                 self.in_head = false;
                 Timer::Off
             }
-            ConnectionInput::RequestEnded => {
+            ConnectionInput::RequestEnded { has_more } => {
                 self.requests = self.requests.saturating_sub(1);
-                if self.requests == 0 { self.idle(now, limits) } else { Timer::Keep }
+                self.in_head |= has_more;
+                if self.requests == 0 { self.waiting(now, limits) } else { Timer::Keep }
             }
-            ConnectionInput::WriteBlocked(_) => self.idle(now, limits),
+            ConnectionInput::WriteBlocked(_) if self.requests > 0 => Timer::Keep,
+            ConnectionInput::WriteBlocked(_) => self.waiting(now, limits),
             ConnectionInput::Linger => {
                 self.in_head = false;
-                self.lingers_until = Some(now.saturating_add(UNREAD_TIME));
-                after(now, UNREAD_PAUSE)
+                let limit = if self.draining { LINGER } else { UNREAD_TIME };
+                self.lingers_until = Some(now.saturating_add(limit));
+                after(now, self.unread_pause())
             }
             ConnectionInput::Displaced => {
                 if self.is_idle() {
@@ -97,20 +103,30 @@ impl ConnectionTimeline {
             ConnectionInput::Drain if self.draining => Timer::Keep,
             ConnectionInput::Drain => {
                 self.draining = true;
-                if self.is_idle() { self.idle(now, limits) } else { Timer::Keep }
+                if let Some(until) = &mut self.lingers_until {
+                    *until = now.saturating_add(LINGER).min(*until);
+                    return Timer::At(*until);
+                }
+                if self.is_idle() { self.waiting(now, limits) } else { Timer::Keep }
             }
         }
     }
 
-    /// The time between two requests. The end of a response may still be on its way to a client that
-    /// reads slowly: that is a pause in a body.
-    fn idle(self, now: Millis, limits: &Limits) -> Timer {
-        let limit = match (self.write_blocked, self.draining) {
-            (true, _) => limits.body.get(),
-            (false, true) => LINGER,
-            (false, false) => limits.keep_alive.get(),
+    /// The time between two requests, or for the head of the next one. The end of a response may still be
+    /// on its way to a client that reads slowly: that is a pause in a body.
+    fn waiting(self, now: Millis, limits: &Limits) -> Timer {
+        let limit = match (self.write_blocked, self.in_head, self.draining) {
+            (true, ..) => limits.body.get(),
+            (false, true, _) => limits.header.get(),
+            (false, false, true) => LINGER,
+            (false, false, false) => limits.keep_alive.get(),
         };
         after(now, limit)
+    }
+
+    /// How long a client may pause whose bytes are thrown away.
+    fn unread_pause(self) -> Millis {
+        if self.draining { LINGER } else { UNREAD_PAUSE }
     }
 
     /// Whether no request is under way, and none has begun to come.
@@ -138,6 +154,8 @@ mod tests {
     const HEADER: Millis = 10_000;
     const KEEP_ALIVE: Millis = 60_000;
     const BODY: Millis = 20_000;
+
+    const ENDED: ConnectionInput = ConnectionInput::RequestEnded { has_more: false };
 
     fn limits() -> Limits {
         Limits::new(&ProxyConfig {
@@ -168,22 +186,38 @@ mod tests {
             (&[(Accepted, 0), (BytesRead, 7), (BytesRead, 9)], Timer::At(7 + HEADER)),
             (&[(Accepted, 0), (BytesRead, 7), (RequestBegan, 8)], Timer::Off),
             (&[(RequestBegan, 0), (BytesRead, 7), (WriteBlocked(true), 8)], Timer::Off),
-            (&[(RequestBegan, 0), (RequestEnded, 5)], Timer::At(5 + KEEP_ALIVE)),
-            (&[(RequestBegan, 0), (RequestBegan, 0), (RequestEnded, 5)], Timer::Off),
-            (&[(RequestBegan, 0), (RequestEnded, 5), (WriteBlocked(true), 6)], Timer::At(6 + BODY)),
-            (&[(RequestBegan, 0), (WriteBlocked(true), 4), (RequestEnded, 5)], Timer::At(5 + BODY)),
+            (&[(RequestBegan, 0), (ENDED, 5)], Timer::At(5 + KEEP_ALIVE)),
+            (&[(RequestBegan, 0), (RequestBegan, 0), (ENDED, 5)], Timer::Off),
+            (&[(RequestBegan, 0), (ENDED, 5), (WriteBlocked(true), 6)], Timer::At(6 + BODY)),
+            (&[(RequestBegan, 0), (WriteBlocked(true), 4), (ENDED, 5)], Timer::At(5 + BODY)),
             (
-                &[(RequestBegan, 0), (WriteBlocked(true), 4), (RequestEnded, 5), (WriteBlocked(false), 9)],
+                &[(RequestBegan, 0), (WriteBlocked(true), 4), (ENDED, 5), (WriteBlocked(false), 9)],
                 Timer::At(9 + KEEP_ALIVE),
             ),
-            (&[(RequestBegan, 0), (RequestEnded, 5), (BytesRead, 6)], Timer::At(6 + HEADER)),
+            (&[(RequestBegan, 0), (ENDED, 5), (BytesRead, 6)], Timer::At(6 + HEADER)),
+            // A part of the next head came during the request; or while a response is blocked.
+            (&[(RequestBegan, 0), (RequestEnded { has_more: true }, 5)], Timer::At(5 + HEADER)),
+            (&[(RequestBegan, 0), (RequestEnded { has_more: true }, 5), (Drain, 6)], Timer::At(5 + HEADER)),
+            (&[(RequestBegan, 0), (WriteBlocked(true), 1), (ENDED, 2), (BytesRead, 3)], Timer::At(3 + BODY)),
+            (
+                &[
+                    (RequestBegan, 0),
+                    (WriteBlocked(true), 1),
+                    (ENDED, 2),
+                    (BytesRead, 3),
+                    (WriteBlocked(false), 4),
+                ],
+                Timer::At(4 + HEADER),
+            ),
             // What comes after the last response extends the time, up to a limit.
-            (&[(RequestBegan, 0), (RequestEnded, 5), (Linger, 6)], Timer::At(6 + UNREAD_PAUSE)),
+            (&[(RequestBegan, 0), (ENDED, 5), (Linger, 6)], Timer::At(6 + UNREAD_PAUSE)),
             (&[(Linger, 6), (BytesRead, 100)], Timer::At(100 + UNREAD_PAUSE)),
             (&[(Linger, 6), (BytesRead, UNREAD_TIME)], Timer::At(6 + UNREAD_TIME)),
             (&[(Linger, 6), (Drain, 7)], Timer::At(7 + LINGER)),
+            (&[(Linger, 6), (Drain, 7), (BytesRead, 100)], Timer::At(7 + LINGER)),
+            (&[(Drain, 6), (Linger, 7), (BytesRead, 100)], Timer::At(7 + LINGER)),
             // Others need its place.
-            (&[(RequestBegan, 0), (RequestEnded, 5), (Displaced, 9)], Timer::At(9)),
+            (&[(RequestBegan, 0), (ENDED, 5), (Displaced, 9)], Timer::At(9)),
             (&[(Accepted, 0), (Displaced, 9), (BytesRead, 9)], Timer::At(9 + HEADER)),
             (&[(Accepted, 0), (BytesRead, 7), (Displaced, 9)], Timer::At(7 + HEADER)),
             (&[(RequestBegan, 0), (Displaced, 9)], Timer::Off),
@@ -191,12 +225,9 @@ mod tests {
             (&[(Accepted, 0), (Drain, 3), (Drain, 9)], Timer::At(3 + LINGER)),
             (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + HEADER)),
             (&[(RequestBegan, 0), (Drain, 3)], Timer::Off),
-            (&[(RequestBegan, 0), (Drain, 3), (RequestEnded, 5)], Timer::At(5 + LINGER)),
+            (&[(RequestBegan, 0), (Drain, 3), (ENDED, 5)], Timer::At(5 + LINGER)),
             // The end of a response to a slow client is not cut off by a stop.
-            (
-                &[(RequestBegan, 0), (WriteBlocked(true), 1), (RequestEnded, 2), (Drain, 3)],
-                Timer::At(3 + BODY),
-            ),
+            (&[(RequestBegan, 0), (WriteBlocked(true), 1), (ENDED, 2), (Drain, 3)], Timer::At(3 + BODY)),
         ];
         for (inputs, deadline) in table {
             assert_eq!(connection(inputs).1, *deadline, "{inputs:?}");

@@ -59,8 +59,10 @@ pub(crate) async fn forward(
     let may_be_repeated = matches!(request.body(), RequestBody::Empty) && request.method().is_idempotent();
     let address_key = client_key(active, &request);
     let peer = &connection.address_text;
-    let saved =
-        may_be_repeated.then(|| SavedHead::of(&request, &forwarding, peer, via, &worker.head_buffers));
+    let saved = may_be_repeated.then(|| {
+        let keeps_case = worker.config().preserve_header_case;
+        SavedHead::of(&request, &forwarding, peer, via, keeps_case, &worker.head_buffers)
+    });
     forwarding.add_to(request.headers_mut(), peer, via);
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
@@ -294,7 +296,8 @@ impl Attempts<'_> {
     /// taken out of the choice, nothing is known to have come of the request, another replica is
     /// there, and the budget has room.
     fn may_take_back(&mut self, endpoint: &Endpoint) -> bool {
-        if endpoint.is_up() || self.saved.is_none() || self.sent + 1 >= MAX_SENT {
+        let is_last = self.sent + 1 >= MAX_SENT || self.made >= MAX_ATTEMPTS;
+        if endpoint.is_up() || self.saved.is_none() || is_last {
             return false;
         }
         let reader = &self.worker.reader;
@@ -303,10 +306,11 @@ impl Attempts<'_> {
             tried.push(endpoint.id);
             snapshot.has_other(&tried)
         };
-        if !reader.with(is_other) {
-            return false;
+        if reader.with(is_other) {
+            self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
         }
-        self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
+        // The next tick looks again.
+        self.worker.waits_in_vain.set(self.permit.is_none());
         self.permit.is_some()
     }
 

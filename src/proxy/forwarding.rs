@@ -40,20 +40,20 @@ impl WayFields {
         found
     }
 
-    /// Notes the field of this name, if it is one of them. Some servers take `_` for `-`.
+    /// Notes the field of this name, if it is one of them. Many servers take `_` for `-`, also in a part
+    /// of a name.
     #[inline]
     pub(crate) fn note(&mut self, name: &str) {
         self.0 |= match name.len() {
             3 if name == "via" => Self::VIA,
             9 if name == "forwarded" => Self::FORWARDED,
-            9 if matches!(name, "x-real-ip" | "x_real_ip") => Self::OTHER,
-            13.. if name.starts_with("x-forwarded-") => match &name["x-forwarded-".len()..] {
-                "for" => Self::FOR,
-                "proto" => Self::PROTO,
-                "host" => Self::HOST,
+            9 if begins_like(name, "x-real-ip") => Self::OTHER,
+            13.. if begins_like(name, "x-forwarded-") => match name {
+                "x-forwarded-for" => Self::FOR,
+                "x-forwarded-proto" => Self::PROTO,
+                "x-forwarded-host" => Self::HOST,
                 _ => Self::OTHER,
             },
-            13.. if name.starts_with("x_forwarded_") => Self::OTHER,
             _ => 0,
         }
     }
@@ -71,6 +71,12 @@ impl WayFields {
     fn tells_of_the_client(self) -> bool {
         self.0 & !Self::VIA != 0
     }
+}
+
+/// Whether `name` begins with `prefix`, with `_` for the same as `-`.
+fn begins_like(name: &str, prefix: &str) -> bool {
+    let same = |(ours, theirs): (u8, u8)| ours == theirs || (ours == b'-' && theirs == b'_');
+    name.len() >= prefix.len() && std::iter::zip(prefix.bytes(), name.bytes()).all(same)
 }
 
 /// Whether a field is one of those that the next hop relies on.
@@ -203,21 +209,34 @@ pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, proxies: &[IpNet]) -> Ip
 }
 
 /// The elements of a list-valued field, in order.
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
-    values.flat_map(|value| value.split(',')).map(str::trim)
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().flat_map(|value| split(value.as_bytes(), b','))
+}
+
+/// The parts between `separator`s that are outside of quotes.
+fn split(bytes: &[u8], separator: u8) -> Vec<&[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let at_separator = |byte: &u8| {
+        let separates = *byte == separator && !is_quoted;
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && is_quoted && !is_escaped;
+        separates
+    };
+    bytes.split(at_separator).collect()
 }
 
 /// The value of `for` in an element of `Forwarded`.
-fn forwarded_for(element: &str) -> Option<&str> {
-    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-    named.next().map(|(_, value)| value.trim().trim_matches('"'))
+fn forwarded_for(element: &[u8]) -> Option<&[u8]> {
+    split(element, b';').into_iter().find_map(|pair| {
+        let (name, value) = pair.trim_ascii().split_at_checked("for=".len())?;
+        let value = value.strip_prefix(b"\"").map_or(Some(value), |value| value.strip_suffix(b"\""))?;
+        name.eq_ignore_ascii_case(b"for=").then_some(value)
+    })
 }
 
 /// An address, perhaps with a port, an IPv6 address perhaps in brackets.
-fn address(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let bare = match text.strip_prefix('[') {
         Some(rest) => rest.split(']').next()?,
         None if text.matches(':').count() == 1 => text.split(':').next()?,
@@ -263,6 +282,9 @@ mod tests {
         ("x-real-ip", "9.9.9.9"),
         ("x_forwarded_for", "9.9.9.9"),
         ("x_real_ip", "9.9.9.9"),
+        ("x-forwarded_for", "9.9.9.9"),
+        ("x_forwarded-proto", "https"),
+        ("x-real_ip", "9.9.9.9"),
     ];
 
     #[test]
@@ -285,7 +307,10 @@ mod tests {
                 "x-forwarded-port: 443",
                 "x-forwarded-prefix: /shop",
                 "x-forwarded-proto: https",
+                "x-forwarded_for: 9.9.9.9",
                 "x-real-ip: 9.9.9.9",
+                "x-real_ip: 9.9.9.9",
+                "x_forwarded-proto: https",
                 "x_forwarded_for: 9.9.9.9",
                 "x_real_ip: 9.9.9.9",
             ]
@@ -311,6 +336,10 @@ mod tests {
             (&[("x-forwarded-for", "::ffff:1.1.1.1")], "1.1.1.1"),
             (&[("forwarded", "for=1.1.1.1;proto=https, For=\"[fd00::2]:1\"")], "1.1.1.1"),
             (&[("forwarded", "for=_hidden, for=10.0.0.9")], "10.0.0.9"),
+            (&[("forwarded", "for=1.1.1.1;host=\"x,for=6.6.6.6\"")], "1.1.1.1"),
+            (&[("forwarded", "host=\"a;for=6.6.6.6\";for=1.1.1.1")], "1.1.1.1"),
+            (&[("forwarded", "for=1.1.1.1, for=\"6.6.6.6")], "10.0.0.1"),
+            (&[("x-forwarded-for", "\u{ff}, 1.1.1.1")], "1.1.1.1"),
             (&[("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=2.2.2.2")], "1.1.1.1"),
             (&[("x-real-ip", "1.1.1.1")], "1.1.1.1"),
         ];

@@ -204,6 +204,18 @@ fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(&byte)
 }
 
+/// Takes out of the trailers of a client's request what would stand in its head for something that a
+/// replica trusts or that concerns one connection: some servers add trailers to the head.
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
+    let is_taken = |name: &&HeaderName| {
+        is_of_way(name) || **name == REQUEST_ID || **name == HOST || HOP_BY_HOP.contains(name)
+    };
+    let taken: Vec<HeaderName> = trailers.keys().filter(is_taken).cloned().collect();
+    for name in taken {
+        trailers.remove(name);
+    }
+}
+
 /// Makes the head of a replica's response that of the response to the client, and says what its body
 /// is; `None` if that is in a transfer coding that the client would not be told of.
 pub(crate) fn forward_response(headers: &mut HeaderMap) -> Option<BodyKind> {

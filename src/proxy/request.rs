@@ -29,6 +29,8 @@ pub(crate) struct RequestState {
     /// Belongs to another request once this one is over.
     deadline: Rc<Deadline>,
     timeline: Cell<RequestTimeline>,
+    /// Bytes of its body on the wire, where its head says so.
+    body_length: Option<u64>,
     record: RefCell<RequestRecord>,
 }
 
@@ -49,6 +51,7 @@ impl ActiveRequest {
             connection: Rc::clone(connection),
             deadline: worker.clock.deadline(),
             timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
+            body_length: request.body().size_hint().exact(),
             record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
         });
         connection.begin(Rc::clone(&state));
@@ -104,6 +107,11 @@ impl RequestState {
     /// What is counted and logged of it.
     pub(crate) fn record(&self) -> RefMut<'_, RequestRecord> {
         self.record.borrow_mut()
+    }
+
+    /// Bytes of its body on the wire, where its head says so.
+    pub(crate) fn body_length(&self) -> Option<u64> {
+        self.body_length
     }
 
     /// Whether its whole body was handed on.

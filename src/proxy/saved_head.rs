@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{Extensions, HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::forwarding::Forwarding;
 use super::upload::RequestBody;
@@ -30,6 +30,8 @@ pub(crate) struct Buffers(RefCell<Vec<Vec<u8>>>);
 pub(crate) struct SavedHead<'a> {
     method: Method,
     uri: Uri,
+    /// The letters that names came with, where they are kept.
+    extensions: Option<Extensions>,
     /// Names and values in turn, each with a separator behind it.
     fields: Vec<u8>,
     forwarding: Forwarding,
@@ -46,6 +48,7 @@ impl<'a> SavedHead<'a> {
         forwarding: &Forwarding,
         client: &'a HeaderValue,
         via: Option<&'a Via>,
+        keeps_case: bool,
         buffers: &'a Buffers,
     ) -> Self {
         let mut fields = buffers.0.borrow_mut().pop().unwrap_or_default();
@@ -58,6 +61,7 @@ impl<'a> SavedHead<'a> {
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
+            extensions: keeps_case.then(|| request.extensions().clone()),
             fields,
             forwarding: forwarding.clone(),
             client,
@@ -71,6 +75,9 @@ impl<'a> SavedHead<'a> {
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
+        if let Some(extensions) = &self.extensions {
+            *request.extensions_mut() = extensions.clone();
+        }
         let mut parts = self.fields.split(|byte| *byte == SEPARATOR);
         while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
             let name = HeaderName::from_bytes(name).expect("the name of a field");
@@ -117,7 +124,7 @@ mod tests {
                 request.headers_mut().insert("host", HeaderValue::from_static("a"));
                 let via = Via::new(1);
                 let forwarding = headers::clean_request(&mut request, true, Some(&via)).unwrap();
-                let again = SavedHead::of(&request, &forwarding, &client, Some(&via), &buffers).to_request();
+                let again = SavedHead::of(&request, &forwarding, &client, Some(&via), false, &buffers).to_request();
                 forwarding.add_to(request.headers_mut(), &client, Some(&via));
                 prop_assert_eq!(again.method(), request.method());
                 prop_assert_eq!(again.uri(), request.uri());

@@ -29,6 +29,7 @@ where
     let active = ActiveRequest::begin(&connection, &request);
     let recorder = &connection.worker.recorder;
     let mut request = request.map(RequestBody::new);
+    request.body_mut().belongs_to(active.state());
     if let Some(local) = connection.worker.local.as_deref()
         && local.claims(request.method(), request.uri().path())
         // Outsiders reach what is for this machine alone through a proxy on this machine.
@@ -41,7 +42,6 @@ where
         active.record().responds(response.status().as_u16(), recorder);
         return Ok(ResponseBody::local(response, to_head, active));
     }
-    request.body_mut().belongs_to(active.state());
     let to_head = *request.method() == Method::HEAD;
     Ok(match forward::forward(&active, request).await {
         Ok(mut response) => {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::headers;
 use super::request::RequestState;
 use super::timeline::Input;
 
@@ -76,7 +77,12 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Self::Stream(upload) = self.get_mut() else { return Poll::Ready(None) };
-        let polled = upload.source.as_mut().poll_frame(cx);
+        let mut polled = upload.source.as_mut().poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::clean_trailers(trailers);
+        }
         upload.tell(match &polled {
             Poll::Pending => Input::UploadStarved,
             // Behind trailers nothing comes, and hyper does not ask.

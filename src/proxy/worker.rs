@@ -95,6 +95,8 @@ pub(crate) struct Worker {
     pub(crate) waiting: Cell<usize>,
     /// Of the members, as of the last tick.
     ejections: Cell<u64>,
+    /// Whether a request waits at a replica that was taken out of the choice.
+    pub(crate) waits_in_vain: Cell<bool>,
     closing: Cell<bool>,
 }
 
@@ -122,6 +124,7 @@ impl Worker {
             starting: shared.starting,
             waiting: Cell::new(0),
             ejections: Cell::new(0),
+            waits_in_vain: Cell::new(false),
             client: RefCell::new(client_for(&config)),
             config: RefCell::new(config),
             recorder: shared.traffic.recorder(),
@@ -168,7 +171,8 @@ impl Worker {
         self.clock.tick(now);
         self.reader.refresh();
         let ejections = self.reader.with(Snapshot::ejections);
-        if self.ejections.replace(ejections) != ejections {
+        let waits_in_vain = self.waits_in_vain.replace(false);
+        if self.ejections.replace(ejections) != ejections || waits_in_vain {
             self.clock.wake_all();
         }
     }

@@ -98,3 +98,29 @@ fn what_others_pass_on_in_a_target_is_passed_on_encoded() {
         ]
     );
 }
+
+#[test]
+fn a_body_that_looks_like_a_request_is_a_body() {
+    let origin = Origin::start();
+    let upstream = origin.address.to_string();
+    let balancer = Balancer::start(&["--upstream", &upstream]);
+    balancer.wait_until_ready(1);
+    let inner = "DELETE /inner HTTP/1.1\r\nHost: a\r\n\r\n";
+    let body = format!("GET /{} {inner}", "\"".repeat(inner.len() / 2));
+    let head = format!(
+        "POST /outer HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    // The head of the second request comes with the first one, and its body alone.
+    let mut stream = TcpStream::connect(balancer.public).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    stream.write_all(format!("GET /first HTTP/1.1\r\nHost: a\r\n\r\n{head}").as_bytes()).expect("it is read");
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer).expect("the first response");
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200 "));
+    stream.write_all(body.as_bytes()).expect("it is read");
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("the second response");
+    assert_eq!(origin.arrived("/outer")[0].body, body.as_bytes());
+    assert!(origin.arrived("/inner").is_empty(), "{rest}");
+}

@@ -75,7 +75,7 @@ pub(super) const SERVER: &[Entry<Config>] = &[
         at!(Config: proxy.preserve_header_case),
         Kind::choice::<bool>(),
         "Whether names of header fields are passed on with the capital letters that they came with. \
-         Otherwise they are in lower case. For old programs; a request that is repeated has lost them.",
+         Otherwise they are in lower case. For old programs.",
     )
     .on_reload(),
     Entry::new(

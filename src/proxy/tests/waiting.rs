@@ -74,3 +74,54 @@ async fn a_request_waits_for_a_replica_that_is_starting() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn requests_beyond_the_retry_budget_are_taken_back_when_it_has_room() {
+    local(async {
+        let mut lab = Lab::of(2, ProxyConfig::default());
+        let mut clients = Vec::new();
+        for _ in 0..5 {
+            let (mut client, serving) = lab.client(4096);
+            client.send(GET).await;
+            let replica = lab.replica().await;
+            clients.push((client, serving, replica));
+        }
+        lab.settle().await;
+        let hung = lab.busy();
+        assert_eq!(hung.in_flight(), 5, "they have one key");
+        hung.set_up(false);
+        lab.pass(TICK * 3).await;
+        // Three at a time are allowed; the others follow as these get their responses.
+        assert_eq!(hung.in_flight(), 2);
+        for left in [1, 0, 0, 0, 0] {
+            let mut second = lab.replica().await;
+            second.read_to("\r\n\r\n").await;
+            second.send(OK).await;
+            lab.pass(TICK * 3).await;
+            assert_eq!(hung.in_flight(), left);
+        }
+        for (mut client, ..) in clients {
+            client.read_to("ok").await;
+        }
+        assert_eq!(
+            (lab.totals().retries, lab.worker.reader.with(|snapshot| snapshot.try_retry().is_some())),
+            (5, true)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn trailers_claim_nothing() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, _serving) = lab.client(4096);
+        let head = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Forwarded-For, X-Sum\r\n";
+        client.send(&format!("{head}\r\n2\r\nab\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nX-Sum: 1\r\n\r\n")).await;
+        let mut replica = lab.replica().await;
+        replica.read_to("ab\r\n0\r\n").await;
+        let trailers = replica.read_to("\r\n\r\n").await;
+        assert_eq!(trailers.to_lowercase(), "x-sum: 1\r\n\r\n");
+    })
+    .await;
+}
