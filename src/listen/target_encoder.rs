@@ -11,7 +11,10 @@
 //! ([`super::ReadState::message_ended`]). What is sent before the response to the request before it
 //! (pipelining), or after a body in chunks, is passed on as it is; hyper refuses it if it has to.
 
+use std::sync::LazyLock;
+
 use memchr::memchr;
+use memchr::memmem::Finder;
 use tokio::io::ReadBuf;
 
 /// Longest method; what is longer is no request line.
@@ -79,6 +82,17 @@ fn plain_line(read: &[u8]) -> Option<usize> {
     (!read[..end].iter().any(|byte| is_encoded(*byte))).then_some(end)
 }
 
+static EMPTY_LINE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
+static BARE_EMPTY_LINE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\n\n"));
+
+/// Behind the first empty line of these bytes, which begin with the end of a line. In two passes, which
+/// cost half of looking for each line.
+fn behind_empty_line(bytes: &[u8]) -> Option<usize> {
+    let usual = EMPTY_LINE.find(bytes).map(|at| at + 3);
+    let before = usual.map_or(bytes, |behind| &bytes[..behind - 2]);
+    BARE_EMPTY_LINE.find(before).map(|at| at + 2).or(usual)
+}
+
 impl TargetEncoder {
     /// Bytes that came behind the head; `None` while that has not come.
     pub(super) fn behind(&self) -> Option<u64> {
@@ -113,6 +127,12 @@ impl TargetEncoder {
         if self.stage == Stage::Start
             && let Some(end) = plain_line(read)
         {
+            // With the end of its line, which may be that of the head too.
+            if let Some(behind) = behind_empty_line(&read[end..]) {
+                self.stage = Stage::Behind;
+                self.behind = (read.len() - end - behind) as u64;
+                return;
+            }
             self.stage = Stage::LineStart;
             at = end + 1;
         } else if matches!(self.stage, Stage::Start | Stage::Method(_) | Stage::TargetStart | Stage::Target) {
@@ -333,6 +353,19 @@ mod tests {
             }
             let sent: Vec<_> = messages.iter().map(|body| body.clone().unwrap_or_default().into_bytes()).collect();
             prop_assert_eq!(got, sent);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_end_of_a_head_is_its_first_empty_line(text in "\n[a\r\n]{0,8}([a\r\n]{0,90})") {
+            let bytes = text.as_bytes();
+            let plain = (0..bytes.len()).find_map(|at| {
+                let rest = &bytes[at..];
+                let empty = [&b"\n\n"[..], b"\n\r\n"].into_iter().find(|line| rest.starts_with(line))?;
+                Some(at + empty.len())
+            });
+            prop_assert_eq!(behind_empty_line(bytes), plain);
         }
     }
 }

@@ -31,7 +31,7 @@ const MAX_REQUEST_ID: usize = 200;
 const EVENTS: &[u8] = b"text/event-stream";
 
 /// Fields that concern only the connection a message came on, by length.
-const HOP_BY_HOP: [HeaderName; 7] =
+static HOP_BY_HOP: [HeaderName; 7] =
     [TE, UPGRADE, CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
 
 /// Which of the fields that concern us a head has.
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn each_hop_by_hop_field_is_found_alone() {
-        for name in HOP_BY_HOP {
+        for name in &HOP_BY_HOP {
             let mut headers = HeaderMap::new();
             headers.insert(name.clone(), HeaderValue::from_static("x"));
             let found = scan::<true>(&headers);

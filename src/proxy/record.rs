@@ -64,7 +64,7 @@ impl RequestRecord {
             reason: None,
             passed_over: false,
             bytes: 0,
-            id: request.headers().get(REQUEST_ID).filter(|_| logged).cloned(),
+            id: if logged { request.headers().get(REQUEST_ID).cloned() } else { None },
             client: None,
             log: logged.then(|| Box::new(LogRecord::of(request))),
         }

@@ -2,6 +2,7 @@
 //! linked with, and nothing else.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -62,6 +63,10 @@ pub(crate) fn nginx_image() -> Option<&'static str> {
         let _ = fs::remove_dir_all(&root);
         for folder in ["etc", "run", "tmp", "var/log/nginx", "var/lib/nginx", "var/www/html"] {
             fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        // A tmpfs on one of these may take over its mode instead of the one that was asked for.
+        for folder in ["run", "var/log/nginx", "var/lib/nginx"] {
+            fs::set_permissions(root.join(folder), fs::Permissions::from_mode(0o1777)).unwrap();
         }
         for file in [NGINX, "/etc/nginx", "/etc/passwd", "/etc/group"] {
             let target = root.join(&file[1..]);
