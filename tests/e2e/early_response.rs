@@ -36,7 +36,8 @@ fn upload(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {UPLOAD}\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {UPLOAD}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).expect("it is read");
     let chunk = vec![b'x'; UPLOAD / 100];
