@@ -163,7 +163,10 @@ fn reason_of(error: &ControlError, name_in_path: bool) -> Reason {
         | ControlError::Discovered(_)
         | ControlError::NotKept(_)
         | ControlError::BadWeight(_) => Reason::BadRequest,
-        ControlError::Ring(_) | ControlError::Shared(_) | ControlError::NotRunning(_) => Reason::Conflict,
+        ControlError::Ring(_)
+        | ControlError::Shared(_)
+        | ControlError::NotRunning(_)
+        | ControlError::RemovedMeanwhile(_) => Reason::Conflict,
         ControlError::Unavailable(_) => Reason::RuntimeUnavailable,
         ControlError::StartFailed(_) => Reason::StartFailed,
         ControlError::Busy => Reason::Busy,

@@ -61,6 +61,9 @@ pub enum ControlError {
     /// An address that the balancer listens on itself.
     #[error("endpoint '{0}' is this balancer's own address: requests would go round in a circle")]
     OwnEndpoint(String),
+    /// Somebody has removed some of the replicas of an `/add` while they were starting.
+    #[error("nothing was added, because '{}' was removed while it was starting", .0.join("', '"))]
+    RemovedMeanwhile(Vec<String>),
     /// It is not ours to add or remove.
     #[error(
         "'{0}' is a container that others run (--discover): it joins and leaves as they start and stop it"

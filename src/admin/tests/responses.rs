@@ -215,6 +215,12 @@ async fn the_supervisors_errors_become_answers() {
         (E::BadEndpoint("x".into()), 400, "bad-request", "<Error> endpoint 'x'"),
         (E::EndpointTaken("a:1".into()), 400, "bad-request", "<Error> endpoint 'a:1'"),
         (E::Ring("at most 56 fit".into()), 409, "conflict", "<Error> at most 56 fit"),
+        (
+            E::RemovedMeanwhile(vec!["S9".into()]),
+            409,
+            "conflict",
+            "<Error> nothing was added, because 'S9' was",
+        ),
         (E::StartFailed(names()), 502, "start-failed", "<Error> nothing was added, because of 'S9': exited"),
         (E::Busy, 503, "busy", "<Error> too many changes are waiting"),
         (E::Stopping, 503, "stopping", "<Error> the balancer is stopping"),

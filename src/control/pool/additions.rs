@@ -125,8 +125,7 @@ impl Pool {
         };
         let removed: Vec<_> = removed.iter().filter(of_it).cloned().collect();
         self.drop_addition(ticket, "removed while it was starting");
-        let why = |name| (name, "it was removed while it was starting".to_owned());
-        self.reply(ticket, Err(ControlError::StartFailed(removed.into_iter().map(why).collect())));
+        self.reply(ticket, Err(ControlError::RemovedMeanwhile(removed)));
     }
 
     /// Frees the members of an `/add`.

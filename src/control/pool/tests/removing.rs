@@ -125,9 +125,7 @@ fn one_that_is_being_added_can_be_removed_and_ends_the_add() {
     herd.started(launched[0].id);
     let remove = Remove { count: 1, names: vec!["new".to_owned()] };
     let actions = herd.step(Event::Request(Ticket(2), Request::Remove(remove)));
-    let why = "it was removed while it was starting".to_owned();
-    let failed = ControlError::StartFailed(vec![("new".to_owned(), why)]);
-    assert_eq!(reply(&actions), Some(Err(failed)));
+    assert_eq!(reply(&actions), Some(Err(ControlError::RemovedMeanwhile(vec!["new".to_owned()]))));
     assert!(actions.contains(&Action::Reply(Ticket(2), Ok(()))), "{actions:?}");
     assert_eq!(stops(&actions), [launched[0].id, launched[1].id]);
     assert_eq!(herd.names(), ["Server 1"]);
