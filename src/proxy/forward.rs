@@ -306,12 +306,16 @@ impl Attempts<'_> {
             tried.push(endpoint.id);
             snapshot.has_other(&tried)
         };
-        if reader.with(is_other) {
+        let has_other = reader.with(is_other);
+        if has_other {
             self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
         }
-        // The next tick looks again.
-        self.worker.waits_in_vain.set(self.permit.is_none());
-        self.permit.is_some()
+        let may_go = has_other && self.permit.is_some();
+        if !may_go {
+            // The next tick looks again.
+            self.worker.waits_in_vain.set(true);
+        }
+        may_go
     }
 
     /// Sends the request and waits for the head of its response. The request comes back if nothing

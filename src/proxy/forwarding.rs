@@ -93,9 +93,8 @@ pub(crate) struct Forwarding {
     host: Option<HeaderValue>,
     /// The version it came with.
     version: Version,
+    /// Those that came and are kept.
     found: WayFields,
-    /// Whether what came is kept.
-    trusted: bool,
 }
 
 impl Forwarding {
@@ -116,7 +115,7 @@ impl Forwarding {
             }
         }
         let found = if trusted { found } else { WayFields(found.0 & WayFields::VIA) };
-        Self { host, version, found, trusted }
+        Self { host, version, found }
     }
 
     /// Adds what is known here: the request came from `peer`, to a balancer that calls itself `via`,

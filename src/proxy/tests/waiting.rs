@@ -125,3 +125,24 @@ async fn trailers_claim_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_request_that_was_repeated_stays_where_there_is_no_other_replica() {
+    local(async {
+        let mut lab = Lab::of(2, ProxyConfig::default());
+        let (mut client, _serving) = lab.client(4096);
+        client.send(GET).await;
+        let mut first = lab.replica().await;
+        first.read_to("\r\n\r\n").await;
+        drop(first);
+        let mut second = lab.replica().await;
+        second.read_to("\r\n\r\n").await;
+        // The first has failed, so this one is the last hope, whatever its health.
+        lab.busy().set_up(false);
+        lab.pass(TICK * 3).await;
+        second.send(OK).await;
+        client.read_to("ok").await;
+        assert_eq!(lab.totals().retries, 1);
+    })
+    .await;
+}
