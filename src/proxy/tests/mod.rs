@@ -148,6 +148,15 @@ impl Lab {
         Peer(dialled.expect("a connection in time").expect("a worker"))
     }
 
+    /// A client whose [`GET`] has reached a replica, on a new connection to it.
+    async fn asked(&mut self) -> (Peer, JoinHandle<()>, Peer) {
+        let (mut client, serving) = self.client(4096);
+        client.send(GET).await;
+        let mut replica = self.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        (client, serving, replica)
+    }
+
     /// The replica that has a request.
     fn busy(&self) -> Arc<Endpoint> {
         let busy = self.endpoints.iter().find(|endpoint| endpoint.in_flight() > 0);

@@ -110,10 +110,7 @@ async fn a_connection_with_half_an_upload_on_it_is_not_used_again() {
 async fn a_replica_that_does_not_respond_in_time() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, _serving) = lab.client(4096);
-        client.send(GET).await;
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
+        let (mut client, _serving, mut replica) = lab.asked().await;
         let limit = ProxyConfig::default().response_timeout;
         lab.pass(limit).await;
         assert_eq!(lab.endpoint.in_flight(), 1, "not a tick too early");
@@ -170,10 +167,7 @@ async fn a_client_that_does_not_read_loses_its_connection() {
 async fn a_response_that_stops_in_its_middle_is_cut() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, serving) = lab.client(4096);
-        client.send(GET).await;
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
+        let (mut client, serving, mut replica) = lab.asked().await;
         replica.send("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
         client.read_to("half").await;
         lab.pass(ProxyConfig::default().body_timeout + TICK * 2).await;
@@ -188,10 +182,7 @@ async fn a_response_that_stops_in_its_middle_is_cut() {
 async fn a_client_that_leaves_ends_its_request_once() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, serving) = lab.client(4096);
-        client.send(GET).await;
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
+        let (client, serving, mut replica) = lab.asked().await;
         drop(client);
         assert_eq!(replica.rest().await, "", "the replica is told");
         serving.await.expect("the connection has ended");
@@ -205,10 +196,7 @@ async fn a_client_that_leaves_ends_its_request_once() {
 async fn a_client_that_leaves_in_the_middle_of_its_response_ends_it() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, serving) = lab.client(4096);
-        client.send(GET).await;
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
+        let (mut client, serving, mut replica) = lab.asked().await;
         replica.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n").await;
         client.read_to("one\r\n").await;
         drop(client);
@@ -223,10 +211,7 @@ async fn a_client_that_leaves_in_the_middle_of_its_response_ends_it() {
 async fn a_half_closed_client_is_served_on_request() {
     local(async {
         let mut lab = Lab::with(ProxyConfig { half_close: HalfClose::Serve, ..ProxyConfig::default() });
-        let (mut client, _serving) = lab.client(4096);
-        client.send(GET).await;
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
+        let (mut client, _serving, mut replica) = lab.asked().await;
         client.0.shutdown().await.expect("an end");
         lab.settle().await;
         replica.send(OK).await;
@@ -240,10 +225,7 @@ async fn a_half_closed_client_is_served_on_request() {
 async fn a_stream_of_events_may_pause_for_long() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, _serving) = lab.client(4096);
-        client.send(GET).await;
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
+        let (mut client, _serving, mut replica) = lab.asked().await;
         let head =
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked";
         replica.send(&format!("{head}\r\n\r\n")).await;
@@ -267,10 +249,7 @@ async fn a_head_beyond_the_limits_has_a_reason_of_its_own() {
         let field = |number| format!("x-{number}: {}\r\n", "y".repeat(20));
         for (fields, status) in [(10, "200"), (30, "502")] {
             let mut lab = Lab::with(limits.clone());
-            let (mut client, _serving) = lab.client(4096);
-            client.send(GET).await;
-            let mut replica = lab.replica().await;
-            replica.read_to("\r\n\r\n").await;
+            let (mut client, _serving, mut replica) = lab.asked().await;
             let fields: String = (0..fields).map(field).collect();
             // A space before a colon is removed.
             replica
@@ -290,10 +269,7 @@ async fn a_head_beyond_the_limits_has_a_reason_of_its_own() {
 async fn a_stale_connection_costs_no_request() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, _serving) = lab.client(4096);
-        client.send(GET).await;
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
+        let (mut client, _serving, mut replica) = lab.asked().await;
         replica.send(OK).await;
         client.read_to("ok").await;
         drop(replica);
