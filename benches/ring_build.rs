@@ -3,7 +3,7 @@
 //! - `default/N`: the defaults, with 2¹⁹ − 1 slots for 1,000 replicas.
 //! - `tight/1000`: 1,000 replicas on the smallest size that holds them, at a load of 0.9999.
 //! - `full/…`: a circle of 65,536 slots without one free.
-//! - `rendezvous/N`: rendezvous placement on the default number of slots.
+//! - `rendezvous/N`, `balanced/N`: the other placements on the default number of slots.
 
 #![allow(missing_docs, reason = "benches have no callers")]
 
@@ -26,11 +26,12 @@ fn ring_build(c: &mut Criterion) {
             cases.push((format!("full/{family}/{probing}"), params, 256));
         }
     }
-    for replicas in [10, 64] {
-        let placement = Placement::Rendezvous;
+    for placement in [Placement::Rendezvous, Placement::Balanced] {
         let params =
             Params::new(Family::Modified, Probing::Quadratic, placement, 65_539, 256).expect("valid");
-        cases.push((format!("rendezvous/{replicas}"), params, replicas));
+        for replicas in [3, 10, 100, 1_000] {
+            cases.push((format!("{placement}/{replicas}"), params.clone(), replicas));
+        }
     }
 
     let mut group = c.benchmark_group("ring_build");

@@ -5,9 +5,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 const VECTORS: &str = include_str!("data/ring_vectors.json");
+const BALANCED: &str = include_str!("data/balanced_vectors.json");
+
+fn parsed(values: &str) -> Value {
+    serde_json::from_str(values).expect("the golden values are JSON")
+}
 
 fn vectors() -> Value {
-    serde_json::from_str(VECTORS).expect("the golden values are JSON")
+    parsed(VECTORS)
 }
 
 fn numbers(value: &Value) -> Vec<u64> {
@@ -81,6 +86,28 @@ fn lookups_are_the_golden_lookups() {
             assert_eq!(u64::from(ring.slot_of(request)), slot, "{request}");
             assert_eq!(ring.owner_number(slot as u32).map(u64::from), Some(owner), "{request}");
         }
+    }
+}
+
+#[test]
+fn balanced_owners_are_the_golden_owners() {
+    let vectors = parsed(BALANCED)["vectors"].as_array().unwrap().clone();
+    assert_eq!(vectors.len(), 7);
+    for vector in vectors {
+        let slots = vector["slots"].as_u64().unwrap() as u32;
+        let params =
+            Params::new(Family::Modified, Probing::Quadratic, Placement::Balanced, slots, 256).unwrap();
+        let pairs = |field: &str| vector[field].as_array().unwrap().iter().map(numbers).collect::<Vec<_>>();
+        let node = |pair: &Vec<u64>| Node { number: pair[0] as u32, weight: pair[1] as u8 };
+        let nodes: Vec<Node> = pairs("nodes").iter().map(node).collect();
+        let ring = Ring::build(&params, &nodes).unwrap();
+        let first: Vec<u64> =
+            (0..slots.min(16)).filter_map(|slot| ring.owner_number(slot)).map(u64::from).collect();
+        assert_eq!(first, numbers(&vector["first_owners"]), "{nodes:?}");
+        let owned = ring.nodes().iter().map(|node| node.number).zip(ring.slots_owned().iter().copied());
+        let owned: Vec<Vec<u64>> = owned.map(|(number, owned)| vec![number.into(), owned.into()]).collect();
+        assert_eq!(owned, pairs("slots_owned"), "{nodes:?}");
+        assert_eq!(vector["owners_sha256_u32le"], owners_digest(&ring), "{nodes:?}");
     }
 }
 

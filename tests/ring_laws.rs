@@ -2,7 +2,7 @@
 
 mod model;
 
-use model::NaiveRing;
+use model::{Naive, NaiveRing};
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -23,9 +23,10 @@ fn any_ring_params() -> impl Strategy<Value = Params> {
     })
 }
 
-fn any_rendezvous_params() -> impl Strategy<Value = Params> {
-    (select(Family::ALL), 20_u32..800).prop_map(|(family, slots)| {
-        Params::new(family, Probing::Quadratic, Placement::Rendezvous, slots, 1).unwrap()
+/// Of a placement without virtual nodes.
+fn any_table_params(placement: Placement) -> impl Strategy<Value = Params> {
+    (select(Family::ALL), 20_u32..800).prop_map(move |(family, slots)| {
+        Params::new(family, Probing::Quadratic, placement, slots, 1).unwrap()
     })
 }
 
@@ -44,10 +45,18 @@ fn ring_and_members(at_least: usize) -> impl Strategy<Value = (Params, Vec<Node>
     })
 }
 
-fn rendezvous_and_members(at_least: usize) -> impl Strategy<Value = (Params, Vec<Node>)> {
-    any_rendezvous_params().prop_flat_map(move |params| {
+fn table_and_members(placement: Placement, at_least: usize) -> impl Strategy<Value = (Params, Vec<Node>)> {
+    any_table_params(placement).prop_flat_map(move |params| {
         members(&params, at_least).prop_map(move |nodes| (params.clone(), nodes))
     })
+}
+
+fn any_and_members(at_least: usize) -> impl Strategy<Value = (Params, Vec<Node>)> {
+    prop_oneof![
+        ring_and_members(at_least),
+        table_and_members(Placement::Rendezvous, at_least),
+        table_and_members(Placement::Balanced, at_least),
+    ]
 }
 
 fn build(params: &Params, nodes: &[Node]) -> Ring {
@@ -99,6 +108,18 @@ proptest! {
     }
 
     #[test]
+    fn a_table_is_the_naive_table(
+        (params, nodes) in prop_oneof![table_and_members(Placement::Rendezvous, 0), table_and_members(Placement::Balanced, 0)]
+    ) {
+        let (ring, naive) = (build(&params, &nodes), Naive::build(&params, &nodes));
+        prop_assert_eq!(ring.longest_probe(), naive.longest_probe());
+        for slot in 0..params.slots() {
+            prop_assert_eq!(ring.owner_number(slot), naive.owner(slot));
+            prop_assert_eq!(preference(&ring, slot), naive.preference(slot));
+        }
+    }
+
+    #[test]
     fn every_virtual_node_is_placed_and_no_slot_twice((params, nodes) in ring_and_members(0)) {
         let ring = build(&params, &nodes);
         let placed = placed(&ring);
@@ -111,17 +132,18 @@ proptest! {
 
     #[test]
     fn the_order_of_members_does_not_matter(
-        (params, nodes, shuffled) in ring_and_members(0)
+        (params, nodes, shuffled) in any_and_members(0)
             .prop_flat_map(|(params, nodes)| (Just(params), Just(nodes.clone()), Just(nodes).prop_shuffle()))
     ) {
         let (ring, other) = (build(&params, &nodes), build(&params, &shuffled));
         prop_assert_eq!(placed(&ring), placed(&other));
+        prop_assert_eq!(owners(&ring), owners(&other));
         prop_assert_eq!(ring.nodes(), other.nodes());
     }
 
     #[test]
     fn shares_are_counts_of_slots(
-        (params, nodes) in prop_oneof![ring_and_members(0), rendezvous_and_members(0)]
+        (params, nodes) in any_and_members(0)
     ) {
         let ring = build(&params, &nodes);
         let owners = owners(&ring);
@@ -138,7 +160,7 @@ proptest! {
 
     #[test]
     fn the_preference_order_has_each_weighted_node_once_and_begins_with_the_owner(
-        (params, nodes) in prop_oneof![ring_and_members(0), rendezvous_and_members(0)], request: u64
+        (params, nodes) in any_and_members(0), request: u64
     ) {
         let ring = build(&params, &nodes);
         let slot = ring.slot_of(request);
@@ -159,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn healing_moves_nothing((params, nodes) in ring_and_members(1), dead: prop::sample::Index) {
+    fn healing_moves_nothing((params, nodes) in any_and_members(1), dead: prop::sample::Index) {
         let before = build(&params, &nodes);
         let mut members = nodes;
         // The replacement comes last and takes over number and weight.
@@ -217,7 +239,7 @@ proptest! {
 
     #[test]
     fn rendezvous_moves_exactly_the_slots_of_what_is_removed(
-        (params, nodes) in rendezvous_and_members(2), index: prop::sample::Index
+        (params, nodes) in table_and_members(Placement::Rendezvous, 2), index: prop::sample::Index
     ) {
         let mut rest = nodes.clone();
         let removed = rest.remove(index.index(nodes.len())).number;
@@ -233,13 +255,62 @@ proptest! {
 
     #[test]
     fn rendezvous_weights_move_slots_of_nobody_else(
-        (params, nodes) in rendezvous_and_members(1), index: prop::sample::Index, weight in 0_u8..=100
+        (params, nodes) in table_and_members(Placement::Rendezvous, 1), index: prop::sample::Index, weight in 0_u8..=100
     ) {
         let mut changed = nodes.clone();
         let node = &mut changed[index.index(nodes.len())];
         let (number, raised) = (node.number, weight >= node.weight);
         node.weight = weight;
         prop_assert!(moved_only(number, raised, &build(&params, &nodes), &build(&params, &changed)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_history_of_a_ring_does_not_matter(
+        (params, nodes, fates) in any_and_members(1).prop_flat_map(|(params, nodes)| {
+            let fates = prop::collection::vec((0_u8..=100, any::<bool>()), nodes.len());
+            (Just(params), Just(nodes), fates)
+        })
+    ) {
+        // One after the other leaves, or gets another weight.
+        let (mut members, mut ring) = (nodes.clone(), build(&params, &nodes));
+        for (node, (weight, leaves)) in nodes.iter().zip(fates) {
+            match members.iter().position(|member| member == node) {
+                Some(at) if leaves => drop(members.remove(at)),
+                Some(at) => members[at].weight = weight,
+                None => {}
+            }
+            ring = ring.rebuild(&params, &members).expect("the members fit");
+            prop_assert_eq!(owners(&ring), owners(&build(&params, &members)));
+        }
+    }
+}
+
+proptest! {
+    // Each builds two tables of the default size.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// What balanced placement is for. Its own bound is 1/64 and a slot; a search over 6,000
+    /// removals in sets of up to 200 found at most 0.28 % beyond the slots of who left.
+    #[test]
+    fn balanced_is_even_and_moves_little_else(
+        numbers in prop::collection::btree_set(prop_oneof![1_u32..=300, 1_u32..], 2..=200),
+        leaver: prop::sample::Index,
+    ) {
+        let default = Params::default();
+        let (family, probing, slots) = (default.family(), default.probing(), default.slots());
+        let params = Params::new(family, probing, Placement::Balanced, slots, 1).unwrap();
+        let mut nodes: Vec<Node> = numbers.into_iter().map(Node::new).collect();
+        let before = build(&params, &nodes);
+        prop_assert!(before.peak_to_average() <= 1.02, "{}", before.peak_to_average());
+        let leaver = leaver.index(nodes.len());
+        let owned = before.slots_owned()[leaver];
+        nodes.remove(leaver);
+        let moved = slots_moved(&before, &build(&params, &nodes)).unwrap();
+        prop_assert!(f64::from(moved - owned) <= 0.0035 * f64::from(slots), "{} beyond {}", moved - owned, owned);
     }
 }
 

@@ -5,14 +5,13 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use ringherd::ring::{Node, Params, Placement, Probing, Ring, hash_key, request_id};
-use ringherd_fuzz::model::{NaiveRing, request_slot};
-use ringherd_fuzz::{MOST_SLOTS, SmallRing};
+use ringherd::ring::{Node, Ring, hash_key, request_id};
+use ringherd_fuzz::SmallRing;
+use ringherd_fuzz::model::{Naive, request_slot};
 
 #[derive(Arbitrary, Debug)]
 struct Case<'a> {
     ring: SmallRing,
-    rendezvous: bool,
     /// Numbers and weights, valid or not.
     members: Vec<(u32, u8)>,
     keys: Vec<&'a [u8]>,
@@ -41,24 +40,17 @@ fn check_key(key: &[u8]) {
 }
 
 fuzz_target!(|case: Case<'_>| {
-    let SmallRing(mut params) = case.ring;
-    if case.rendezvous {
-        let slots = params.slots().min(MOST_SLOTS);
-        params =
-            Params::new(params.family(), Probing::Linear, Placement::Rendezvous, slots, 1).expect("valid");
-    }
+    let SmallRing(params) = case.ring;
     case.keys.iter().take(MOST).for_each(|key| check_key(key));
     let nodes: Vec<Node> =
         case.members.iter().take(MOST).map(|&(number, weight)| Node { number, weight }).collect();
     let Ok(ring) = Ring::build(&params, &nodes) else { return };
-    let naive = (!case.rendezvous).then(|| NaiveRing::build(&params, &nodes));
+    let naive = Naive::build(&params, &nodes);
     for &request in case.requests.iter().take(MOST) {
         let slot = ring.slot_of(request);
         assert_eq!(slot, request_slot(params.family(), params.slots(), request));
         check_order(&ring, slot);
-        if let Some(naive) = &naive {
-            assert_eq!(ring.owner_number(slot), naive.owner(slot));
-        }
+        assert_eq!(ring.owner_number(slot), naive.owner(slot));
     }
     // A slot that does not exist has no owner, and asking does no harm.
     assert_eq!(ring.owner_at(case.slot).is_some(), ring.owner_at(0).is_some() && case.slot < params.slots());

@@ -7,12 +7,12 @@ use ringherd::ring::{Family, Params, Placement, Probing};
 pub mod model;
 
 /// The most slots of a fuzzed ring: small, so that one execution is fast and collisions are many.
-pub const MOST_SLOTS: u32 = 600;
+const MOST_SLOTS: u32 = 600;
 
 /// Sizes for quadratic probing, of both kinds.
 const SIZES: &[u32] = &[1, 2, 3, 4, 7, 8, 11, 16, 31, 64, 67, 127, 128, 251, 256, 503, 512];
 
-/// Valid parameters of a small ring with virtual nodes.
+/// Valid parameters of a small ring of any placement.
 #[derive(Debug)]
 pub struct SmallRing(pub Params);
 
@@ -24,8 +24,9 @@ impl<'a> Arbitrary<'a> for SmallRing {
         } else {
             (Probing::Linear, u.int_in_range(1..=MOST_SLOTS)?)
         };
+        let placement = *u.choose(Placement::ALL)?;
         let virtual_nodes = u.int_in_range(1..=slots)?;
-        let params = Params::new(family, probing, Placement::Ring, slots, virtual_nodes);
+        let params = Params::new(family, probing, placement, slots, virtual_nodes);
         Ok(Self(params.expect("valid by construction")))
     }
 }

@@ -15,7 +15,7 @@ pub struct RingReport {
     pub slots: u32,
     /// Virtual nodes per replica.
     pub virtual_nodes: u32,
-    /// Placement: `ring` or `rendezvous`.
+    /// Placement: `ring`, `rendezvous` or `balanced`.
     pub placement: String,
     /// Version of the published snapshot; grows with each publication.
     pub version: u64,

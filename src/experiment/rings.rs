@@ -21,19 +21,19 @@ pub(super) struct Variant {
 pub(super) fn variants(family: Option<Family>) -> Vec<Variant> {
     let small = |family| Params::new(family, Probing::Quadratic, Placement::Ring, 512, 9);
     let default = Params::default();
-    let rendezvous = Params::new(
-        default.family(),
-        default.probing(),
-        Placement::Rendezvous,
-        default.slots(),
-        default.virtual_nodes(),
-    );
-    let valid = "512 is a power of two, and rendezvous placement takes any size";
+    let default_with = |placement| {
+        let (slots, virtual_nodes) = (default.slots(), default.virtual_nodes());
+        Params::new(default.family(), default.probing(), placement, slots, virtual_nodes)
+    };
+    let valid = "512 is a power of two, and other placements take any size";
+    let rendezvous = default_with(Placement::Rendezvous).expect(valid);
+    let balanced = default_with(Placement::Balanced).expect(valid);
     let all = [
         ("classic, 512 slots", "classic-512", small(Family::Classic).expect(valid)),
         ("modified, 512 slots", "modified-512", small(Family::Modified).expect(valid)),
         ("modified, default", "modified-default", default),
-        ("rendezvous", "rendezvous", rendezvous.expect(valid)),
+        ("rendezvous", "rendezvous", rendezvous),
+        ("balanced", "balanced", balanced),
     ];
     all.into_iter()
         .map(|(label, key, params)| Variant { label, key, params })
@@ -137,14 +137,16 @@ mod tests {
             &[1.036, 1.038, 1.019, 1.030, 1.044, 1.029],
             0.0006,
         );
-        assert!(peaks("rendezvous", &mut population).iter().all(|&peak| peak < 1.03));
+        for key in ["rendezvous", "balanced"] {
+            assert!(peaks(key, &mut population).iter().all(|&peak| peak < 1.03), "{key}");
+        }
     }
 
     #[test]
     fn only_slots_that_are_reached_count() {
         let facts: Vec<_> = variants(None).iter().map(|variant| RingFacts::of(&variant.params)).collect();
         let reached: Vec<_> = facts.iter().map(|facts| (facts.reachable_slots, facts.slots)).collect();
-        assert_eq!(reached, [(87, 512), (64, 512), (65_539, 65_539), (65_539, 65_539)]);
+        assert_eq!(reached, [(87, 512), (64, 512), (65_539, 65_539), (65_539, 65_539), (65_539, 65_539)]);
     }
 
     #[test]
@@ -163,6 +165,6 @@ mod tests {
     fn a_family_restricts_what_is_compared() {
         let keys = |family| variants(Some(family)).iter().map(|variant| variant.key).collect::<Vec<_>>();
         assert_eq!(keys(Family::Classic), ["classic-512"]);
-        assert_eq!(keys(Family::Modified), ["modified-512", "modified-default", "rendezvous"]);
+        assert_eq!(keys(Family::Modified), ["modified-512", "modified-default", "rendezvous", "balanced"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lookup::{Table, VirtualNode};
 use super::placer::Placer;
-use super::{Hash, MAX_NODES, MAX_WEIGHT, Node, Params, Placement, Ring, Sequence, rendezvous};
+use super::{Hash, MAX_NODES, MAX_WEIGHT, Node, Params, Placement, Ring, Sequence, balanced, rendezvous};
 
 /// Marks a slot without a virtual node while the table is filled; no node has this index.
 const NONE: u16 = u16::MAX;
@@ -50,8 +50,8 @@ fn full(nodes: usize, capacity: u32, placement: Placement, slots: u32, virtual_n
             "{nodes} replicas of {virtual_nodes} virtual nodes do not fit on {slots} slots: {at_most}; \
              use more slots or fewer virtual nodes"
         ),
-        Placement::Rendezvous => format!(
-            "{nodes} replicas are too many for rendezvous placement on {slots} slots: {at_most}; \
+        Placement::Rendezvous | Placement::Balanced => format!(
+            "{nodes} replicas are too many for {placement} placement on {slots} slots: {at_most}; \
              use another number of slots"
         ),
     }
@@ -71,9 +71,8 @@ impl Ring {
         let table = match params.placement() {
             _ if nodes.iter().all(|node| node.weight == 0) => Table::default(),
             Placement::Ring => place(params, &hash, &nodes),
-            Placement::Rendezvous => {
-                Table { owners: rendezvous::owners(params.slots(), &nodes), ..Table::default() }
-            }
+            Placement::Rendezvous => Table::of(rendezvous::owners(params.slots(), &nodes)),
+            Placement::Balanced => Table::of(balanced::owners(params.slots(), &nodes)),
         };
         Ok(Self::assemble(params.clone(), hash, nodes, table))
     }
@@ -88,7 +87,7 @@ impl Ring {
         match rendezvous::owners_after(self.owners(), self.nodes(), &nodes) {
             Some(owners) => {
                 let hash = Hash::new(params.family(), params.slots());
-                Ok(Self::assemble(params.clone(), hash, nodes, Table { owners, ..Table::default() }))
+                Ok(Self::assemble(params.clone(), hash, nodes, Table::of(owners)))
             }
             None => Self::build(params, &nodes),
         }

@@ -33,9 +33,12 @@ pub enum Placement {
     /// Virtual nodes; the first at or clockwise from the slot owns it.
     #[default]
     Ring,
-    /// The replica with the best score for the slot owns it. Evener, and a removal moves no
-    /// other replica's slots, but a build costs `M · N` scores.
+    /// The replica at which the slot costs least owns it. Evener, and a removal moves no
+    /// other replica's slots, but a build works out `M · N` costs.
     Rendezvous,
+    /// The same with a capacity for each replica, 1.6 % above its due: even at any size, and a
+    /// removal moves next to no other replica's slots.
+    Balanced,
 }
 
 /// Spelling of an enumeration: one word each, as printed and as parsed.
@@ -79,7 +82,7 @@ macro_rules! spelled {
 
 spelled!(Family, "hash family", Classic = "classic", Modified = "modified");
 spelled!(Probing, "probing", Quadratic = "quadratic", Linear = "linear");
-spelled!(Placement, "placement", Ring = "ring", Rendezvous = "rendezvous");
+spelled!(Placement, "placement", Ring = "ring", Rendezvous = "rendezvous", Balanced = "balanced");
 
 #[cfg(test)]
 mod tests {
@@ -103,6 +106,6 @@ mod tests {
         let error = "Modified".parse::<Family>().unwrap_err().to_string();
         assert_eq!(error, "'Modified' is not a hash family: use classic or modified");
         let error = "".parse::<Placement>().unwrap_err().to_string();
-        assert_eq!(error, "'' is not a placement: use ring or rendezvous");
+        assert_eq!(error, "'' is not a placement: use ring, rendezvous or balanced");
     }
 }

@@ -8,7 +8,7 @@ use super::MAX_SLOTS;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamsError {
     /// A word that is none of the choices.
-    #[error("'{text}' is not a {what}: use {}", choices.join(" or "))]
+    #[error("'{text}' is not a {what}: use {}", any_of(choices))]
     Choice {
         /// What was to be chosen.
         what: &'static str,
@@ -46,6 +46,13 @@ pub enum ParamsError {
         /// The most there can be.
         slots: u32,
     },
+}
+
+fn any_of(choices: &[&str]) -> String {
+    match choices {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => choices.concat(),
+    }
 }
 
 fn nearest(below: Option<u32>, above: Option<u32>) -> String {

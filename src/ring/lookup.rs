@@ -2,7 +2,7 @@
 //!
 //! Immutable; everything a lookup needs was worked out when it was built.
 
-use super::{Hash, Node, Params, Placement, rendezvous};
+use super::{Hash, Node, Params, Placement, cost};
 
 /// A ring of replicas. Made by [`Ring::build`].
 #[derive(Debug)]
@@ -21,10 +21,17 @@ pub struct Ring {
 pub(super) struct Table {
     /// For each slot the index of the node that owns it; empty when nobody owns anything.
     pub(super) owners: Box<[u16]>,
-    /// In ascending slot; empty for rendezvous placement.
+    /// In ascending slot; only a ring has them.
     pub(super) virtual_nodes: Box<[VirtualNode]>,
     /// The most probing steps that a virtual node took.
     pub(super) longest_probe: u32,
+}
+
+impl Table {
+    /// Of a placement without virtual nodes.
+    pub(super) fn of(owners: Box<[u16]>) -> Self {
+        Self { owners, ..Self::default() }
+    }
 }
 
 /// A taken slot.
@@ -79,16 +86,24 @@ impl Ring {
     }
 
     /// Indexes of all nodes with weight, each once, in the order in which a key of `slot`
-    /// prefers them, its owner first: clockwise, or by falling score for rendezvous placement.
+    /// prefers them, its owner first: clockwise, or in ascending cost.
     pub fn preference(&self, slot: u32) -> impl Iterator<Item = usize> + '_ {
         match self.params.placement() {
             Placement::Ring => Preference::Clockwise(Clockwise::new(self, slot)),
-            Placement::Rendezvous => Preference::Scored(rendezvous::order(slot, &self.nodes).into_iter()),
+            Placement::Rendezvous | Placement::Balanced => {
+                let mut order = cost::order(slot, &self.nodes);
+                // With a capacity the owner need not be the cheapest.
+                let owner = self.owner_at(slot);
+                if let Some(at) = order.iter().position(|&index| owner == Some(index)) {
+                    order[..=at].rotate_right(1);
+                }
+                Preference::ByCost(order.into_iter())
+            }
         }
     }
 
-    /// Slots and indexes of the nodes of the virtual nodes, in ascending slot. None for
-    /// rendezvous placement.
+    /// Slots and indexes of the nodes of the virtual nodes, in ascending slot. Only a
+    /// ring has them.
     pub fn virtual_nodes(&self) -> impl ExactSizeIterator<Item = (u32, usize)> + '_ {
         self.virtual_nodes.iter().map(|v| (v.slot, usize::from(v.node)))
     }
@@ -130,7 +145,7 @@ impl Ring {
 /// The two ways to an order of preference.
 enum Preference<'a> {
     Clockwise(Clockwise<'a>),
-    Scored(std::vec::IntoIter<usize>),
+    ByCost(std::vec::IntoIter<usize>),
 }
 
 impl Iterator for Preference<'_> {
@@ -139,7 +154,7 @@ impl Iterator for Preference<'_> {
     fn next(&mut self) -> Option<usize> {
         match self {
             Self::Clockwise(walk) => walk.next(),
-            Self::Scored(order) => order.next(),
+            Self::ByCost(order) => order.next(),
         }
     }
 }

@@ -15,8 +15,10 @@
 //! This module must know no clock, no randomness, no log, no runtime and no replica: `std` and
 //! `fxhash` are all it needs, and the same input gives the same ring on every machine.
 
+mod balanced;
 mod build;
 mod choice;
+mod cost;
 mod diff;
 mod error;
 mod hash;

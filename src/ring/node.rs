@@ -26,3 +26,15 @@ impl Node {
         }
     }
 }
+
+/// Members as a property test draws them: few weights and many, one of them above 0.
+#[cfg(test)]
+pub(super) fn some_nodes() -> impl proptest::strategy::Strategy<Value = Vec<Node>> {
+    use proptest::prelude::*;
+
+    let weights =
+        prop_oneof![3 => Just(MAX_WEIGHT), 2 => prop::sample::select(vec![0, 1, 50]), 1 => 0..=MAX_WEIGHT];
+    prop::collection::btree_map(1_u32..40, weights, 1..30)
+        .prop_map(|nodes| nodes.into_iter().map(|(number, weight)| Node { number, weight }).collect())
+        .prop_filter("one has weight", |nodes: &Vec<Node>| nodes.iter().any(|node| node.weight > 0))
+}

@@ -1,7 +1,7 @@
 //! Checked parameters: what makes two rings of the same replicas the same ring.
 
+use super::cost::MAX_COSTS;
 use super::probing::Sequence;
-use super::rendezvous::MAX_SCORES;
 use super::{Family, MAX_NODES, MAX_SLOTS, ParamsError, Placement, Probing};
 
 /// Parameters of a ring, valid together.
@@ -33,7 +33,7 @@ impl Default for Params {
 impl Params {
     /// Checks parameters. `slots` is 1 to [`MAX_SLOTS`] and, for quadratic probing on a ring,
     /// a power of two or a prime of the form 4n + 3; `virtual_nodes` is 1 to `slots`.
-    /// Rendezvous placement has neither virtual nodes nor collisions and so accepts every
+    /// The other placements have neither virtual nodes nor collisions and so accept every
     /// number of slots, with probing and virtual nodes kept but unused.
     pub fn new(
         family: Family,
@@ -84,7 +84,7 @@ impl Params {
     pub fn capacity(&self) -> u32 {
         let fit = match self.placement {
             Placement::Ring => self.slots / self.virtual_nodes,
-            Placement::Rendezvous => self.slots.min(MAX_SCORES / self.slots),
+            Placement::Rendezvous | Placement::Balanced => self.slots.min(MAX_COSTS / self.slots),
         };
         fit.min(MAX_NODES)
     }
@@ -126,10 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn rendezvous_takes_any_size() {
-        let params =
-            Params::new(Family::Modified, Probing::Quadratic, Placement::Rendezvous, 100, 256).unwrap();
-        assert_eq!(params.capacity(), 100);
+    fn placements_without_virtual_nodes_take_any_size() {
+        for placement in [Placement::Rendezvous, Placement::Balanced] {
+            let params = Params::new(Family::Modified, Probing::Quadratic, placement, 100, 256).unwrap();
+            assert_eq!(params.capacity(), 100, "{placement}");
+        }
     }
 
     #[test]

@@ -5,7 +5,51 @@
 
 #![allow(unreachable_pub, reason = "a module of each test, and a public one of the fuzz targets")]
 
-use ringherd::ring::{Family, Node, Params, Probing};
+mod table;
+
+use ringherd::ring::{Family, Node, Params, Placement, Probing};
+
+pub use table::NaiveTable;
+
+/// A ring of any placement.
+#[derive(Debug)]
+pub enum Naive {
+    Ring(NaiveRing),
+    Table(NaiveTable),
+}
+
+impl Naive {
+    pub fn build(params: &Params, nodes: &[Node]) -> Self {
+        match params.placement() {
+            Placement::Ring => Self::Ring(NaiveRing::build(params, nodes)),
+            Placement::Rendezvous | Placement::Balanced => Self::Table(NaiveTable::build(params, nodes)),
+        }
+    }
+
+    /// Number of the replica that owns `slot`.
+    pub fn owner(&self, slot: u32) -> Option<u32> {
+        match self {
+            Self::Ring(ring) => ring.owner(slot),
+            Self::Table(table) => table.owner(slot),
+        }
+    }
+
+    /// Numbers of the replicas with weight, in the order in which a key of `slot` prefers them.
+    pub fn preference(&self, slot: u32) -> Vec<u32> {
+        match self {
+            Self::Ring(ring) => ring.preference(slot),
+            Self::Table(table) => table.preference(slot),
+        }
+    }
+
+    /// The most probing steps that a virtual node took.
+    pub fn longest_probe(&self) -> u32 {
+        match self {
+            Self::Ring(ring) => ring.longest_probe,
+            Self::Table(_) => 0,
+        }
+    }
+}
 
 /// A ring by virtual nodes.
 #[derive(Debug, PartialEq, Eq)]

@@ -137,7 +137,7 @@ fn choices_are_named() {
     for (field, choices) in [
         ("family", &["classic", "modified"][..]),
         ("probing", &["quadratic", "linear"]),
-        ("placement", &["ring", "rendezvous"]),
+        ("placement", &["ring", "rendezvous", "balanced"]),
         ("key", &["request-id", "header:NAME"]),
     ] {
         let error = parse_ring_change(format!("{{\"{field}\":\"x\"}}").as_bytes()).unwrap_err().to_string();

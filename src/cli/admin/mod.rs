@@ -43,7 +43,7 @@ fail. A running balancer replaces it.";
 
 const SET: &str = "\
 Changes the ring of a running balancer: family=modified|classic, probing=quadratic|linear, \
-placement=ring|rendezvous, slots=M, virtual_nodes=K, key=KEY. The new ring takes over between two requests.";
+placement=ring|rendezvous|balanced, slots=M, virtual_nodes=K, key=KEY. The new ring takes over between two requests.";
 
 /// The subcommands with their arguments.
 pub fn commands() -> [Command; 7] {

@@ -16,7 +16,7 @@ use crate::ring::{
 
 const LONG_ABOUT: &str = "\
 Prints a ring: the share of each replica, the busiest relative to the average, the longest probe, \
-and how many slots move when a replica is added or removed.
+and how many slots move when a replica is added or removed, also beyond the replica's own.
 
 The ring is a function of these arguments alone, so this is the ring that every balancer with the \
 same parameters and replica numbers has.";
@@ -27,8 +27,8 @@ Examples:
       The ring of the three replicas that `ringherd serve` begins with.
   ringherd ring --slots 512 --virtual-nodes 9 --numbers 1,2,3:50 --lookup 132574,user-1
       A small ring with the third replica at half weight, and where two requests go.
-  ringherd ring --placement rendezvous --json
-      Rendezvous placement, for another program to read.";
+  ringherd ring --placement balanced --json
+      Balanced placement, for another program to read.";
 
 /// Why no ring was printed.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ fn parameters(defaults: &Params) -> [Arg; 5] {
             .help("Where a virtual node goes when its slot is taken: quadratic or linear")
             .value_parser(|text: &str| text.parse::<Probing>()),
         option("placement", "PLACEMENT", defaults.placement())
-            .help("How slots get their owners: ring or rendezvous")
+            .help("How slots get their owners: ring, rendezvous or balanced")
             .value_parser(|text: &str| text.parse::<Placement>()),
         option("slots", "M", defaults.slots())
             .help("Number of slots; for quadratic probing a power of two or a prime of the form 4n + 3")

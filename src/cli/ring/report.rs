@@ -64,6 +64,8 @@ pub(super) struct Move {
     pub(super) share: f64,
     /// The share that any placement has to move: the replica's share by weight.
     pub(super) ideal_share: f64,
+    /// Number of those that are not the replica's own, but move between others.
+    pub(super) beyond_own: u32,
 }
 
 impl Report {
@@ -142,13 +144,22 @@ fn removing(ring: &Ring, removed: Node) -> Option<Move> {
 
 fn change(ring: &Ring, nodes: &[Node], changed: Node, total_weight: u32) -> Option<Move> {
     let params: &Params = ring.params();
-    let slots = slots_moved(ring, &Ring::build(params, nodes).ok()?)?;
+    let after = Ring::build(params, nodes).ok()?;
+    let slots = slots_moved(ring, &after)?;
+    let own = owned(ring, changed.number).max(owned(&after, changed.number));
     Some(Move {
         number: changed.number,
         slots,
         share: f64::from(slots) / f64::from(params.slots()),
         ideal_share: f64::from(changed.weight) / f64::from(total_weight.max(1)),
+        beyond_own: slots - own,
     })
+}
+
+/// Slots of the replica with this number, which need not be there.
+fn owned(ring: &Ring, number: u32) -> u32 {
+    let at = ring.nodes().iter().position(|node| node.number == number);
+    at.map_or(0, |at| ring.slots_owned()[at])
 }
 
 fn total_weight(nodes: &[Node]) -> u32 {

@@ -71,8 +71,25 @@ fn rendezvous_moves_its_slots_only() {
     let printed = print_json("--placement rendezvous --slots 1000 --numbers 1,2,3");
     for remove in printed["moved"]["remove"].as_array().unwrap() {
         assert_eq!(remove["slots"], printed["slots_owned"][remove["number"].to_string()]);
+        assert_eq!(remove["beyond_own"], 0);
     }
     assert!(printed.get("virtual_node_slots").is_none());
+}
+
+#[test]
+fn balanced_has_the_golden_owners_and_says_what_moves_beside_its_own() {
+    let vectors = include_str!("../../../tests/data/balanced_vectors.json");
+    let vectors: Value = serde_json::from_str(vectors).unwrap();
+    let tenth = &vectors["vectors"][1];
+    let printed = print_json("--placement balanced --numbers 1,2,3,4,5,6,7,8,9,10");
+    assert_eq!(printed["owners_sha256_u32le"], tenth["owners_sha256_u32le"]);
+    let moved = printed["moved"]["remove"].as_array().unwrap();
+    let beyond = |remove: &Value| {
+        let own = printed["slots_owned"][remove["number"].to_string()].as_u64();
+        assert_eq!(remove["slots"].as_u64(), Some(own.unwrap() + remove["beyond_own"].as_u64().unwrap()));
+        remove["beyond_own"].as_u64().unwrap()
+    };
+    assert!(moved.iter().map(beyond).any(|beyond| beyond > 0), "{printed}");
 }
 
 #[test]

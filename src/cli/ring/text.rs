@@ -42,12 +42,13 @@ fn write_shares(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_moves(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n{:<17} {:>10} {:>8} {:>8}", "change", "slots moved", "share", "ideal")?;
+    let [change, slots, share, ideal, beyond] = ["change", "slots moved", "share", "ideal", "beyond its own"];
+    writeln!(out, "\n{change:<17} {slots:>10} {share:>8} {ideal:>8} {beyond:>15}")?;
     match &report.moved.add {
-        Some(add) => write_move("add", add, out)?,
+        Some(add) => write_move("add", add, report, out)?,
         None => writeln!(out, "add               does not fit")?,
     }
-    report.moved.remove.iter().try_for_each(|remove| write_move("remove", remove, out))?;
+    report.moved.remove.iter().try_for_each(|remove| write_move("remove", remove, report, out))?;
     let untried = report.ids.len() - report.moved.remove.len();
     if untried > 0 {
         writeln!(out, "(the other {untried} removals were not tried)")?;
@@ -55,9 +56,11 @@ fn write_moves(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn write_move(what: &str, moved: &Move, out: &mut dyn Write) -> io::Result<()> {
-    let Move { number, slots, share, ideal_share } = moved;
-    writeln!(out, "{what:<6} {number:>10} {slots:>11} {:>8} {:>8}", percent(*share), percent(*ideal_share))
+fn write_move(what: &str, moved: &Move, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let Move { number, slots, share, ideal_share, beyond_own } = moved;
+    let beyond = percent(f64::from(*beyond_own) / f64::from(report.slots));
+    let (share, ideal) = (percent(*share), percent(*ideal_share));
+    writeln!(out, "{what:<6} {number:>10} {slots:>11} {share:>8} {ideal:>8} {beyond:>15}")
 }
 
 fn write_lookups(report: &Report, out: &mut dyn Write) -> io::Result<()> {

@@ -36,7 +36,7 @@ pub(super) const RING: &[Entry<Config>] = &[
         at!(Config: ring.placement),
         Kind::choice::<Placement>(),
         "Who owns a slot. ring: the next virtual node clockwise. rendezvous: the replica with the \
-         highest score for it.",
+         highest score for it. balanced: the same, but a replica 1.6 % above its due is full.",
     )
     .on_reload(),
     Entry::new(

@@ -197,7 +197,7 @@ fn words_are_those_of_the_types() {
     };
     assert!(words("family").eq([Family::Classic, Family::Modified].map(|f| f.to_string())));
     assert!(words("probing").eq([Probing::Quadratic, Probing::Linear].map(|p| p.to_string())));
-    assert!(words("placement").eq([Placement::Ring, Placement::Rendezvous].map(|p| p.to_string())));
+    assert!(words("placement").eq(Placement::ALL.iter().map(ToString::to_string)));
     for runtime in words("runtime") {
         assert_eq!(good(flags(&[("runtime", runtime)])).config.runtime.name(), runtime);
     }

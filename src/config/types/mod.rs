@@ -67,7 +67,7 @@ choices!(OnExit { Remove = "remove", Keep = "keep" });
 choices!(ReadOnly { On = "on", Off = "off" });
 choices!(Family { Classic = "classic", Modified = "modified" });
 choices!(Probing { Quadratic = "quadratic", Linear = "linear" });
-choices!(Placement { Ring = "ring", Rendezvous = "rendezvous" });
+choices!(Placement { Ring = "ring", Rendezvous = "rendezvous", Balanced = "balanced" });
 choices!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
 choices!(Format { Json = "json", Common = "common" });
 impl Choice for bool {

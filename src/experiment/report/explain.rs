@@ -119,6 +119,7 @@ fn ring(sweep: &Sweep) -> Option<String> {
     .ok()?;
     let text = match (params.placement(), params.family()) {
         (Placement::Rendezvous, _) => rendezvous(),
+        (Placement::Balanced, _) => balanced(),
         (Placement::Ring, Family::Classic) => classic(&params, sweep)?,
         (Placement::Ring, Family::Modified) => modified(&params, sweep)?,
     };
@@ -184,8 +185,14 @@ fn modified(params: &Params, sweep: &Sweep) -> Option<String> {
 }
 
 fn rendezvous() -> String {
-    "there are no arcs. Each slot goes to the replica with the best score for it, independently of its \
+    "there are no arcs. Each slot goes to the replica with the highest score for it, independently of its \
      neighbours, so that the shares differ only as the outcomes of as many fair draws do."
+        .to_owned()
+}
+
+fn balanced() -> String {
+    "as rendezvous, but a replica that holds 1.6 % more than its due is full. What it does not hold goes to the next \
+     highest score, so that the shares are even with any number of replicas."
         .to_owned()
 }
 
@@ -205,13 +212,13 @@ fn longest_arc(ring: &Ring) -> Option<(u32, u32)> {
 pub(super) fn movement(found: &[Movement]) -> Vec<String> {
     let mut text = vec![
         "When a replica goes for good, its own keys move, and those few beside them whose owners of higher \
-         numbers take slots that it frees; with rendezvous placement there are none of the latter. So the part \
+         numbers take slots that it frees; with rendezvous placement there are none of the latter, and with balanced placement a few. So the part \
          that moves is what the replica had, which is 1/N if the ring is even. The first table and the bars \
          are of the busiest replica."
             .to_owned(),
-        "When replica N comes, keys move to it and to nobody else, as many as the ring gives it; when it goes, \
-         exactly these keys go back, because a ring is a function of its members. The second table and the marks \
-         are of that. Less than 1/N is no merit there: it is a ring that gives the newest replica less than its \
+        "When replica N comes, keys move to it and to nobody else (with balanced placement, next to nobody), as \
+         many as the ring gives it; when it goes, exactly these keys go back, because a ring is a function of its \
+         members. The second table and the marks are of that. Less than 1/N is no merit there: it is a ring that gives the newest replica less than its \
          part of the load."
             .to_owned(),
     ];
