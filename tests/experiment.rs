@@ -103,7 +103,17 @@ fn all_experiments_leave_a_report_and_nothing_else() {
     assert!(seen.iter().all(|pid| !is_alive(*pid)), "processes are left");
     assert!(text.contains("A-1") && text.contains("Peak-to-average") && text.contains("####"), "{text}");
 
-    let files = ["a1.svg", "a2.svg", "a3.svg", "a4.svg", "movement.svg", "zipf.svg", "latency.svg"];
+    let files = [
+        "a1.svg",
+        "a2.svg",
+        "a3.svg",
+        "a4.svg",
+        "movement.svg",
+        "evenness.svg",
+        "strays.svg",
+        "zipf.svg",
+        "latency.svg",
+    ];
     for file in files.iter().chain(&["index.html", "results.json", "summary.md"]) {
         let text = fs::read_to_string(out.join(file)).expect(file);
         assert!(!text.contains("NaN") && text.len() > 1_000, "{file}");

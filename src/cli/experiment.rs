@@ -27,14 +27,15 @@ Measures how evenly requests spread, and what happens when a replica is killed. 
 writes a page with charts (index.html), the charts (SVG), all figures (results.json) and a summary \
 (summary.md) to the folder of --out. Other files in it are left alone.
 
-  a1        requests on three replicas, compared with the ring's shares and with equal ones
-  a2        the same for two to six replicas
-  a3        every endpoint, then a replica killed under load
-  a4        a1 and a2 for each kind of ring, and why they differ
-  movement  keys that move when replicas come and go
-  zipf      popular keys, with and without bounded load
-  latency   latency at a fixed rate
-  all       all of these (the default)
+  a1          requests on three replicas, compared with the ring's shares and with equal ones
+  a2          the same for two to six replicas
+  a3          every endpoint, then a replica killed under load
+  a4          a1 and a2 for each kind of ring, and why they differ
+  movement    keys that move when replicas come and go
+  placements  how even placements are with up to 200 replicas, beside Maglev and ketama
+  zipf        popular keys, with and without bounded load
+  latency     latency at a fixed rate
+  all         all of these (the default)
 
 Without --target it starts a balancer of its own on free ports, and ends it. With --target it drives \
 a running one: it adds replicas, changes weights and the ring, kills a replica, and puts back what \
@@ -72,7 +73,7 @@ pub fn command() -> Command {
                 .value_name("EXPERIMENT")
                 .action(ArgAction::Append)
                 .value_parser(chosen)
-                .help("Which: a1, a2, a3, a4, movement, zipf, latency or all [default: all]"),
+                .help("Which: a1, a2, a3, a4, movement, placements, zipf, latency or all [default: all]"),
         )
         .arg(
             Arg::new("target")

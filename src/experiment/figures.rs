@@ -34,6 +34,7 @@ pub(super) struct Results {
     pub(super) a3: Option<Endpoints>,
     pub(super) a4: Option<Vec<Sweep>>,
     pub(super) movement: Option<Vec<Movement>>,
+    pub(super) placements: Option<Vec<Scaling>>,
     pub(super) zipf: Option<Popular>,
     pub(super) latency: Option<Latency>,
     /// Experiments that were not made, and why.
@@ -198,6 +199,28 @@ pub(super) struct Step {
     pub(super) measured: Option<f64>,
     /// The largest part that moves when one of the `n` replicas goes: that of the busiest one.
     pub(super) busiest_leaves: f64,
+}
+
+/// A placement, of ours or of others, as N grows.
+#[derive(Debug, Serialize)]
+pub(super) struct Scaling {
+    pub(super) label: &'static str,
+    /// In ascending N; without those that do not fit.
+    pub(super) points: Vec<ScalingPoint>,
+}
+
+/// With N replicas.
+#[derive(Debug, Serialize)]
+pub(super) struct ScalingPoint {
+    pub(super) n: u32,
+    /// The busiest replica's part of the keys over the average.
+    pub(super) peak_to_average: f64,
+    /// Largest part of the keys that moves between others when one replica goes.
+    pub(super) leaving: f64,
+    /// The same when replica `n + 1` comes; `None` if it does not fit.
+    pub(super) coming: Option<f64>,
+    /// Time of the fastest of some builds, in milliseconds.
+    pub(super) build_ms: f64,
 }
 
 /// Popular keys.

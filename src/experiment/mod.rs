@@ -3,7 +3,7 @@
 //! # The tour
 //! `run` takes [`Options`], starts a balancer of its own or takes over a running one
 //! (`own_balancer`, `target_pool`), and runs the experiments one after the other (`spread` is A-1,
-//! `checks` is A-3; then `movement`, `zipf`, `latency`). Each sends a `load` and returns
+//! `checks` is A-3; then `movement`, `placements`, `zipf`, `latency`). Each sends a `load` and returns
 //! `figures`. `rings` computes what is expected of a ring, and `stats` how likely a deviation is, both
 //! without I/O. In the end `report` writes the figures, with `chart`s, and the pool is restored, also
 //! after an error or a signal.
@@ -22,6 +22,7 @@ mod machine;
 mod movement;
 mod options;
 mod own_balancer;
+mod placements;
 mod progress;
 mod report;
 mod rings;
@@ -188,6 +189,9 @@ async fn perform(experiment: Experiment, session: &Session<'_>, results: &mut Re
         Experiment::A4 => results.a4 = Some(spread::several_rings(session).await?),
         Experiment::Movement => {
             results.movement = Some(movement::run(session, results.a4.as_deref(), notes).await?);
+        }
+        Experiment::Placements => {
+            results.placements = Some(placements::run(session.options.family).await);
         }
         Experiment::Zipf => results.zipf = Some(zipf::run(session, notes).await?),
         Experiment::Latency => results.latency = Some(latency::run(session).await?),

@@ -20,6 +20,8 @@ pub enum Experiment {
     A4,
     /// Keys that move when replicas come and go.
     Movement,
+    /// Placements as N grows, beside those of other balancers.
+    Placements,
     /// Popular keys, with and without bounded load.
     Zipf,
     /// Latency at a fixed rate.
@@ -28,8 +30,8 @@ pub enum Experiment {
 
 impl Experiment {
     /// All experiments, in the order in which they run.
-    pub const ALL: [Self; 7] =
-        [Self::A1, Self::A2, Self::A3, Self::A4, Self::Movement, Self::Zipf, Self::Latency];
+    pub const ALL: [Self; 8] =
+        [Self::A1, Self::A2, Self::A3, Self::A4, Self::Movement, Self::Placements, Self::Zipf, Self::Latency];
 
     /// The name on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Experiment {
             Self::A3 => "a3",
             Self::A4 => "a4",
             Self::Movement => "movement",
+            Self::Placements => "placements",
             Self::Zipf => "zipf",
             Self::Latency => "latency",
         }
@@ -52,6 +55,7 @@ impl Experiment {
             Self::A3 => "A-3: endpoints, and a replica killed under load",
             Self::A4 => "A-4: the rings compared",
             Self::Movement => "Movement: what a change of N costs",
+            Self::Placements => "Placements: from 3 to 200 replicas, and beside others",
             Self::Zipf => "Popular keys, with and without bounded load",
             Self::Latency => "Latency at a fixed rate",
         }
@@ -74,6 +78,9 @@ impl Experiment {
                 "A-4: how do A-1 and A-2 come out on rings of other hash functions, sizes and placements, and why?"
             }
             Self::Movement => "How many keys get another replica when one comes or goes for good?",
+            Self::Placements => {
+                "How even is each placement as replicas become many, and how many keys move that need not?"
+            }
             Self::Zipf => "What if some keys are asked for much more often than others?",
             Self::Latency => "How long do requests take while the balancer is not at its limit?",
         }

@@ -29,6 +29,7 @@ fn expected(options: &Options) -> u64 {
         Experiment::A3 => 2_000,
         Experiment::A4 => rings * sizes * each,
         Experiment::Movement => rings * each,
+        Experiment::Placements => 0,
         Experiment::Zipf => 2 * each,
     };
     options.experiments.iter().map(of).sum()

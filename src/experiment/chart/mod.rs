@@ -10,10 +10,12 @@ mod lines;
 mod scale;
 mod timeline;
 
+use std::collections::BTreeSet;
+
 use self::bars::{Bars, Line, Series};
 pub(super) use self::canvas::escaped;
-use self::canvas::{BLUE, Colour, GREEN, ORANGE, PURPLE};
-use super::figures::{Movement, Popular, Results, Spread, Sweep};
+use self::canvas::{BLUE, Colour, GREEN, ORANGE, PURPLE, SKY};
+use super::figures::{Movement, Popular, Results, Scaling, ScalingPoint, Spread, Sweep};
 
 /// One chart.
 #[derive(Clone, Debug)]
@@ -34,17 +36,20 @@ impl Chart {
 }
 
 /// Colours of the rings that are compared, and of series in general.
-const SERIES: [Colour; 4] = [ORANGE, PURPLE, BLUE, GREEN];
+const SERIES: [Colour; 5] = [ORANGE, PURPLE, BLUE, GREEN, SKY];
 
 /// All charts that there are figures for.
 pub(super) fn all(results: &Results) -> Vec<Chart> {
     let kill = results.a3.as_ref().and_then(|a3| a3.kill.as_ref());
+    let placements = results.placements.as_deref();
     [
         results.a1.as_ref().map(a1),
         results.a2.as_deref().filter(|spreads| !spreads.is_empty()).map(lines::a2),
         kill.map(timeline::a3),
         results.a4.as_deref().filter(|sweeps| !sweeps.is_empty()).map(a4),
         results.movement.as_deref().filter(|found| !found.is_empty()).map(movement),
+        placements.map(|found| scaling(&EVENNESS, found)),
+        placements.map(|found| scaling(&STRAYS, found)),
         results.zipf.as_ref().map(zipf),
         results.latency.as_ref().filter(|latency| !latency.histogram.is_empty()).map(histogram::latency),
     ]
@@ -146,6 +151,65 @@ fn movement(found: &[Movement]) -> Chart {
         most.join("; ")
     );
     Chart::new("movement.svg", alt, &svg)
+}
+
+/// A chart of one figure of each placement, by N.
+struct ScalingChart {
+    file: &'static str,
+    title: &'static str,
+    subtitle: &'static str,
+    y_label: &'static str,
+    figure: fn(&ScalingPoint) -> f64,
+    format: fn(f64) -> String,
+}
+
+const EVENNESS: ScalingChart = ScalingChart {
+    file: "evenness.svg",
+    title: "How much more the busiest replica has than the average",
+    subtitle: "keys, with equal weights",
+    y_label: "% above the average",
+    figure: |point| (point.peak_to_average - 1.0) * 100.0,
+    format: |value| format!("{value:.1}"),
+};
+
+const STRAYS: ScalingChart = ScalingChart {
+    file: "strays.svg",
+    title: "Keys that move between the others when one of N replicas goes",
+    subtitle: "the most of four that go, each on its own; the keys of the one that goes are not counted",
+    y_label: "% of all keys",
+    figure: |point| point.leaving * 100.0,
+    format: |value| if value < 0.005 { "0".to_owned() } else { format!("{value:.2}") },
+};
+
+fn scaling(chart: &ScalingChart, found: &[Scaling]) -> Chart {
+    let &ScalingChart { file, title, subtitle, y_label, figure, format } = chart;
+    let counts: BTreeSet<u32> =
+        found.iter().flat_map(|scaling| &scaling.points).map(|point| point.n).collect();
+    let value = |scaling: &Scaling, n: u32| scaling.points.iter().find(|point| point.n == n).map(figure);
+    let series = found.iter().zip(SERIES).map(|(scaling, colour)| Series {
+        label: scaling.label.to_owned(),
+        colour,
+        values: counts.iter().map(|&n| value(scaling, n)).collect(),
+        marks: vec![None; counts.len()],
+    });
+    let svg = Bars {
+        title,
+        subtitle,
+        x_label: "replicas",
+        y_label,
+        groups: counts.iter().map(ToString::to_string).collect(),
+        series: series.collect(),
+        mark_label: None,
+        lines: Vec::new(),
+        format,
+    }
+    .draw();
+    let most = |scaling: &Scaling| {
+        let most = scaling.points.iter().map(figure).fold(0.0, f64::max);
+        format!("{} up to {most:.2} %", scaling.label)
+    };
+    let most: Vec<String> = found.iter().map(most).collect();
+    Chart::new(file, format!("Bar chart. {title}: {}", most.join("; ")), &svg)
 }
 
 fn zipf(popular: &Popular) -> Chart {

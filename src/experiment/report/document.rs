@@ -1,9 +1,11 @@
 //! The report as sections of text, tables and charts, however they are shown. Pure.
 
+use std::collections::BTreeSet;
+
 use super::explain;
 use crate::experiment::chart::thousands;
 use crate::experiment::figures::{
-    Endpoints, Latency, Movement, Popular, Quantiles, Results, Spread, Step, Sweep,
+    Endpoints, Latency, Movement, Popular, Quantiles, Results, Scaling, ScalingPoint, Spread, Step, Sweep,
 };
 use crate::experiment::options::Experiment;
 use crate::experiment::stats::{ChiSquared, Test};
@@ -22,10 +24,10 @@ pub(super) struct Document {
 #[derive(Debug, Default)]
 pub(super) struct Section {
     pub(super) title: String,
-    /// Before the chart.
+    /// Before the charts.
     pub(super) lead: Vec<String>,
-    /// The chart's file.
-    pub(super) chart: Option<&'static str>,
+    /// Files of the charts.
+    pub(super) charts: Vec<&'static str>,
     pub(super) tables: Vec<Table>,
     /// Behind all.
     pub(super) remarks: Vec<String>,
@@ -48,6 +50,7 @@ pub(super) fn of(results: &Results) -> Document {
     sections.extend(results.a3.as_ref().map(a3));
     sections.extend(results.a4.as_deref().map(a4));
     sections.extend(results.movement.as_deref().map(movement));
+    sections.extend(results.placements.as_deref().map(placements));
     sections.extend(results.zipf.as_ref().map(zipf));
     sections.extend(results.latency.as_ref().map(latency));
     if !results.skipped.is_empty() {
@@ -122,7 +125,7 @@ fn a1(spread: &Spread) -> Section {
         bars: spread.replicas.iter().map(|replica| replica.requests as f64 / largest).collect(),
     };
     Section {
-        chart: Some("a1.svg"),
+        charts: vec!["a1.svg"],
         tables: vec![table],
         remarks: vec![
             format!(
@@ -169,7 +172,7 @@ fn a2(spreads: &[Spread]) -> Section {
         bars: spreads.iter().map(|spread| spread.summary.average / largest).collect(),
     };
     let lead = explain::spreads(spreads);
-    Section { chart: Some("a2.svg"), tables: vec![table], ..section(Experiment::A2, lead) }
+    Section { charts: vec!["a2.svg"], tables: vec![table], ..section(Experiment::A2, lead) }
 }
 
 fn a3(a3: &Endpoints) -> Section {
@@ -178,7 +181,7 @@ fn a3(a3: &Endpoints) -> Section {
     let mut section = section(Experiment::A3, vec![answered]);
     if let Some(kill) = &a3.kill {
         section.lead.push(explain::kill(kill));
-        section.chart = Some("a3.svg");
+        section.charts.push("a3.svg");
         let row = |what: &str, figure: String| vec![what.to_owned(), figure];
         let moment = |at: Option<f64>| {
             at.map_or_else(|| format!("not within {} s", kill.limit_seconds), |ms| format!("{ms:.1} ms"))
@@ -231,7 +234,7 @@ fn a4(sweeps: &[Sweep]) -> Section {
     columns[0] = String::from("Ring (expected)");
     let foretold = Table { head: columns, rows: sweeps.iter().map(expected).collect(), bars: Vec::new() };
     Section {
-        chart: Some("a4.svg"),
+        charts: vec!["a4.svg"],
         tables: vec![seen, foretold],
         remarks: explain::rings(sweeps),
         ..section(
@@ -271,7 +274,7 @@ fn movement(found: &[Movement]) -> Section {
     let fewer = |step: &Step| format!("{} \u{2192} {}", step.n, step.n - 1);
     let more = |step: &Step| format!("{} \u{2192} {}", step.n - 1, step.n);
     Section {
-        chart: Some("movement.svg"),
+        charts: vec!["movement.svg"],
         tables: vec![
             table("The busiest leaves", &fewer, &[("", |step| Some(step.busiest_leaves))]),
             table(
@@ -286,6 +289,36 @@ fn movement(found: &[Movement]) -> Section {
 
 /// A part of the keys, where it is known.
 type Figure = fn(&Step) -> Option<f64>;
+
+fn placements(found: &[Scaling]) -> Section {
+    let counts: BTreeSet<u32> =
+        found.iter().flat_map(|scaling| &scaling.points).map(|point| point.n).collect();
+    let table = |name: &str, cell: &dyn Fn(&ScalingPoint) -> Option<String>| {
+        let row = |scaling: &Scaling| {
+            let cells = counts.iter().map(|&n| {
+                let point = scaling.points.iter().find(|point| point.n == n);
+                point.and_then(cell).unwrap_or_else(|| "\u{2013}".to_owned())
+            });
+            std::iter::once(scaling.label.to_owned()).chain(cells).collect()
+        };
+        let columns = counts.iter().map(|n| format!("N = {n}"));
+        Table {
+            head: std::iter::once(name.to_owned()).chain(columns).collect(),
+            rows: found.iter().map(row).collect(),
+            bars: Vec::new(),
+        }
+    };
+    Section {
+        charts: vec!["evenness.svg", "strays.svg"],
+        tables: vec![
+            table("Peak-to-average", &|point| Some(format!("{:.3}", point.peak_to_average))),
+            table("One goes: others' keys that move", &|point| Some(percent(point.leaving))),
+            table("One comes: others' keys that move", &|point| point.coming.map(percent)),
+            table("Build", &|point| Some(format!("{:.2} ms", point.build_ms))),
+        ],
+        ..section(Experiment::Placements, explain::placements())
+    }
+}
 
 fn zipf(popular: &Popular) -> Section {
     let rows = popular.runs.iter().map(|run| {
@@ -304,7 +337,7 @@ fn zipf(popular: &Popular) -> Section {
         ["Bound", "Least", "Most", "Peak-to-average", "If owners served", "In flight", "Not at the owner"];
     let table = Table { head: head(&columns), rows: rows.collect(), bars: Vec::new() };
     Section {
-        chart: Some("zipf.svg"),
+        charts: vec!["zipf.svg"],
         tables: vec![table],
         ..section(Experiment::Zipf, explain::zipf(popular))
     }
@@ -322,7 +355,7 @@ fn latency(latency: &Latency) -> Section {
         bars: Vec::new(),
     };
     Section {
-        chart: Some("latency.svg"),
+        charts: vec!["latency.svg"],
         tables: vec![table],
         ..section(Experiment::Latency, explain::latency(latency))
     }

@@ -40,7 +40,7 @@ fn write_contents(out: &mut String, sections: &[Section]) {
 fn write_section(out: &mut String, index: usize, section: &Section, charts: &[Chart]) {
     let _ = writeln!(out, "<section id=\"s{index}\">\n<h2>{}</h2>", escaped(&section.title));
     write_paragraphs(out, &section.lead);
-    if let Some(chart) = charts.iter().find(|chart| Some(chart.file) == section.chart) {
+    for chart in charts.iter().filter(|chart| section.charts.contains(&chart.file)) {
         let _ = writeln!(out, "<figure tabindex=\"0\">{}</figure>", chart.svg.trim());
     }
     section.tables.iter().for_each(|table| write_table(out, table));
@@ -76,7 +76,7 @@ mod tests {
         let section = Section {
             title: "<b>".into(),
             lead: vec!["a & b".into()],
-            chart: Some("a1.svg"),
+            charts: vec!["a1.svg"],
             tables: vec![Table { head: vec!["\"".into()], rows: vec![vec!["<i>".into()]], bars: vec![] }],
             remarks: Vec::new(),
         };

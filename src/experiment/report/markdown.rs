@@ -15,7 +15,7 @@ pub(super) fn text(document: &Document, charts: &[Chart]) -> String {
     for section in &document.sections {
         let _ = writeln!(out, "\n## {}", section.title);
         write_paragraphs(&mut out, &section.lead);
-        if let Some(chart) = charts.iter().find(|chart| Some(chart.file) == section.chart) {
+        for chart in charts.iter().filter(|chart| section.charts.contains(&chart.file)) {
             let _ = writeln!(out, "\n![{}]({})", chart.alt.replace(['[', ']'], ""), chart.file);
         }
         section.tables.iter().for_each(|table| write_table(&mut out, table));
@@ -57,7 +57,7 @@ mod tests {
         let section = Section {
             title: "T".into(),
             lead: vec!["First.".into()],
-            chart: Some("a1.svg"),
+            charts: vec!["a1.svg"],
             tables: vec![table],
             remarks: vec!["Last.".into()],
         };
