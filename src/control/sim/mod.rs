@@ -111,7 +111,11 @@ fn some_ring(argument: u8) -> RingChange {
             .get(usize::from(argument % 5))
             .copied()
             .flatten(),
-        placement: (argument > 200).then_some(Placement::Rendezvous),
+        placement: match argument {
+            176..=215 => Some(Placement::Rendezvous),
+            216.. => Some(Placement::Balanced),
+            _ => None,
+        },
         family: (argument < 50).then_some(Family::Classic),
         ..RingChange::default()
     }
