@@ -8,13 +8,14 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::HeaderValue;
 use hyper::service::service_fn;
 
 use super::clock::Deadline;
 use super::connection_timeline::{ConnectionInput, ConnectionTimeline};
+use super::quiet::QuietWaker;
 use super::request::RequestState;
 use super::timeline::{Expiry, Input, Millis};
 use super::transport::{ClientStream, Transport};
@@ -232,11 +233,11 @@ pub(crate) async fn serve(
     let handler = Rc::clone(&connection);
     let service = service_fn(move |request| service::handle(Rc::clone(&handler), request));
     let mut http = worker.server().serve_connection(stream, service);
-    let mut told_to_close = false;
+    let (mut quiet, mut told_to_close) = (QuietWaker::default(), false);
     let is_complete = poll_fn(|cx| {
         connection.deadline.register(cx.waker());
         // Before anything is decided, so that what has come already is seen.
-        let polled = Pin::new(&mut http).poll(cx);
+        let polled = Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx)));
         if let Poll::Ready(outcome) = polled {
             // What is no request is answered too, and more of it may come.
             connection
@@ -257,7 +258,7 @@ pub(crate) async fn serve(
                 // The response under way says `Connection: close`.
                 told_to_close = true;
                 Pin::new(&mut http).graceful_shutdown();
-                return Pin::new(&mut http).poll(cx).map(|_| true);
+                return Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx))).map(|_| true);
             }
         }
         Poll::Pending

@@ -9,6 +9,7 @@ mod error;
 mod forward;
 mod forwarding;
 mod headers;
+mod quiet;
 mod record;
 mod refusal;
 mod request;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::headers;
+use super::quiet;
 use super::request::RequestState;
 use super::timeline::Input;
 
@@ -77,7 +78,7 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Self::Stream(upload) = self.get_mut() else { return Poll::Ready(None) };
-        let mut polled = upload.source.as_mut().poll_frame(cx);
+        let mut polled = quiet::poll_frame(upload.source.as_mut(), cx);
         if let Poll::Ready(Some(Ok(frame))) = &mut polled
             && let Some(trailers) = frame.trailers_mut()
         {

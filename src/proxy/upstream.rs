@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::error::Error;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,6 +18,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::task::AbortHandle;
 
+use super::quiet::{self, QuietWaker};
 use super::timeline::Millis;
 use super::transport::{Gathering, Transport};
 use super::upload::RequestBody;
@@ -40,8 +42,10 @@ impl Lease {
     pub(crate) async fn over(transport: Box<dyn Transport>, builder: &Builder) -> io::Result<Self> {
         let (sender, connection) = builder.handshake(Gathering(transport)).await.map_err(io::Error::other)?;
         let task = tokio::task::spawn_local(async move {
+            let (mut connection, mut quiet) = (connection, QuietWaker::default());
             // Its errors reach the request that was on it; on an idle connection they only end it.
-            let _ = connection.await;
+            let _ =
+                poll_fn(|cx| Pin::new(&mut connection).poll(&mut Context::from_waker(quiet.of(cx)))).await;
         });
         Ok(Self { sender, task: task.abort_handle() })
     }
@@ -122,7 +126,7 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.0).poll_frame(cx).map_err(Into::into)
+        quiet::poll_frame(Pin::new(&mut self.0), cx).map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
