@@ -201,8 +201,25 @@ fn take_authority<B>(request: &mut Request<B>, came: &mut Option<HeaderValue>) -
 /// Whether a byte may stand in a host, with its port: what registered names, addresses and
 /// brackets are made of (RFC 3986, section 3.2.2).
 fn is_of_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(&byte)
+    IS_OF_HOST[usize::from(byte)]
 }
+
+/// A table, because a search for each byte of each request's host costs three times as much.
+static IS_OF_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~!$&'()*+;=:[]%";
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
 
 /// Takes out of the trailers of a client's request what would stand in its head for something that a
 /// replica trusts or that concerns one connection: some servers add trailers to the head.
