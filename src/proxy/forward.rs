@@ -40,40 +40,41 @@ const MAX_SENT: usize = 3;
 /// Most requests of one worker that wait for a replica; their bodies stay with their clients.
 const MAX_WAITING: usize = 1024;
 
-/// Forwards a request and returns the head of its response, with the body to follow.
+/// Forwards a request and returns the head of its response, with the body to follow. It is taken out
+/// of `request` when it is sent: moving a head costs more than all that an attempt decides.
 pub(crate) async fn forward(
     active: &ActiveRequest,
-    mut request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<ReplicaBody>, Failure> {
+    let head = request.as_mut().expect("there is a request to forward");
     let connection = &**active.connection();
     let worker = &*connection.worker;
     let via = worker.via();
-    let forwarding = headers::clean_request(&mut request, connection.is_trusted, via)?;
-    let announced = request.body().size_hint().lower();
+    let forwarding = headers::clean_request(head, connection.is_trusted, via)?;
+    let announced = head.body().size_hint().lower();
     if announced > MAX_BODY {
         return Err(Failure::BodyTooLarge(announced));
     }
-    let id = headers::request_id(request.headers_mut(), &mut worker.id_text.borrow_mut());
-    let trace_id = trace_of(request.headers_mut(), worker);
+    let id = headers::request_id(head.headers_mut(), &mut worker.id_text.borrow_mut());
+    let trace_id = trace_of(head.headers_mut(), worker);
     active.record().identify(&id, trace_id);
-    let may_be_repeated = matches!(request.body(), RequestBody::Empty) && request.method().is_idempotent();
-    let address_key = client_key(active, &request);
+    let may_be_repeated = matches!(head.body(), RequestBody::Empty) && head.method().is_idempotent();
+    let address_key = client_key(active, head);
     let peer = &connection.address_text;
     let saved = may_be_repeated.then(|| {
         let keeps_case = worker.config().preserve_header_case;
-        SavedHead::of(&request, &forwarding, peer, via, keeps_case, &worker.head_buffers)
+        SavedHead::of(head, &forwarding, peer, via, keeps_case, &worker.head_buffers)
     });
-    forwarding.add_to(request.headers_mut(), peer, via);
+    forwarding.add_to(head.headers_mut(), peer, via);
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
-        let key = route::key(&snapshot.routing().key, &request, &id, address_key);
+        let key = route::key(&snapshot.routing().key, head, &id, address_key);
         (key, snapshot.pick(key, &[]))
     });
     let picked = match picked {
         Some(picked) => picked,
         None => await_replica(active, key).await?,
     };
-    let request = Some(request);
     let mut attempts =
         Attempts { active, worker, key, request, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
     attempts.run(picked).await
@@ -137,9 +138,8 @@ struct Attempts<'a> {
     active: &'a ActiveRequest,
     worker: &'a Worker,
     key: u64,
-    /// The request, unless it was sent. Kept here because moving a head costs more than all that an
-    /// attempt decides.
-    request: Option<Request<RequestBody>>,
+    /// The request, unless it was sent.
+    request: &'a mut Option<Request<RequestBody>>,
     /// There only if the request may be repeated after it was sent.
     saved: Option<SavedHead<'a>>,
     /// Endpoints that failed.
@@ -205,7 +205,7 @@ impl Attempts<'_> {
     fn may_repeat(&mut self, failure: &Failure) -> bool {
         if self.request.is_none() {
             self.sent += 1;
-            self.request = self.saved.as_ref().map(SavedHead::to_request);
+            *self.request = self.saved.as_ref().map(SavedHead::to_request);
         }
         let of_connection =
             matches!(failure, Failure::Connect(_) | Failure::ConnectTimeout(_) | Failure::Closed(_));
@@ -354,7 +354,7 @@ impl Attempts<'_> {
                 Ok((response, lease))
             }
             Ok(Err(error)) => {
-                self.request = error.unsent;
+                *self.request = error.unsent;
                 Err(match error.blame {
                     Blame::Response => bad_response(),
                     Blame::ResponseHead => {

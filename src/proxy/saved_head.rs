@@ -34,7 +34,7 @@ pub(crate) struct SavedHead<'a> {
     extensions: Option<Extensions>,
     /// Names and values in turn, each with a separator behind it.
     fields: Vec<u8>,
-    forwarding: Forwarding,
+    forwarding: &'a Forwarding,
     /// The client's address.
     client: &'a HeaderValue,
     via: Option<&'a Via>,
@@ -45,7 +45,7 @@ impl<'a> SavedHead<'a> {
     /// The head of `request`, to which nothing has been added yet.
     pub(crate) fn of<B>(
         request: &Request<B>,
-        forwarding: &Forwarding,
+        forwarding: &'a Forwarding,
         client: &'a HeaderValue,
         via: Option<&'a Via>,
         keeps_case: bool,
@@ -63,7 +63,7 @@ impl<'a> SavedHead<'a> {
             uri: request.uri().clone(),
             extensions: keeps_case.then(|| request.extensions().clone()),
             fields,
-            forwarding: forwarding.clone(),
+            forwarding,
             client,
             via,
             buffers,

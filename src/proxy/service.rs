@@ -43,7 +43,8 @@ where
         return Ok(ResponseBody::local(response, to_head, active));
     }
     let to_head = *request.method() == Method::HEAD;
-    Ok(match forward::forward(&active, request).await {
+    let mut request = Some(request);
+    Ok(match forward::forward(&active, &mut request).await {
         Ok(mut response) => {
             tell_id(response.headers_mut(), &active);
             active.record().responds(response.status().as_u16(), recorder);
