@@ -50,14 +50,13 @@ pub(crate) async fn forward(
     let connection = &**active.connection();
     let worker = &*connection.worker;
     let via = worker.via();
-    let forwarding = headers::clean_request(head, connection.is_trusted, via)?;
+    let (forwarding, came_with) = headers::clean_request(head, connection.is_trusted, via)?;
     let announced = head.body().size_hint().lower();
     if announced > MAX_BODY {
         return Err(Failure::BodyTooLarge(announced));
     }
-    let id = headers::request_id(head.headers_mut(), &mut worker.id_text.borrow_mut());
+    let id = headers::request_id(head.headers_mut(), came_with, &mut worker.id_text.borrow_mut());
     let trace_id = trace_of(head.headers_mut(), worker);
-    active.record().identify(&id, trace_id);
     let may_be_repeated = matches!(head.body(), RequestBody::Empty) && head.method().is_idempotent();
     let address_key = client_key(active, head);
     let peer = &connection.address_text;
@@ -71,6 +70,7 @@ pub(crate) async fn forward(
         let key = route::key(&snapshot.routing().key, head, &id, address_key);
         (key, snapshot.pick(key, &[]))
     });
+    active.record().identify(id, trace_id);
     let picked = match picked {
         Some(picked) => picked,
         None => await_replica(active, key).await?,
@@ -344,8 +344,8 @@ impl Attempts<'_> {
             Ok(Ok(mut response)) => {
                 // Nobody asked for an upgrade: `Upgrade` is not forwarded.
                 let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                let Some(kind) = headers::forward_response(response.headers_mut()).filter(|_| !switches)
-                else {
+                let kind = headers::forward_response(response.headers_mut(), self.active.record().id());
+                let Some(kind) = kind.filter(|_| !switches) else {
                     return Err(bad_response());
                 };
                 self.active.on(Input::ResponseHead(kind));

@@ -41,6 +41,8 @@ struct Scan {
     host: Option<HeaderValue>,
     hosts: u8,
     encodings: u8,
+    /// `X-Request-Id`, the first one.
+    id: Option<HeaderValue>,
     /// A bit for each of [`HOP_BY_HOP`].
     hop_by_hop: u8,
     expect: bool,
@@ -73,6 +75,9 @@ fn scan<const REQUEST: bool>(headers: &HeaderMap) -> Scan {
             }
             12 if name == CONTENT_TYPE => {
                 found.events = value.as_bytes().get(..EVENTS.len()).is_some_and(|kind| kind == EVENTS);
+            }
+            12 if name == REQUEST_ID => {
+                found.id.get_or_insert_with(|| value.clone());
             }
             16 => {
                 hop_by_hop(4);
@@ -129,7 +134,7 @@ fn is_protected(name: &HeaderName) -> bool {
 
 /// Takes out of the head of a client's request what is not for the replica; what is to be added
 /// follows from the [`Forwarding`]. `trusted` is whether it came from a trusted proxy, and `via` how
-/// the balancer names itself, if it does.
+/// the balancer names itself, if it does. Also returns the `X-Request-Id` that it came with.
 ///
 /// # Errors
 /// When the head is ambiguous: forwarded, it could mean two things. And when it was here before.
@@ -137,7 +142,7 @@ pub(crate) fn clean_request<B>(
     request: &mut Request<B>,
     trusted: bool,
     via: Option<&Via>,
-) -> Result<Forwarding, Failure> {
+) -> Result<(Forwarding, Option<HeaderValue>), Failure> {
     let mut found = scan::<true>(request.headers());
     check(request, &found)?;
     take_authority(request, &mut found.host)?;
@@ -154,7 +159,8 @@ pub(crate) fn clean_request<B>(
         headers.remove(EXPECT);
     }
     *request.version_mut() = Version::HTTP_11;
-    Ok(Forwarding::new(request.headers_mut(), found.host, version, found.way, trusted))
+    let forwarding = Forwarding::new(request.headers_mut(), found.host, version, found.way, trusted);
+    Ok((forwarding, found.id))
 }
 
 fn check<B>(request: &Request<B>, found: &Scan) -> Result<(), Failure> {
@@ -234,8 +240,9 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
 }
 
 /// Makes the head of a replica's response that of the response to the client, and says what its body
-/// is; `None` if that is in a transfer coding that the client would not be told of.
-pub(crate) fn forward_response(headers: &mut HeaderMap) -> Option<BodyKind> {
+/// is; `None` if that is in a transfer coding that the client would not be told of. Tells the client the
+/// `id` of its request, by which it is found in logs; a replica's own word stands.
+pub(crate) fn forward_response(headers: &mut HeaderMap, id: Option<&HeaderValue>) -> Option<BodyKind> {
     let found = scan::<false>(headers);
     if found.encodings > 0 {
         if found.encodings > 1 || !headers.get(TRANSFER_ENCODING).is_some_and(is_chunked) {
@@ -250,6 +257,9 @@ pub(crate) fn forward_response(headers: &mut HeaderMap) -> Option<BodyKind> {
         headers.remove(REASON);
     }
     remove_hop_by_hop(headers, &found);
+    if let (None, Some(id)) = (&found.id, id) {
+        headers.insert(REQUEST_ID, id.clone());
+    }
     Some(if found.events { BodyKind::Events } else { BodyKind::Plain })
 }
 
@@ -257,11 +267,14 @@ fn is_chunked(value: &HeaderValue) -> bool {
     value.as_bytes().eq_ignore_ascii_case(b"chunked")
 }
 
-/// The request's id as it came, or a new one cut from `buffer`. It is set on the head.
-pub(crate) fn request_id(headers: &mut HeaderMap, buffer: &mut BytesMut) -> HeaderValue {
-    let kept = headers.get(REQUEST_ID).filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID);
-    if let Some(id) = kept {
-        return id.clone();
+/// The request's id as it came, or a new one cut from `buffer`, which is set on the head.
+pub(crate) fn request_id(
+    headers: &mut HeaderMap,
+    came_with: Option<HeaderValue>,
+    buffer: &mut BytesMut,
+) -> HeaderValue {
+    if let Some(id) = came_with.filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID) {
+        return id;
     }
     let id = new_request_id(fastrand::u64(..), buffer);
     headers.insert(REQUEST_ID, id.clone());
@@ -291,7 +304,7 @@ mod tests {
     fn forwarded(request: http::request::Builder) -> Result<Parts, Failure> {
         let mut request = request.body(()).unwrap();
         let via = Via::new(7);
-        let forwarding = clean_request(&mut request, true, Some(&via))?;
+        let (forwarding, _) = clean_request(&mut request, true, Some(&via))?;
         forwarding.add_to(request.headers_mut(), &HeaderValue::from_static("10.0.0.1"), Some(&via));
         Ok(request.into_parts().0)
     }
@@ -416,10 +429,25 @@ mod tests {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static(encoding));
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
             headers.insert(REASON, HeaderValue::from_static("not ours"));
-            forward_response(&mut headers).map(|_| headers)
+            forward_response(&mut headers, None).map(|_| headers)
         };
         assert_eq!(response("chunked"), Some(HeaderMap::new()));
         assert_eq!(response("gzip, chunked"), None);
+    }
+
+    #[test]
+    fn a_response_names_its_request_unless_the_replica_does() {
+        let id = HeaderValue::from_static("ours");
+        let mut headers = HeaderMap::new();
+        assert_eq!(forward_response(&mut headers, None), Some(BodyKind::Plain));
+        assert!(headers.is_empty());
+        for _ in 0..2 {
+            assert_eq!(forward_response(&mut headers, Some(&id)), Some(BodyKind::Plain));
+            assert_eq!(list(&headers), ["x-request-id: ours"]);
+        }
+        headers.insert(REQUEST_ID, HeaderValue::from_static("theirs"));
+        assert_eq!(forward_response(&mut headers, Some(&id)), Some(BodyKind::Plain));
+        assert_eq!(list(&headers), ["x-request-id: theirs"]);
     }
 
     #[test]
@@ -431,11 +459,16 @@ mod tests {
     #[test]
     fn an_id_is_kept_or_made() {
         let mut buffer = BytesMut::new();
+        let mut id_of = |headers: &mut HeaderMap| {
+            let came_with = scan::<true>(headers).id;
+            request_id(headers, came_with, &mut buffer)
+        };
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_static("mine"));
-        assert_eq!(request_id(&mut headers, &mut buffer), "mine");
+        headers.append(REQUEST_ID, HeaderValue::from_static("another"));
+        assert_eq!(id_of(&mut headers), "mine");
         headers.insert(REQUEST_ID, HeaderValue::from_static(""));
-        let made = request_id(&mut headers, &mut buffer);
+        let made = id_of(&mut headers);
         assert_eq!(made.len(), 16);
         assert_eq!(headers[REQUEST_ID], made);
         assert_eq!(new_request_id(0x0123_4567_89ab_cdef, &mut buffer), "0123456789abcdef");

@@ -71,8 +71,8 @@ impl RequestRecord {
     }
 
     /// It has this `X-Request-Id`, and belongs to this trace.
-    pub(crate) fn identify(&mut self, id: &HeaderValue, trace_id: Option<trace::TraceId>) {
-        self.id = Some(id.clone());
+    pub(crate) fn identify(&mut self, id: HeaderValue, trace_id: Option<trace::TraceId>) {
+        self.id = Some(id);
         if let Some(log) = &mut self.log {
             log.trace_id = trace_id;
         }

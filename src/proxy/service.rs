@@ -5,7 +5,7 @@ use std::error::Error;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -45,26 +45,20 @@ where
     let to_head = *request.method() == Method::HEAD;
     let mut request = Some(request);
     Ok(match forward::forward(&active, &mut request).await {
-        Ok(mut response) => {
-            tell_id(response.headers_mut(), &active);
+        Ok(response) => {
             active.record().responds(response.status().as_u16(), recorder);
             ResponseBody::replica(response, active)
         }
         Err(failure) => {
             tracing::debug!(peer = %connection.peer, %failure, "request not forwarded");
             let mut response = failure.to_response().map(Full::new);
-            tell_id(response.headers_mut(), &active);
+            if let Some(id) = active.record().id() {
+                response.headers_mut().insert(REQUEST_ID, id.clone());
+            }
             active.on(Input::Local);
             active.record().responds(response.status().as_u16(), recorder);
             active.record().failed(failure.reason());
             ResponseBody::local(response, to_head, active)
         }
     })
-}
-
-/// Tells the client the id of its request, by which it is found in logs. A replica's own word stands.
-fn tell_id(headers: &mut HeaderMap, active: &ActiveRequest) {
-    if let Some(id) = active.record().id() {
-        headers.entry(REQUEST_ID).or_insert_with(|| id.clone());
-    }
 }
