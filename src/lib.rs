@@ -24,6 +24,8 @@ pub mod cluster;
 
 pub mod listen;
 
+pub mod tls;
+
 pub mod http_client;
 
 pub mod proxy;

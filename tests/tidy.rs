@@ -13,18 +13,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("listen", &[]),
     ("http_client", &[]),
+    ("tls", &["telemetry"]),
     ("cluster", &["ring"]),
-    ("proxy", &["ring", "cluster", "listen", "telemetry"]),
+    ("proxy", &["ring", "cluster", "listen", "telemetry", "tls"]),
     // Of the replica only the words in which it reports to whoever started it.
     ("runtime", &["names", "replica", "telemetry", "http_client"]),
     ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry"]),
-    ("admin", &["names", "ring", "cluster", "control", "listen", "runtime", "telemetry"]),
+    ("admin", &["names", "ring", "cluster", "control", "listen", "runtime", "telemetry", "tls"]),
     ("client", &["names", "http_client"]),
     ("replica", &["listen"]),
-    ("config", &["names", "ring", "cluster", "proxy", "runtime", "control", "admin", "telemetry"]),
+    ("config", &["names", "ring", "cluster", "proxy", "runtime", "control", "admin", "telemetry", "tls"]),
     ("experiment", &["names", "ring", "client"]),
     ("cli", &["names", "ring", "config", "replica", "client", "http_client", "experiment"]),
-    ("serve", &["ring", "cluster", "proxy", "listen", "runtime", "control", "admin", "config", "telemetry"]),
+    (
+        "serve",
+        &["ring", "cluster", "proxy", "listen", "runtime", "control", "admin", "config", "telemetry", "tls"],
+    ),
 ];
 
 /// What the ring may be made of: it is a pure function.

@@ -27,6 +27,7 @@ mod tests;
 mod text;
 
 use std::fmt;
+use std::sync::Arc;
 
 pub use access::origin;
 pub use response_body::Body;
@@ -36,6 +37,7 @@ pub use service::{Admin, Context};
 use crate::control::Observer;
 use crate::telemetry::Traffic;
 use crate::telemetry::access::Losses;
+use crate::tls::Certificates;
 
 /// The configuration of the admin service.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Sources {
     pub observer: Observer,
     /// Counters of the data plane.
     pub traffic: Traffic,
+    /// Certificates of the TLS listener, if there is one.
+    pub certificates: Option<Arc<Certificates>>,
     /// Losses of the access log, if there is one.
     pub losses: Option<Losses>,
 }

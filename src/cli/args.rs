@@ -42,7 +42,12 @@ pub(super) fn flags(matches: &ArgMatches) -> Flags {
 
 fn flag(entry: &'static Entry<Config>) -> Arg {
     let setting = &entry.setting;
-    Arg::new(setting.flag)
+    // `--flag` alone turns it on.
+    let argument = match setting.kind.takes_booleans() {
+        true => Arg::new(setting.flag).num_args(0..=1).default_missing_value("on"),
+        false => Arg::new(setting.flag),
+    };
+    argument
         .long(setting.flag)
         .value_name(setting.value_name)
         .value_parser(OsStringValueParser::new())

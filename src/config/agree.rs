@@ -16,6 +16,7 @@ use super::tree::Config;
 use super::types::{OnExit, RuntimeKind, no_overlay, token, without_tls};
 use crate::ring::Params;
 use crate::runtime::engine::{Host, nano_cpus};
+use crate::tls::{CertificateFiles, TlsConfig};
 
 /// The configuration that `given` makes; it counts only if `problems` is empty afterwards.
 pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut Vec<Problem>) -> Config {
@@ -37,6 +38,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.on_exit();
     checker.replicas();
     checker.ring();
+    checker.tls();
     checker.listeners();
     checker.config.admin.token = checker.token();
     checker.config
@@ -243,10 +245,68 @@ impl Checker<'_> {
 
     /// Two listeners cannot share a port, unless the system chooses it or their addresses differ.
     fn listeners(&mut self) {
-        let (listen, admin) = (self.config.listen, self.config.admin_listen);
-        if self.good(&["listen", "admin-listen"]) && clash(listen, admin) {
-            let what = format!("clashes with listen = \"{listen}\" ({})", self.place("listen"));
-            self.refuse("admin-listen", Refusal::new(what).hint("choose another port"));
+        let addresses = [
+            ("listen", Some(self.config.listen)),
+            ("tls-listen", self.config.tls_listen),
+            ("admin-listen", Some(self.config.admin_listen)),
+        ];
+        for (i, &(flag, address)) in addresses.iter().enumerate() {
+            let clashes = |&(other, earlier): &(_, Option<SocketAddr>)| {
+                let (earlier, address) = earlier.zip(address)?;
+                (self.good(&[flag, other]) && clash(earlier, address)).then_some((other, earlier))
+            };
+            if let Some((other, earlier)) = addresses[..i].iter().find_map(clashes) {
+                let what = format!("clashes with {other} = \"{earlier}\" ({})", self.place(other));
+                self.refuse(flag, Refusal::new(what).hint("choose another port"));
+            }
+        }
+    }
+
+    /// The certificates, and whether there is a listener for them and the other way round.
+    fn tls(&mut self) {
+        const CERTIFICATE: [&str; 2] = ["tls-certificate", "tls-key"];
+        if !self.good(&["tls-listen", "tls-certificate", "tls-key", "tls-self-signed", "https-redirect"]) {
+            return;
+        }
+        let config = &self.config;
+        let mut files = Vec::new();
+        match (&config.tls_certificate, &config.tls_key) {
+            (Some(cert), Some(key)) => files.push(CertificateFiles { cert: cert.into(), key: key.into() }),
+            (None, None) => {}
+            (given, _) => {
+                let [flag, other] =
+                    if given.is_some() { CERTIFICATE } else { [CERTIFICATE[1], CERTIFICATE[0]] };
+                let refusal = Refusal::new(format!("is of no use without {other}"));
+                return self.refuse(flag, refusal.hint(format!("give --{other} too")));
+            }
+        }
+        // What a table lacks is refused already.
+        files.extend(config.certificates.iter().filter_map(|table| {
+            let (cert, key) = (table.cert.as_ref()?.into(), table.key.as_ref()?.into());
+            Some(CertificateFiles { cert, key })
+        }));
+        self.config.tls = TlsConfig { files, self_signed: config.tls_self_signed };
+        let has_any = self.config.tls != TlsConfig::default();
+        match self.config.tls_listen {
+            Some(_) if !has_any && self.config.certificates.is_empty() => {
+                let refusal = Refusal::new("needs a certificate");
+                let hint = "give --tls-certificate and --tls-key, or --tls-self-signed to try it out";
+                self.refuse("tls-listen", refusal.hint(hint));
+            }
+            None if self.config.https_redirect => {
+                let refusal = Refusal::new("has nowhere to lead without tls-listen");
+                self.refuse("https-redirect", refusal.hint("give --tls-listen"));
+            }
+            None if has_any => {
+                let given = |flag: &&&str| self.is_given(flag);
+                let flag = ["tls-certificate", "tls-self-signed"].iter().find(given).copied();
+                let refusal = Refusal::new("is of no use without tls-listen").hint("give --tls-listen");
+                self.refuse(flag.unwrap_or("tls-listen"), refusal);
+            }
+            listen => {
+                let port = listen.filter(|_| self.config.https_redirect).map(|address| address.port());
+                self.config.proxy.https_port = port;
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::runtime::process::ProcessConfig;
 use crate::runtime::swarm::SwarmConfig;
 use crate::telemetry::access::AccessLogConfig;
 use crate::telemetry::logs::LogFormat;
+use crate::tls::TlsConfig;
 
 /// Everything `ringherd serve` needs, checked: the tree that the settings have their places in.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,18 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// Whether `/rep`, `/add` and `/rm` are served on the public address.
     pub public_admin: PublicAdmin,
+    /// Public address for TLS.
+    pub tls_listen: Option<SocketAddr>,
+    /// Certificates for it, as they were given together.
+    pub tls: TlsConfig,
+    /// File of the first certificate, and of its key; with `certificates` they are in `tls`.
+    pub(super) tls_certificate: Option<String>,
+    pub(super) tls_key: Option<String>,
+    pub(super) tls_self_signed: bool,
+    /// Those of the file.
+    pub(super) certificates: Vec<CertificateSettings>,
+    /// Whether requests without TLS are sent to `tls_listen`; also in `proxy`.
+    pub(super) https_redirect: bool,
     /// Worker threads of the data plane (at least 1).
     pub workers: usize,
     /// How long requests in flight may take to finish at shutdown.
@@ -60,6 +73,13 @@ pub struct Config {
     pub(super) ring: RingSettings,
     /// File of the token, which is in `admin`.
     pub(super) admin_token_file: Option<String>,
+}
+
+/// A certificate of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CertificateSettings {
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 /// Parameters of the ring, not yet checked together.
@@ -122,6 +142,13 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5001)),
             public_admin: PublicAdmin::Auto,
+            tls_listen: None,
+            tls: TlsConfig::default(),
+            tls_certificate: None,
+            tls_key: None,
+            tls_self_signed: false,
+            certificates: Vec::new(),
+            https_redirect: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             grace: Duration::from_secs(10),
             log_format: LogFormat::Auto,

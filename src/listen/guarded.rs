@@ -29,6 +29,8 @@ pub struct ReadState(Rc<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
+    /// The first bytes, as far as they tell what is spoken.
+    first: Cell<Option<[u8; 2]>>,
     invalid_target: Cell<bool>,
     at_end: Cell<bool>,
     request_expected: Cell<bool>,
@@ -42,6 +44,11 @@ impl ReadState {
     /// Whether a request line came that is not valid, see [`TargetGuard`].
     pub fn has_invalid_target(&self) -> bool {
         self.0.invalid_target.get()
+    }
+
+    /// Whether the stream began as TLS does: with a record of a handshake (RFC 8446, section 5.1).
+    pub fn began_with_tls(&self) -> bool {
+        self.0.first.get() == Some([0x16, 3])
     }
 
     /// A message has ended whose body, as it is on the wire, has so many bytes, where that is known.
@@ -92,6 +99,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             }
         }
         if buf.filled().len() > before {
+            if this.state.0.first.get().is_none() {
+                let read = &buf.filled()[before..];
+                this.state.0.first.set(Some([read[0], read.get(1).copied().unwrap_or(0)]));
+            }
             if this.state.0.request_expected.take() {
                 this.encoder.expect_request();
             }

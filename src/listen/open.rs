@@ -39,7 +39,7 @@ impl Open {
         Counted(Rc::clone(self))
     }
 
-    /// Waits until there are fewer than `limit` of this thread. For one waiter at a time.
+    /// Waits until there are fewer than `limit` of this thread.
     pub async fn fewer_than(&self, limit: usize) {
         while self.count.get() >= limit {
             self.left.notified().await;
@@ -55,9 +55,9 @@ impl Open {
         }
     }
 
-    /// Has the waiter look at its limit again.
+    /// Has those that wait look at their limits again.
     pub fn recheck(&self) {
-        self.left.notify_one();
+        self.left.notify_waiters();
     }
 }
 
@@ -65,7 +65,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.0.count.set(self.0.count.get() - 1);
         self.0.total.fetch_sub(1, Ordering::Relaxed);
-        self.0.left.notify_one();
+        self.0.left.notify_waiters();
     }
 }
 

@@ -23,6 +23,7 @@ use super::worker::Worker;
 use super::{forwarding, service};
 use crate::listen::{Linger, ReadState};
 use crate::ring;
+use crate::tls::Session;
 
 /// Bytes of the longest IP address as text, an IPv6 address that ends in an IPv4 one.
 const MAX_ADDRESS_TEXT: usize = 45;
@@ -32,6 +33,8 @@ const MAX_ADDRESS_TEXT: usize = 45;
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: SocketAddr,
+    /// What was agreed with the client, if it speaks TLS.
+    pub(crate) tls: Option<Session>,
     /// Whether the peer is a proxy whose word on its clients is taken.
     pub(crate) is_trusted: bool,
     /// The peer's address as text, made once: it goes into `X-Forwarded-For` of each request.
@@ -54,7 +57,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(worker: Rc<Worker>, peer: SocketAddr, seen: ReadState) -> Rc<Self> {
+    fn new(worker: Rc<Worker>, peer: SocketAddr, tls: Option<Session>, seen: ReadState) -> Rc<Self> {
         let mut buffer = io::Cursor::new([0; MAX_ADDRESS_TEXT]);
         write!(buffer, "{}", peer.ip().to_canonical()).expect("an address fits");
         let length = buffer.position() as usize;
@@ -66,6 +69,7 @@ impl Connection {
             is_trusted,
             worker,
             peer,
+            tls,
             address_key: ring::request_id(text),
             address_text: HeaderValue::from_bytes(text).expect("an address is a header value"),
             timeline: Cell::new(ConnectionTimeline::new()),
@@ -165,6 +169,11 @@ impl Connection {
         self.seen.has_invalid_target()
     }
 
+    /// Whether its client speaks TLS to a port that does not.
+    pub(crate) fn began_with_tls(&self) -> bool {
+        self.seen.began_with_tls()
+    }
+
     /// Whether it is to be closed: its own deadline has passed, or the client does not read what
     /// one of its requests has for it.
     fn is_overdue(&self) -> bool {
@@ -220,14 +229,16 @@ impl Drop for Client<'_> {
     }
 }
 
-/// Serves one connection to its end. `seen` is what the layers below `transport` see of its bytes.
+/// Serves one connection to its end. `tls` is the session that its bytes come in, if there is one, and
+/// `seen` what the layers below `transport` see of them.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     transport: impl Transport + 'static,
     peer: SocketAddr,
+    tls: Option<Session>,
     seen: ReadState,
 ) {
-    let connection = Connection::new(Rc::clone(&worker), peer, seen.clone());
+    let connection = Connection::new(Rc::clone(&worker), peer, tls, seen.clone());
     let _client = Client::register(&connection);
     let stream = ClientStream::new(transport, Rc::clone(&connection), seen);
     let handler = Rc::clone(&connection);

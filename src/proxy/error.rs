@@ -35,6 +35,15 @@ pub(crate) enum Failure {
     /// It has passed this balancer before.
     #[error("the request has come back to the balancer that forwarded it: an upstream leads here")]
     Loop,
+    /// It is for another host than its TLS session.
+    #[error("the TLS session of the request is for another host: connect anew for this one")]
+    Misdirected,
+    /// A client of TLS has come to the port that has none.
+    #[error("this port speaks HTTP without TLS: use http:// for it, or the address of --tls-listen")]
+    TlsOnPlainPort,
+    /// A client without TLS has come to the port that has it.
+    #[error("this port speaks HTTPS: use https:// for it")]
+    PlainOnTlsPort,
     /// The client stopped sending its body.
     #[error("the request body did not arrive in time")]
     ClientTimeout,
@@ -83,7 +92,12 @@ pub(crate) enum Failure {
 impl Failure {
     fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::ClientBody | Self::NotHttp => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_)
+            | Self::ClientBody
+            | Self::NotHttp
+            | Self::TlsOnPlainPort
+            | Self::PlainOnTlsPort => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
@@ -104,7 +118,8 @@ impl Failure {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BadRequest,
-            Self::NotHttp => Reason::NotHttp,
+            Self::NotHttp | Self::TlsOnPlainPort | Self::PlainOnTlsPort => Reason::NotHttp,
+            Self::Misdirected => Reason::Misdirected,
             Self::HeadTooLarge | Self::TargetTooLong => Reason::HeadTooLarge,
             Self::Method(_) => Reason::MethodNotForwarded,
             Self::BodyTooLarge(_) => Reason::BodyTooLarge,
@@ -131,6 +146,8 @@ impl Failure {
             self,
             Self::BadRequest(_)
                 | Self::NotHttp
+                | Self::TlsOnPlainPort
+                | Self::PlainOnTlsPort
                 | Self::HeadTooLarge
                 | Self::TargetTooLong
                 | Self::Method(_)

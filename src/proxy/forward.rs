@@ -50,7 +50,13 @@ pub(crate) async fn forward(
     let connection = &**active.connection();
     let worker = &*connection.worker;
     let via = worker.via();
-    let (forwarding, came_with) = headers::clean_request(head, connection.is_trusted, via)?;
+    let (mut forwarding, came_with) = headers::clean_request(head, connection.is_trusted, via)?;
+    if let Some(session) = &connection.tls {
+        forwarding.is_secure = true;
+        if forwarding.host().is_some_and(|host| !session.is_for(host)) {
+            return Err(Failure::Misdirected);
+        }
+    }
     let announced = head.body().size_hint().lower();
     if announced > MAX_BODY {
         return Err(Failure::BodyTooLarge(announced));

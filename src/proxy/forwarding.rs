@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use super::via::Via;
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
@@ -95,6 +95,8 @@ pub(crate) struct Forwarding {
     version: Version,
     /// Those that came and are kept.
     found: WayFields,
+    /// Whether it came over TLS.
+    pub(crate) is_secure: bool,
 }
 
 impl Forwarding {
@@ -115,7 +117,7 @@ impl Forwarding {
             }
         }
         let found = if trusted { found } else { WayFields(found.0 & WayFields::VIA) };
-        Self { host, version, found }
+        Self { host, version, found, is_secure: false }
     }
 
     /// Adds what is known here: the request came from `peer`, to a balancer that calls itself `via`,
@@ -129,7 +131,7 @@ impl Forwarding {
             append(headers, FORWARDED, true, &self.element(peer));
         }
         if !self.found.has(WayFields::PROTO) {
-            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(self.scheme()));
         }
         match &self.host {
             Some(host) if !self.found.has(WayFields::HOST) => {
@@ -139,6 +141,15 @@ impl Forwarding {
             // From an HTTP/1.0 client. In HTTP/1.1 a host that is not known is an empty one.
             None => drop(headers.insert(HOST, HeaderValue::from_static(""))),
         }
+    }
+
+    /// The host that it is for, where one is known.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_ref().and_then(|host| host.to_str().ok())
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.is_secure { "https" } else { "http" }
     }
 
     /// Our element of `Forwarded` (RFC 7239, section 4).
@@ -157,7 +168,8 @@ impl Forwarding {
             text.put_slice(host.as_bytes());
             text.put_slice(b"\"");
         }
-        text.put_slice(b";proto=http");
+        text.put_slice(b";proto=");
+        text.put_slice(self.scheme().as_bytes());
         HeaderValue::from_maybe_shared(text.freeze()).expect("it is made of header values")
     }
 }

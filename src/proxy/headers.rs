@@ -206,7 +206,7 @@ fn take_authority<B>(request: &mut Request<B>, came: &mut Option<HeaderValue>) -
 
 /// Whether a byte may stand in a host, with its port: what registered names, addresses and
 /// brackets are made of (RFC 3986, section 3.2.2).
-fn is_of_host(byte: u8) -> bool {
+pub(crate) fn is_of_host(byte: u8) -> bool {
     IS_OF_HOST[usize::from(byte)]
 }
 

@@ -8,9 +8,11 @@ mod connection_timeline;
 mod error;
 mod forward;
 mod forwarding;
+mod handshake;
 mod headers;
 mod quiet;
 mod record;
+mod redirect;
 mod refusal;
 mod request;
 mod response;
@@ -90,6 +92,10 @@ pub struct ProxyConfig {
     pub body_timeout: Duration,
     /// Time a client has for the head of a request.
     pub header_timeout: Duration,
+    /// Time a client has for its TLS handshake.
+    pub handshake_timeout: Duration,
+    /// The port of HTTPS that requests without TLS are sent to, if they are.
+    pub https_port: Option<u16>,
     /// How long a client's connection may stay idle.
     pub keep_alive: Duration,
     /// How long an idle connection to a replica is kept; below the replica's own time-out.
@@ -128,6 +134,8 @@ impl Default for ProxyConfig {
             response_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             header_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            https_port: None,
             keep_alive: Duration::from_secs(60),
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),

@@ -5,7 +5,8 @@ use std::error::Error;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::header::LOCATION;
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -16,7 +17,7 @@ use super::request::ActiveRequest;
 use super::response::ResponseBody;
 use super::timeline::Input;
 use super::upload::RequestBody;
-use super::{Origin, forward};
+use super::{Origin, forward, redirect};
 
 /// Responds to a request, whatever happens.
 pub(crate) async fn handle<B>(
@@ -30,6 +31,12 @@ where
     let recorder = &connection.worker.recorder;
     let mut request = request.map(RequestBody::new);
     request.body_mut().belongs_to(active.state());
+    let https = connection.worker.config().https_port.filter(|_| connection.tls.is_none());
+    if let Some(port) = https
+        && !(connection.is_trusted && redirect::came_over_tls(request.headers()))
+    {
+        return Ok(redirected(&request, port, active));
+    }
     if let Some(local) = connection.worker.local.as_deref()
         && local.claims(request.method(), request.uri().path())
         // Outsiders reach what is for this machine alone through a proxy on this machine.
@@ -61,4 +68,22 @@ where
             ResponseBody::local(response, to_head, active)
         }
     })
+}
+
+/// Sends a request on to HTTPS. Its method and body are to be sent again there.
+fn redirected<B>(request: &Request<B>, port: u16, active: ActiveRequest) -> Response<ResponseBody> {
+    let mut response = Response::new(Full::default());
+    match redirect::location(request, port) {
+        Ok(location) => {
+            *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+            response.headers_mut().insert(LOCATION, location);
+        }
+        Err(failure) => {
+            active.record().failed(failure.reason());
+            response = failure.to_response().map(Full::new);
+        }
+    }
+    active.on(Input::Local);
+    active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
+    ResponseBody::local(response, *request.method() == Method::HEAD, active)
 }

@@ -25,18 +25,23 @@ use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
 use super::upstream::IdleConnections;
 use super::via::Via;
-use super::{HalfClose, LocalRoutes, ProxyConfig, connection};
+use super::{HalfClose, LocalRoutes, ProxyConfig, connection, handshake};
 use crate::cluster::{OutcomeQueue, Reader, Readers, Snapshot};
 use crate::listen::open::Open;
 use crate::listen::{Guarded, accept_loop};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::{Recorder, Traffic};
+use crate::tls::Acceptor;
 
 /// How often idle connections to replicas are looked through.
 const IDLE_SWEEP: Duration = Duration::from_millis(500);
 
 /// Between two warnings that all connections are in use.
 const FULL_WARNING_PAUSE: Duration = Duration::from_secs(60);
+
+/// Most TLS handshakes of one worker at a time; other clients wait in the queue of the kernel, so that those who
+/// have a session already are served in between.
+const MAX_HANDSHAKES: usize = 256;
 
 /// What all workers share.
 #[derive(Clone)]
@@ -53,6 +58,8 @@ pub struct Shared {
     pub traffic: Traffic,
     /// Where they are logged, if they are.
     pub access: Option<AccessLog>,
+    /// What makes TLS sessions, for connections to the listener that speaks it.
+    pub tls: Option<Acceptor>,
     /// Client connections of all workers.
     pub connections: Arc<AtomicUsize>,
     /// How the balancer names itself.
@@ -211,42 +218,73 @@ fn client_for(config: &ProxyConfig) -> client::Builder {
     client
 }
 
-/// Starts worker `index` on `listener`. The thread ends after `shared.stop`: when the
+/// The sockets that one worker listens on.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For HTTP without TLS.
+    pub plain: StdListener,
+    /// For HTTP over TLS; needs [`Shared::tls`].
+    pub tls: Option<StdListener>,
+}
+
+/// Starts worker `index` on its listeners. The thread ends after `shared.stop`: when the
 /// last request in flight has its response, or after `grace`.
 ///
 /// # Errors
 /// When the operating system refuses the thread.
 pub fn spawn(
     index: usize,
-    listener: StdListener,
+    listeners: Listeners,
     grace: Duration,
     shared: Shared,
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || LocalRuntime::new()?.block_on(run(listener, grace, shared)))
+        .spawn(move || LocalRuntime::new()?.block_on(run(listeners, grace, shared)))
 }
 
-async fn run(listener: StdListener, grace: Duration, shared: Shared) -> io::Result<()> {
+async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Result<()> {
     let connections = Arc::clone(&shared.connections);
-    let listener = TcpListener::from_std(listener)?;
-    let (mut stop, config) = (shared.stop.clone(), shared.config.clone());
+    let plain = TcpListener::from_std(listeners.plain)?;
+    let tls = listeners.tls.map(TcpListener::from_std).transpose()?.zip(shared.tls.clone());
+    let (stop, config) = (shared.stop.clone(), shared.config.clone());
     let worker = Rc::new(Worker::new(shared, Box::new(TcpConnector), Instant::now()));
     let open = Rc::new(Open::sharing(connections));
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&open), config));
-    let stopped = async {
-        // An error means that the balancer is gone, which is a stop as well.
-        let _ = stop.wait_for(|stop| *stop).await;
+    let stopped = || {
+        let mut stop = stop.clone();
+        async move {
+            // An error means that the balancer is gone, which is a stop as well.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
     };
-    let accept = |tcp: TcpStream, peer| {
+    let enter = |tcp: &TcpStream| {
         // Responses are written whole: waiting for more to send would only add delay.
         let _ = tcp.set_nodelay(true);
-        let (worker, counted) = (Rc::clone(&worker), open.enter());
         worker.recorder.accepted();
+        (Rc::clone(&worker), open.enter())
+    };
+    let accept = |tcp: TcpStream, peer| {
+        let (worker, counted) = enter(&tcp);
         // In a box, because spawning moves the future several times, and this one is large.
         tokio::task::spawn_local(Box::pin(async move {
             let (stream, seen) = Guarded::new(tcp, worker.local.is_some());
-            connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, seen).await;
+            connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, None, seen).await;
+            worker.recorder.closed();
+            drop(counted);
+        }));
+    };
+    let handshakes = Rc::new(Open::default());
+    let accept_tls = |acceptor: &Acceptor, tcp: TcpStream, peer| {
+        let (worker, counted) = enter(&tcp);
+        let (acceptor, handshake, stop) = (acceptor.clone(), handshakes.enter(), stop.clone());
+        tokio::task::spawn_local(Box::pin(async move {
+            let secured = handshake::secure(&worker, &acceptor, tcp, peer, stop).await;
+            drop(handshake);
+            if let Some((stream, session)) = secured {
+                let (stream, seen) = Guarded::new(stream, worker.local.is_some());
+                connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, Some(session), seen).await;
+            }
             worker.recorder.closed();
             drop(counted);
         }));
@@ -264,7 +302,17 @@ async fn run(listener: StdListener, grace: Duration, shared: Shared) -> io::Resu
         }
     };
     let room = || open.room_within(|| worker.config().max_connections, &make_room);
-    accept_loop(listener, stopped, room, accept).await;
+    let room_for_handshake = || async {
+        handshakes.fewer_than(MAX_HANDSHAKES).await;
+        room().await;
+    };
+    let secured = async {
+        if let Some((listener, acceptor)) = tls {
+            let accept = |tcp, peer| accept_tls(&acceptor, tcp, peer);
+            accept_loop(listener, stopped(), room_for_handshake, accept).await;
+        }
+    };
+    tokio::join!(accept_loop(plain, stopped(), room, accept), secured);
     worker.begin_close();
     if tokio::time::timeout(grace, open.fewer_than(1)).await.is_err() {
         tracing::warn!(

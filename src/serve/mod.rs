@@ -1,6 +1,7 @@
 //! The composition root: puts the parts together, runs them, and takes them down in order.
 //! The only module that knows all the others; it decides nothing of its own.
 
+mod certificates;
 mod descriptors;
 mod reload;
 mod requests;
@@ -37,6 +38,7 @@ use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Traffic, logs};
+use crate::tls::{Acceptor, CertificateError};
 use descriptors::ConnectionLimit;
 pub use reload::Reload;
 use reload::Reloader;
@@ -64,6 +66,12 @@ pub enum Error {
         /// What the operating system says.
         source: io::Error,
     },
+    /// A certificate cannot be used.
+    #[error("cannot start: {0} (--tls-certificate, --tls-key, [[certificates]])")]
+    Certificate(#[from] CertificateError),
+    /// TLS cannot be set up.
+    #[error("cannot start: TLS cannot be set up: {0}; please report this")]
+    Tls(#[from] rustls::Error),
     /// The limit on open files is too low.
     #[error(
         "cannot start {replicas} replicas and {workers} workers: the limit on open files is {limit}, they \
@@ -120,10 +128,14 @@ pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
     let traffic = Traffic::default();
     let limit = ConnectionLimit::new(&config, traffic.clone())?;
     let sockets = Sockets::bind(&config)?;
+    let tls = certificates::load(&config.tls, config.tls_listen.is_some())?;
     config.control.own_addresses = vec![sockets.public_address, sockets.admin_address];
+    config.control.own_addresses.extend(sockets.tls_address);
+    config.proxy.https_port = config.proxy.https_port.and(sockets.tls_address.map(|address| address.port()));
+    limit.configure(config.proxy.clone());
     // The control plane has this thread; each worker has its own.
     let runtime = LocalRuntime::new()?;
-    let outcome = runtime.block_on(serve(config, reload, sockets, traffic, limit));
+    let outcome = runtime.block_on(serve(config, reload, sockets, traffic, limit, tls));
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
     logs::finish();
@@ -137,6 +149,7 @@ async fn serve(
     sockets: Sockets,
     traffic: Traffic,
     limit: ConnectionLimit,
+    tls: Option<Acceptor>,
 ) -> Result<(), Error> {
     // Before any replica is started: a signal must never find us without a handler.
     let mut signals = Signals::new(!reload.has_file)?;
@@ -150,7 +163,13 @@ async fn serve(
     let (access, handle) = requests::open(&config.access)?.unzip();
     requests::reopen_on_signal(handle.as_ref())?;
     let losses = handle.as_ref().map(AccessLogHandle::losses);
-    let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), losses };
+    let certificates = tls.as_ref().map(|acceptor| Arc::clone(acceptor.certificates()));
+    let sources = Sources {
+        observer: observer.clone(),
+        traffic: traffic.clone(),
+        certificates: certificates.clone(),
+        losses,
+    };
     let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
 
@@ -172,11 +191,18 @@ async fn serve(
             access,
             via: Via::new(fastrand::u64(..)),
             starting: watch_starting(&control),
+            tls: tls.clone(),
             connections: Arc::default(),
             config: proxy_config,
             stop: stopped,
         };
-        let mut workers = Workers::spawn(proxy, config.grace, sockets.public, &shared)?;
+        if let Some(certificates) = &certificates {
+            tokio::task::spawn_local(certificates::watch(Arc::clone(certificates), observer.journal.clone()));
+        }
+        let mut workers = Workers::spawn(proxy, config.grace, sockets.public, sockets.tls, &shared)?;
+        if let Some(address) = sockets.tls_address {
+            tracing::info!(%address, redirects = config.proxy.https_port.is_some(), "listening for TLS");
+        }
         tracing::info!(address = %sockets.public_address, workers = config.workers, public_admin, "listening");
         let reloader = Reloader {
             at_start: config.clone(),
@@ -185,7 +211,8 @@ async fn serve(
             control: control.clone(),
             admin: admin.clone(),
             limit,
-            journal: observer.journal,
+            tls: certificates.zip(sockets.tls_address.map(|address| address.port())),
+            journal: observer.journal.clone(),
         };
         outcome = tokio::select! {
             outcome = run_until_stopped(&reloader, &mut signals, &mut workers) => outcome,

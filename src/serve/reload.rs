@@ -1,9 +1,11 @@
 //! A reload: reads the configuration again and gives each part of the running balancer its own.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use serde_json::json;
 
+use super::certificates;
 use super::descriptors::ConnectionLimit;
 use super::workers::Workers;
 use crate::admin::Admin;
@@ -11,6 +13,7 @@ use crate::config::{Config, Problems};
 use crate::control::{Control, ControlConfig, Request};
 use crate::proxy::ProxyConfig;
 use crate::telemetry::Journal;
+use crate::tls::Certificates;
 
 /// How the configuration is read again.
 pub struct Reload {
@@ -33,6 +36,8 @@ pub(super) struct Reloader {
     pub(super) control: Control,
     pub(super) admin: Admin,
     pub(super) limit: ConnectionLimit,
+    /// Those of the TLS listener, and its port, if there is one.
+    pub(super) tls: Option<(Arc<Certificates>, u16)>,
     pub(super) journal: Journal,
 }
 
@@ -66,6 +71,8 @@ impl Reloader {
             }
         };
         self.replicas.replace(replicas);
+        let port = self.tls.as_ref().map(|(_, port)| *port);
+        next.proxy.https_port = next.proxy.https_port.and(port);
         self.limit.configure(next.proxy);
         workers.reconfigure(self.limit.proxy());
         self.admin.reconfigure(next.admin);
@@ -76,6 +83,10 @@ impl Reloader {
                 settings,
                 "replicas keep what they were made of: restart the balancer to make them anew"
             );
+        }
+        if let Some((certificates, _)) = &self.tls {
+            let problems = certificates.reload(&next.tls.files);
+            certificates::tell(certificates, &problems, &self.journal);
         }
         let facts = json!({
             "message": "configuration reloaded",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::proxy::worker::Listeners;
 use crate::proxy::{ProxyConfig, Shared, worker};
 
 /// The running workers.
@@ -17,17 +18,20 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts one worker on each socket. `config` is the sending end of `shared.config`.
+    /// Starts one worker on each socket, with one of those for TLS if there are any. `config` is the sending end of `shared.config`.
     pub(super) fn spawn(
         config: watch::Sender<ProxyConfig>,
         grace: Duration,
-        sockets: Vec<TcpListener>,
+        public: Vec<TcpListener>,
+        tls: Vec<TcpListener>,
         shared: &Shared,
     ) -> io::Result<Self> {
         let (send, last_words) = mpsc::unbounded_channel();
-        let running = sockets.len();
-        for (index, socket) in sockets.into_iter().enumerate() {
-            let worker = worker::spawn(index, socket, grace, shared.clone())?;
+        let running = public.len();
+        let mut tls = tls.into_iter();
+        for (index, plain) in public.into_iter().enumerate() {
+            let listeners = Listeners { plain, tls: tls.next() };
+            let worker = worker::spawn(index, listeners, grace, shared.clone())?;
             let (send, stop) = (send.clone(), shared.stop.clone());
             // A join blocks, so each worker has somebody to wait for it.
             std::thread::Builder::new().name(format!("join-{index}")).spawn(move || {

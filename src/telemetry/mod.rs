@@ -2,6 +2,7 @@
 //! module of ours; they say what is to be told.
 
 pub mod access;
+pub mod handshake;
 pub mod histogram;
 pub mod journal;
 pub mod logs;
@@ -10,6 +11,7 @@ pub mod tally;
 pub mod traffic;
 pub mod upkeep;
 
+pub use handshake::{Handshake, HandshakeFailure};
 pub use journal::Journal;
 pub use reason::Reason;
 pub use tally::Tally;

@@ -32,6 +32,8 @@ reasons! {
     BodyTooLarge => "body-too-large",
     /// It has passed this balancer before.
     Loop => "loop",
+    /// It is for another host than its TLS session.
+    Misdirected => "misdirected",
     /// The client stopped sending its body.
     ClientTimeout => "client-timeout",
     /// The client broke its body off.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::histogram::{Durations, Histogram};
-use super::{Reason, Tally};
+use super::{Handshake, HandshakeFailure, Reason, Tally};
 
 /// Classes of responses: `1xx` to `5xx`, by the first digit of the status, and what is none of them. A
 /// client is to take such a status for a 5xx (RFC 9110, section 15); here it is told apart, because
@@ -23,6 +23,8 @@ struct Shard {
     down: Tally,
     accepted: Tally,
     closed: Tally,
+    handshakes: [Tally; Handshake::ALL.len()],
+    handshake_failures: [Tally; HandshakeFailure::ALL.len()],
     bytes: Tally,
     total: Histogram,
     upstream: Histogram,
@@ -120,6 +122,16 @@ impl Recorder {
         self.0.accepted.add(1);
     }
 
+    /// It has made a TLS session.
+    pub fn handshake(&self, handshake: Handshake) {
+        self.0.handshakes[handshake.number()].add(1);
+    }
+
+    /// It has failed to.
+    pub fn handshake_failed(&self, why: HandshakeFailure) {
+        self.0.handshake_failures[why as usize].add(1);
+    }
+
     /// Its connection has ended.
     pub fn closed(&self) {
         self.0.closed.add(1);
@@ -143,6 +155,10 @@ pub struct Totals {
     pub accepted: u64,
     /// Those that have ended.
     pub closed: u64,
+    /// TLS sessions made, in the order of [`Handshake::ALL`].
+    pub handshakes: [u64; Handshake::ALL.len()],
+    /// TLS handshakes that failed, in the order of [`HandshakeFailure::ALL`].
+    pub handshake_failures: [u64; HandshakeFailure::ALL.len()],
     /// Bytes of response bodies.
     pub bytes: u64,
     /// From a request's head to the last byte of its response.
@@ -155,12 +171,10 @@ pub struct Totals {
 
 impl Totals {
     fn include(&mut self, shard: &Shard) {
-        for (sum, tally) in self.responses.iter_mut().zip(&shard.responses) {
-            *sum += tally.get();
-        }
-        for (sum, tally) in self.reasons.iter_mut().zip(&shard.reasons) {
-            *sum += tally.get();
-        }
+        add_up(&mut self.responses, &shard.responses);
+        add_up(&mut self.reasons, &shard.reasons);
+        add_up(&mut self.handshakes, &shard.handshakes);
+        add_up(&mut self.handshake_failures, &shard.handshake_failures);
         self.retries += shard.retries.get();
         self.full += shard.full.get();
         self.down += shard.down.get();
@@ -186,6 +200,12 @@ impl Totals {
     /// Responses of the class 5xx or of none, and those of replicas that broke off.
     pub fn errors(&self) -> u64 {
         self.responses[4] + self.responses[5] + self.reasons[Reason::ResponseCut as usize]
+    }
+}
+
+fn add_up(sums: &mut [u64], tallies: &[Tally]) {
+    for (sum, tally) in sums.iter_mut().zip(tallies) {
+        *sum += tally.get();
     }
 }
 

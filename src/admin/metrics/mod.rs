@@ -9,6 +9,7 @@ mod cluster;
 mod page;
 mod process;
 mod requests;
+mod tls;
 mod upkeep;
 
 use std::fmt;
@@ -86,6 +87,9 @@ impl Collector for Scrape {
         let traffic = &self.sources.traffic;
         requests::write(&mut page, &traffic.totals(), traffic.connection_limit(), &self.view)?;
         cluster::write(&mut page, &self.view)?;
+        if let Some(certificates) = &self.sources.certificates {
+            tls::write(&mut page, &traffic.totals(), certificates)?;
+        }
         upkeep::write(&mut page, &self.sources)?;
         process::write(&mut page)
     }

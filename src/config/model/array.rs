@@ -23,7 +23,6 @@ pub(in crate::config) trait TableArray<T>: Sync + std::fmt::Debug {
 }
 
 /// The array at a place of `T`, of tables that `entries` describe.
-#[cfg_attr(not(test), expect(dead_code, reason = "no setting that ships is in an array of tables yet"))]
 pub(in crate::config) struct Array<T: 'static, E: 'static> {
     /// The settings of a table. Their paths begin with the name of the array.
     pub(in crate::config) entries: &'static [Entry<E>],
@@ -60,7 +59,6 @@ impl<T, E: Default> TableArray<T> for Array<T, E> {
 }
 
 /// One table; what is refused keeps its default.
-#[cfg_attr(not(test), expect(dead_code, reason = "no setting that ships is in an array of tables yet"))]
 fn table<E: Default>(entries: &'static [Entry<E>], item: &TableItem, problems: &mut Vec<Problem>) -> E {
     let mut made = E::default();
     for entry in entries {

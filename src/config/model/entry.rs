@@ -105,7 +105,6 @@ impl<T> Entry<T> {
     }
 
     /// The same, which must be given. For tables of arrays.
-    #[cfg(test)]
     pub(in crate::config) const fn required(mut self) -> Self {
         self.setting.default = DefaultValue::Required;
         self

@@ -121,7 +121,7 @@ impl Kind {
     }
 
     /// Whether `true` and `false` of TOML may stand for a value: they are `on` and `off`.
-    pub(in crate::config) fn takes_booleans(&self) -> bool {
+    pub fn takes_booleans(&self) -> bool {
         matches!(self, Self::Choice(words) if words.contains(&"on") && words.contains(&"off"))
     }
 

@@ -16,7 +16,6 @@ mod size;
 mod texts;
 mod value;
 
-#[cfg(test)]
 pub(super) use array::Array;
 pub use entry::Entry;
 pub(super) use entry::{Needs, Place, at};

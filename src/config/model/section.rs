@@ -22,7 +22,6 @@ pub(in crate::config) enum Content<T: 'static> {
     /// Settings, each once: `[name]`.
     Settings(&'static [Entry<T>]),
     /// Any number of tables that are made alike: `[[name]]`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no setting that ships is in an array of tables yet"))]
     Tables(&'static dyn TableArray<T>),
 }
 
@@ -34,6 +33,15 @@ impl<T> Section<T> {
         entries: &'static [Entry<T>],
     ) -> Self {
         Self { name, heading, content: Content::Settings(entries) }
+    }
+
+    /// An array of tables.
+    pub(in crate::config) const fn tables(
+        name: &'static str,
+        heading: &'static str,
+        array: &'static dyn TableArray<T>,
+    ) -> Self {
+        Self { name, heading, content: Content::Tables(array) }
     }
 
     /// The settings that can be given once; none in an array of tables.

@@ -8,6 +8,7 @@
 
 mod process;
 mod replicas;
+mod tls;
 mod traffic;
 
 use std::time::Duration;
@@ -17,8 +18,10 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 12] = [
+pub(super) static MODEL: [Section<Config>; 14] = [
     Section::of("server", "Server", process::SERVER),
+    Section::of("tls", "TLS", tls::TLS),
+    Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
     Section::of("replicas", "Replicas", replicas::REPLICAS),
     Section::of("containers", "Containers", replicas::CONTAINERS),
     Section::of("ring", "Ring", traffic::RING),

@@ -104,6 +104,7 @@ pub(super) const KEY: Kind =
     Kind::text("request-id, path, uri, client-ip, header:NAME, cookie:NAME or query:NAME", "header:x-user");
 
 /// The path of a file.
+pub(super) const PEM: Kind = Kind::text("the path of a file", "/etc/ringherd/site.pem");
 pub(super) const FILE: Kind = Kind::text("the path of a file", "/etc/ringherd/token");
 
 /// A command line.

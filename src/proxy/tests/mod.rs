@@ -114,6 +114,7 @@ impl Lab {
             access: None,
             via: Via::new(7),
             starting: Arc::default(),
+            tls: None,
             connections: Arc::default(),
             config: watch::channel(config).1,
             stop: watch::channel(false).1,
@@ -138,7 +139,8 @@ impl Lab {
         let peer = SocketAddr::from(([10, 0, 0, 7], 4711));
         let (stream, seen) = Guarded::new(ours, true);
         let worker = Rc::clone(&self.worker);
-        let serving = tokio::task::spawn_local(connection::serve(worker, TokioIo::new(stream), peer, seen));
+        let serving =
+            tokio::task::spawn_local(connection::serve(worker, TokioIo::new(stream), peer, None, seen));
         (Peer(theirs), serving)
     }
 

@@ -1,0 +1,85 @@
+//! From an accepted connection to a TLS session, or to what its client is told instead.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
+
+use super::error::Failure;
+use super::record::RequestRecord;
+use super::refusal;
+use super::worker::Worker;
+use crate::listen::Linger;
+use crate::tls::{Accepted, Acceptor, HandshakeError, Session};
+
+/// How long a client that spoke plain HTTP has to read what it is told.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Makes a TLS session on `tcp`; `None` if it failed, which is counted, or if the balancer stops first.
+pub(super) async fn secure(
+    worker: &Worker,
+    acceptor: &Acceptor,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    mut stop: watch::Receiver<bool>,
+) -> Option<(TlsStream<TcpStream>, Session)> {
+    let within = worker.config().handshake_timeout;
+    let outcome = tokio::select! {
+        outcome = accept(acceptor, tcp, within) => outcome,
+        // An error means that the balancer is gone.
+        _ = stop.wait_for(|stop| *stop) => return None,
+    };
+    match outcome {
+        Ok(accepted) => {
+            worker.recorder.handshake(accepted.handshake);
+            Some((accepted.stream, accepted.session))
+        }
+        Err((error, stream)) => {
+            worker.recorder.handshake_failed(error.failure());
+            tracing::debug!(%peer, %error, reason = error.failure().code(), "TLS handshake failed");
+            if let (HandshakeError::PlainHttp, Some(stream)) = (error, stream) {
+                refuse_plain_http(worker, stream, peer).await;
+            }
+            None
+        }
+    }
+}
+
+/// The handshake, unless the first byte shows that it is none: rustls would answer it with an alert, and
+/// then a client of HTTP could not read what it is told. The stream comes back with that error.
+async fn accept(
+    acceptor: &Acceptor,
+    tcp: TcpStream,
+    within: Duration,
+) -> Result<Accepted<TcpStream>, (HandshakeError, Option<TcpStream>)> {
+    let handshake = async {
+        let mut first = [0];
+        match tcp.peek(&mut first).await {
+            Ok(1) if first[0].is_ascii_alphabetic() => Err((HandshakeError::PlainHttp, Some(tcp))),
+            Ok(_) => acceptor.accept(tcp).await.map_err(|error| (error, None)),
+            Err(error) => Err((HandshakeError::Left(error), None)),
+        }
+    };
+    tokio::time::timeout(within, handshake).await.unwrap_or(Err((HandshakeError::Timeout, None)))
+}
+
+async fn refuse_plain_http(worker: &Worker, mut stream: TcpStream, peer: SocketAddr) {
+    let failure = Failure::PlainOnTlsPort;
+    let response = failure.to_response();
+    tracing::debug!(%peer, %failure, "refused");
+    RequestRecord::refused(worker, peer, response.status().as_u16(), failure.reason());
+    let told = async {
+        stream.write_all(&refusal::on_wire(&response, None)).await?;
+        // Its request was not read: to close now would take the response away from it.
+        let mut linger = Linger::new(TokioIo::new(stream));
+        poll_fn(|cx| linger.poll(cx)).await;
+        std::io::Result::Ok(())
+    };
+    // A client that does not read is not waited for.
+    let _ = tokio::time::timeout(LINGER, told).await;
+}

@@ -1,0 +1,35 @@
+//! TLS towards clients: certificates, which of them a client gets, and the handshake.
+//!
+//! Knows nothing of HTTP. [`Certificates`] holds what the files had when they were read last, and
+//! reads them again; a file that is bad by then leaves the certificate before in force.
+//! [`Acceptor`] makes a byte stream of a connection, with a [`Session`] that says which names it is for.
+
+mod acceptor;
+mod certificate;
+mod certificates;
+mod session;
+
+use std::path::PathBuf;
+
+pub use acceptor::{Accepted, Acceptor, HandshakeError};
+pub use certificate::{Certificate, CertificateError};
+pub use certificates::{Certificates, Report};
+pub use session::Session;
+
+/// Files of one certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate and those between it and its authority, in PEM, its own first.
+    pub cert: PathBuf,
+    /// Its private key, in PEM: PKCS #8, PKCS #1 or SEC1, without a password.
+    pub key: PathBuf,
+}
+
+/// Which certificates there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Those of files. The first is for clients that name no host, or one that none is for.
+    pub files: Vec<CertificateFiles>,
+    /// Whether one is made up at the start, for `localhost`, to try things out. It comes last.
+    pub self_signed: bool,
+}
