@@ -199,7 +199,10 @@ mod tests {
         for entry in config::entries() {
             let setting = &entry.setting;
             for text in [
-                &format!("--{} <{}>", setting.flag, setting.value_name),
+                &match setting.kind.takes_booleans() {
+                    true => format!("--{} [<{}>]", setting.flag, setting.value_name),
+                    false => format!("--{} <{}>", setting.flag, setting.value_name),
+                },
                 &setting.full_help(),
                 &entry.default_text(),
                 &setting.values(),

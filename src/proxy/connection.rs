@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::HeaderValue;
+use hyper::rt::Write as _;
 use hyper::service::service_fn;
 
 use super::clock::Deadline;
@@ -277,5 +278,10 @@ pub(crate) async fn serve(
     .await;
     if is_complete && connection.has_unread.get() && !connection.seen.is_at_end() {
         connection.linger(http.into_parts().io).await;
+    } else if !is_complete && connection.tls.is_some() && !connection.timeline.get().is_busy() {
+        // An idle session ends as TLS says, if the client takes that at once. One that breaks off must not:
+        // a response without a length would seem to be whole.
+        let mut stream = http.into_parts().io;
+        poll_fn(|cx| Poll::Ready(drop(Pin::new(&mut stream).poll_shutdown(cx)))).await;
     }
 }

@@ -13,7 +13,8 @@ use crate::telemetry::Traffic;
 /// admin API, event queue, signals. Counted in a running one.
 const BASE: u64 = 12;
 
-/// Descriptors of a worker: its listener, event queue and timers, and the first of idle connections.
+/// Descriptors of a worker: its listener, event queue and timers, and the first of idle connections. One
+/// more if it listens for TLS too.
 const PER_WORKER: u64 = 5;
 
 /// Kept for what comes and goes: clients of the admin API, the engine, lookups of names, log files, and
@@ -35,13 +36,15 @@ const LEAST_CLIENTS: u64 = 8;
 struct Budget {
     limit: u64,
     workers: u64,
+    per_worker: u64,
     per_replica: u64,
 }
 
 impl Budget {
     fn new(limit: u64, config: &Config) -> Self {
         let per_replica = if config.runtime == RuntimeKind::Process { PER_PROCESS } else { PER_OTHER };
-        Self { limit, workers: config.workers as u64, per_replica }
+        let per_worker = PER_WORKER + u64::from(config.tls_listen.is_some());
+        Self { limit, workers: config.workers as u64, per_worker, per_replica }
     }
 
     /// Descriptors without which a balancer of so many replicas cannot serve.
@@ -57,7 +60,7 @@ impl Budget {
     }
 
     fn fixed(&self) -> u64 {
-        BASE + PER_WORKER * self.workers
+        BASE + self.per_worker * self.workers
     }
 }
 
@@ -135,7 +138,7 @@ mod tests {
     use super::*;
 
     fn budget(limit: u64, per_replica: u64) -> Budget {
-        Budget { limit, workers: 2, per_replica }
+        Budget { limit, workers: 2, per_worker: PER_WORKER, per_replica }
     }
 
     #[test]

@@ -180,7 +180,8 @@ async fn serve(
     let mut outcome = Ok(());
     if started {
         let (stop, stopped) = watch::channel(false);
-        let local = public_routes(&config, sockets.public_address, &admin);
+        let addresses = std::iter::once(sockets.public_address).chain(sockets.tls_address);
+        let local = public_routes(&config, addresses, &admin);
         let public_admin = local.is_some();
         let (proxy, proxy_config) = watch::channel(limit.proxy());
         let shared = Shared {
@@ -353,14 +354,20 @@ fn build_runtime(config: RuntimeConfig) -> BuiltRuntime {
     (runtime, reader, endpoints, children)
 }
 
-/// The admin routes on the public address, where the configuration allows them.
-fn public_routes(config: &Config, public: SocketAddr, admin: &Admin) -> Option<Arc<dyn LocalRoutes>> {
+/// The admin routes on the public addresses, where the configuration allows them.
+fn public_routes(
+    config: &Config,
+    mut public: impl Iterator<Item = SocketAddr>,
+    admin: &Admin,
+) -> Option<Arc<dyn LocalRoutes>> {
     let wanted = match config.public_admin {
         PublicAdmin::On => true,
         PublicAdmin::Off => false,
         // A program that can reach loopback can reach the admin address as well. But in front of a
         // service of its own there may be a proxy on this machine, through which outsiders come.
-        PublicAdmin::Auto => public.ip().is_loopback() && config.has_only_demo_replicas(),
+        PublicAdmin::Auto => {
+            public.all(|address| address.ip().is_loopback()) && config.has_only_demo_replicas()
+        }
     };
     wanted.then(|| Arc::new(AdminRoutes(admin.clone())) as Arc<dyn LocalRoutes>)
 }

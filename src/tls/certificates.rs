@@ -202,3 +202,156 @@ fn expired(files: &CertificateFiles, certificate: &Certificate) -> Option<Certif
 fn changed(files: &CertificateFiles) -> [Option<SystemTime>; 2] {
     [&files.cert, &files.key].map(|path| std::fs::metadata(path).and_then(|facts| facts.modified()).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use rustls::crypto::aws_lc_rs;
+
+    use super::*;
+
+    /// Files in a folder that is removed with it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("ringherd-tls-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+
+        /// A new certificate for `hosts` that ends `days` from now, in files of this name.
+        fn write(&self, name: &str, hosts: &[&str], days: i64) -> CertificateFiles {
+            let hosts: Vec<String> = hosts.iter().copied().map(str::to_owned).collect();
+            let mut params = rcgen::CertificateParams::new(hosts).unwrap();
+            params.not_before = time::OffsetDateTime::now_utc() - time::Duration::days(10);
+            params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
+            let key = rcgen::KeyPair::generate().unwrap();
+            let files = CertificateFiles {
+                cert: self.path(&format!("{name}.pem")),
+                key: self.path(&format!("{name}.key")),
+            };
+            std::fs::write(&files.cert, params.self_signed(&key).unwrap().pem()).unwrap();
+            std::fs::write(&files.key, key.serialize_pem()).unwrap();
+            files
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn load(files: &[CertificateFiles]) -> Result<Option<Certificates>, CertificateError> {
+        let config = TlsConfig { files: files.to_vec(), self_signed: false };
+        Certificates::load(&config, Arc::new(aws_lc_rs::default_provider()))
+    }
+
+    #[test]
+    fn a_host_gets_the_certificate_that_is_for_it() {
+        let folder = Folder::new("hosts");
+        let a = folder.write("a", &["a.example", "*.a.example", "10.0.0.1"], 30);
+        let b = folder.write("b", &["*.example", "b.example", "a.example"], 30);
+        let certificates = load(&[a, b]).unwrap().unwrap();
+        let first_name = |host: Option<&str>| certificates.find(host).names()[0].clone();
+        for (host, expected) in [
+            (Some("a.example"), "a.example"),
+            (Some("A.Example"), "a.example"),
+            (Some("x.a.example"), "a.example"),
+            (Some("c.example"), "*.example"),
+            (Some("b.example"), "*.example"),
+            // A star stands for one label, and names nothing by itself.
+            (Some("x.y.a.example"), "a.example"),
+            (Some("example"), "a.example"),
+            (None, "a.example"),
+        ] {
+            assert_eq!(first_name(host), expected, "{host:?}");
+        }
+        assert!(load(&[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_which_file_and_why() {
+        let folder = Folder::new("bad");
+        let (good, other) = (folder.write("good", &["a"], 30), folder.write("other", &["b"], 30));
+        let text = folder.path("text");
+        std::fs::write(&text, "hello").unwrap();
+        let odd = folder.path("odd");
+        std::fs::write(&odd, "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n").unwrap();
+        let of = |cert: &Path, key: &Path| CertificateFiles { cert: cert.to_owned(), key: key.to_owned() };
+        for (files, says) in [
+            (of(&folder.path("none"), &good.key), "none cannot be read: "),
+            (of(&good.cert, &folder.path("none")), "none cannot be read: "),
+            (of(&text, &good.key), "text has no certificate: it must be PEM"),
+            (of(&good.cert, &text), "text has no private key: it must be PEM"),
+            (of(&good.cert, &good.cert), "good.pem has no private key"),
+            (of(&odd, &good.key), "the certificate in "),
+            (of(&good.cert, &other.key), "other.key is not that of the certificate in "),
+        ] {
+            let error = load(std::slice::from_ref(&files)).unwrap_err().to_string();
+            assert!(error.contains(says), "{files:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_reload_leaves_what_there_was() {
+        let folder = Folder::new("reload");
+        let (a, b) = (folder.write("a", &["a"], 30), folder.write("b", &["b"], 30));
+        let certificates = load(&[a.clone(), b.clone()]).unwrap().unwrap();
+        let before = certificates.find(Some("a"));
+        // Another key, one that has expired, and none at all.
+        let good = [&a.cert, &a.key].map(|path| std::fs::read(path).unwrap());
+        for spoil in [
+            &(|| std::fs::write(&a.key, std::fs::read(&b.key).unwrap()).unwrap()) as &dyn Fn(),
+            &|| drop(folder.write("a", &["a"], -1)),
+            &|| std::fs::remove_file(&a.cert).unwrap(),
+        ] {
+            spoil();
+            let problems = certificates.reload(&[a.clone(), b.clone()]);
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(Arc::ptr_eq(&certificates.find(Some("a")), &before));
+            let reports = certificates.reports();
+            assert_eq!(reports[0].problem, Some(problems[0].to_string()));
+            assert_eq!(reports[1].problem, None);
+            for (path, content) in [&a.cert, &a.key].into_iter().zip(&good) {
+                std::fs::write(path, content).unwrap();
+            }
+        }
+        assert!(certificates.reload(&[a.clone(), b.clone()]).is_empty());
+        assert!(certificates.reports().iter().all(|report| report.problem.is_none()));
+        // One that is gone from the configuration is gone.
+        assert!(certificates.reload(std::slice::from_ref(&a)).is_empty());
+        assert_eq!(certificates.find(Some("b")).names(), ["a"]);
+        // Without any, what there was stays.
+        assert!(certificates.reload(&[]).is_empty());
+        assert_eq!(certificates.find(None).names(), ["a"]);
+    }
+
+    #[test]
+    fn files_that_change_are_read_again() {
+        let folder = Folder::new("watch");
+        let a = folder.write("a", &["a"], 30);
+        let certificates = load(std::slice::from_ref(&a)).unwrap().unwrap();
+        assert!(certificates.refresh().is_none(), "nothing has changed");
+        let before = certificates.find(None);
+        folder.write("a", &["a", "also"], 60);
+        assert!(certificates.refresh().is_some_and(|problems| problems.is_empty()));
+        let after = certificates.find(None);
+        assert!(after.not_after() > before.not_after() && after.covers("ALSO") && !before.covers("also"));
+        assert!(certificates.refresh().is_none());
+    }
+
+    #[test]
+    fn one_that_has_expired_is_taken_at_the_start() {
+        let folder = Folder::new("expired");
+        let certificates = load(&[folder.write("a", &["a"], -2)]).unwrap().unwrap();
+        let report = &certificates.reports()[0];
+        assert!(report.not_after < SystemTime::now() && report.names == ["a"]);
+    }
+}

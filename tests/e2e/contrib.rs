@@ -26,9 +26,10 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// All there is to scrape: replicas, an access log.
+/// All there is to scrape: replicas, an access log, TLS.
 fn everything() -> Scrape {
-    let balancer = Balancer::start(&["--replicas", "2", "--access-log", "stdout"]);
+    let tls = ["--tls-listen", "127.0.0.1:0", "--tls-self-signed"];
+    let balancer = Balancer::start(&[&["--replicas", "2", "--access-log", "stdout"][..], &tls].concat());
     balancer.wait_until_ready(2);
     Scrape::of(&balancer)
 }

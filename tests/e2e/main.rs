@@ -25,5 +25,6 @@ mod routing;
 mod session;
 mod shutdown;
 mod spread;
+mod tls;
 #[cfg(feature = "tools")]
 mod top;

@@ -74,8 +74,19 @@ fn good(given: Given<'_>) -> Loaded {
     given.load().unwrap_or_else(|problems| panic!("{problems}"))
 }
 
+/// Settings of TLS that agree: each needs some of the others.
+const TLS: [(&str, &str); 3] =
+    [("tls-listen", "127.0.0.1:9443"), ("tls-certificate", "/c.pem"), ("tls-key", "/k.pem")];
+
 /// The flags without which a setting has no effect.
 fn needs(flag: &str) -> &'static [(&'static str, &'static str)] {
+    match flag {
+        "tls-listen" => return &[TLS[1], TLS[2]],
+        "tls-certificate" => return &[TLS[0], TLS[2]],
+        "tls-key" => return &[TLS[0], TLS[1]],
+        "tls-self-signed" | "https-redirect" => return &TLS,
+        _ => {}
+    }
     match settings::find(flag).expect("in the model").setting.needs {
         // Its sample, keep, has no effect with --runtime process.
         Some(_) if flag == "on-exit" => &[("runtime", "docker")],

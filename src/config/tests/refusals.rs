@@ -71,6 +71,17 @@ fn settings_that_do_not_agree() {
         (&[("slots", "512")], "--slots \"512\": 3 replicas of 256 virtual nodes do not fit: at most 2 do"),
         (&[("virtual-nodes", "30000")], "--virtual-nodes \"30000\": 3 replicas of 30000 virtual nodes"),
         (&[("replicas", "300"), ("max-replicas", "300")], "--replicas \"300\": 300 replicas of 256"),
+        (&[("tls-listen", "127.0.0.1:1")], "--tls-listen \"127.0.0.1:1\": needs a certificate"),
+        (
+            &[("tls-listen", "127.0.0.1:5000"), ("tls-self-signed", "on")],
+            "--tls-listen \"127.0.0.1:5000\": clashes with listen",
+        ),
+        (&[("tls-self-signed", "on")], "--tls-self-signed \"on\": is of no use without tls-listen"),
+        (
+            &[("tls-listen", "127.0.0.1:1"), ("tls-key", "k.pem")],
+            "--tls-key \"k.pem\": is of no use without tls-certificate",
+        ),
+        (&[("https-redirect", "on")], "--https-redirect \"on\": has nowhere to lead without tls-listen"),
     ];
     for (given, start) in cases {
         let problems = flags(given).problems();

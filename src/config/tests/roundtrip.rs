@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{file, flags, good, needs, sample, samples, with};
+use super::{TLS, file, flags, good, needs, sample, samples, with};
 use crate::config::entries;
 use crate::config::model::{Kind, Setting};
 
@@ -54,13 +54,16 @@ fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         };
         let excluded = ["config", "runtime", "upstream"];
         let settings = entries().map(|entry| &entry.setting);
-        let settings = settings.filter(|setting| !excluded.contains(&setting.flag));
+        let of_tls = |flag: &str| TLS.iter().any(|(other, _)| *other == flag);
+        let settings = settings.filter(|setting| !excluded.contains(&setting.flag) && !of_tls(setting.flag));
         let options: Vec<_> = settings
             .filter(|setting| !useless(setting.flag))
             .map(|setting| proptest::option::of(values(setting).prop_map(move |value| (setting.flag, value))))
             .collect();
         options.prop_map(move |options| {
-            std::iter::once(("runtime", runtime.to_owned())).chain(options.into_iter().flatten()).collect()
+            let fixed = TLS.map(|(flag, value)| (flag, value.to_owned()));
+            let fixed = std::iter::once(("runtime", runtime.to_owned())).chain(fixed);
+            fixed.chain(options.into_iter().flatten()).collect()
         })
     })
 }

@@ -1,0 +1,105 @@
+//! A client of TLS, and certificates for it to trust.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
+};
+
+use super::PATIENCE;
+use super::client::{Answer, parse};
+
+/// A certificate in two files.
+pub struct Pair {
+    /// The certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The same to be trusted.
+    pub der: CertificateDer<'static>,
+}
+
+impl Pair {
+    /// Makes one for `hosts` that ends `days` from now, in files of this name in `folder`.
+    pub fn write(folder: &Path, name: &str, hosts: &[&str], days: i64) -> Self {
+        let hosts: Vec<String> = hosts.iter().copied().map(str::to_owned).collect();
+        let mut params = rcgen::CertificateParams::new(hosts).expect("hosts");
+        params.not_before = time::OffsetDateTime::now_utc() - time::Duration::days(10);
+        params.not_after = time::OffsetDateTime::now_utc() + time::Duration::days(days);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let cert = params.self_signed(&key).expect("a certificate");
+        let pair = Self {
+            cert: folder.join(format!("{name}.pem")),
+            key: folder.join(format!("{name}.key")),
+            der: cert.der().clone(),
+        };
+        std::fs::write(&pair.cert, cert.pem()).expect("a file");
+        std::fs::write(&pair.key, key.serialize_pem()).expect("a file");
+        pair
+    }
+}
+
+/// A client that trusts some certificates, and keeps tickets of its sessions.
+#[derive(Clone)]
+pub struct TlsClient(Arc<ClientConfig>);
+
+/// A connection of it.
+pub type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+impl TlsClient {
+    /// With both versions of TLS.
+    pub fn trusting<'a>(certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>) -> Self {
+        Self::speaking(rustls::ALL_VERSIONS, certificates)
+    }
+
+    /// With some versions of it.
+    pub fn speaking<'a>(
+        versions: &[&'static SupportedProtocolVersion],
+        certificates: impl IntoIterator<Item = &'a CertificateDer<'static>>,
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        certificates.into_iter().for_each(|der| roots.add(der.clone()).expect("a certificate"));
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(versions)
+            .expect("known versions");
+        Self(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    }
+
+    /// Connects, and makes a session for `host`.
+    pub fn connect(&self, address: SocketAddr, host: &str) -> std::io::Result<Stream> {
+        let tcp = TcpStream::connect(address)?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        let name = ServerName::try_from(host.to_owned()).expect("a host");
+        let session = ClientConnection::new(Arc::clone(&self.0), name).expect("a session");
+        let mut stream = StreamOwned::new(session, tcp);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(stream)
+    }
+
+    /// `GET path` for `host` on a connection of its own.
+    pub fn get(&self, address: SocketAddr, host: &str, path: &str) -> Answer {
+        let mut stream = self.connect(address, host).expect("a session");
+        exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    }
+}
+
+/// Sends bytes and reads to the end.
+pub fn exchange(stream: &mut Stream, bytes: &str) -> Answer {
+    stream.write_all(bytes.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it answers and closes as TLS does");
+    parse(&String::from_utf8(answer).expect("text"))
+}
+
+/// The version of a session, and whether an earlier one was resumed.
+pub fn kind(stream: &Stream) -> (Option<ProtocolVersion>, bool) {
+    (stream.conn.protocol_version(), stream.conn.handshake_kind() == Some(HandshakeKind::Resumed))
+}

@@ -1,0 +1,269 @@
+//! TLS towards clients: certificates by host, sessions, redirects, and what strangers to it are told.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Signal, kill_process};
+use rustls::ProtocolVersion;
+use rustls::pki_types::CertificateDer;
+
+use crate::common::client::raw;
+use crate::common::held::held_replica;
+use crate::common::origin::Origin;
+use crate::common::scrape::Scrape;
+use crate::common::tls::{Pair, TlsClient, exchange, kind};
+use crate::common::{Balancer, PATIENCE, request, wait_until};
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+/// A balancer with one certificate, and its address for TLS.
+fn start(pair: &Pair, args: &[&str]) -> (Balancer, SocketAddr) {
+    let tls =
+        ["--tls-listen", "127.0.0.1:0", "--tls-certificate", text(&pair.cert), "--tls-key", text(&pair.key)];
+    let mut balancer = Balancer::start(&[&tls[..], args].concat());
+    let address = tls_address(&mut balancer);
+    (balancer, address)
+}
+
+fn tls_address(balancer: &mut Balancer) -> SocketAddr {
+    let event = balancer.find_log("it listens for TLS", |event| event["message"] == "listening for TLS");
+    event["address"].as_str().expect("an address").parse().expect("an address")
+}
+
+/// The certificate that a client without demands gets for `host`.
+fn presented(address: SocketAddr, host: &str, known: &[&Pair]) -> CertificateDer<'static> {
+    let client = TlsClient::trusting(known.iter().map(|pair| &pair.der));
+    let stream = client.connect(address, host).expect("a session");
+    stream.conn.peer_certificates().expect("a certificate")[0].clone()
+}
+
+#[test]
+fn a_host_gets_its_certificate_and_its_requests_go_to_replicas() {
+    let folder = folder("hosts");
+    let (a, b) = (Pair::write(&folder, "a", &["a.test"], 30), Pair::write(&folder, "b", &["*.b.test"], 30));
+    let origin = Origin::start();
+    let file = folder.join("ringherd.toml");
+    let tables = [&a, &b].map(|pair| {
+        format!("[[certificates]]\ncert = '{}'\nkey = '{}'\n", text(&pair.cert), text(&pair.key))
+    });
+    std::fs::write(&file, tables.concat()).expect("a file");
+    let mut balancer = Balancer::start(&[
+        "--config",
+        text(&file),
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &origin.address.to_string(),
+    ]);
+    let address = tls_address(&mut balancer);
+    let client = TlsClient::trusting([&a.der, &b.der]);
+    for host in ["a.test", "www.b.test"] {
+        assert_eq!(client.get(address, host, "/x").status, 200);
+    }
+    let arrived = origin.arrived("/x");
+    let of_host =
+        |host: &str| arrived.iter().find(|request| request.header("host") == [host]).expect("it came");
+    let request = of_host("www.b.test");
+    assert_eq!(request.header("x-forwarded-proto"), ["https"]);
+    assert_eq!(request.header("x-forwarded-host"), ["www.b.test"]);
+    // A host that its session is not for.
+    let misdirected = |host: &str| {
+        let mut stream = client.connect(address, "a.test").expect("a session");
+        exchange(&mut stream, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    };
+    let answer = misdirected("www.b.test");
+    assert_eq!((answer.status, answer.header("x-ringherd-error")), (421, Some("misdirected")));
+    assert_eq!(misdirected("A.test:443").status, 200);
+}
+
+#[test]
+fn sessions_of_both_versions_are_made_resumed_and_counted() {
+    let folder = folder("versions");
+    let pair = Pair::write(&folder, "a", &["a.test"], 30);
+    let (balancer, address) = start(&pair, &[]);
+    for (version, name) in [(&rustls::version::TLS12, "1.2"), (&rustls::version::TLS13, "1.3")] {
+        let client = TlsClient::speaking(&[version], [&pair.der]);
+        let mut kinds = Vec::new();
+        for _ in 0..2 {
+            let mut stream = client.connect(address, "a.test").expect("a session");
+            kinds.push(kind(&stream));
+            let answer =
+                exchange(&mut stream, "GET /home HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+            assert_eq!(answer.status, 200);
+        }
+        let version = if name == "1.2" { ProtocolVersion::TLSv1_2 } else { ProtocolVersion::TLSv1_3 };
+        assert_eq!(kinds, [(Some(version), false), (Some(version), true)]);
+        let scrape = Scrape::of(&balancer);
+        for resumed in ["no", "yes"] {
+            let labels = [("version", name), ("resumed", resumed)];
+            assert_eq!(scrape.value("ringherd_tls_handshakes_total", &labels), 1.0, "{name} {resumed}");
+        }
+    }
+    let names = [("certificate", text(&pair.cert))];
+    let expiry = Scrape::of(&balancer).value("ringherd_tls_certificate_expiry_timestamp_seconds", &names);
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs_f64();
+    assert!((expiry - now - 30.0 * 86_400.0).abs() < 600.0, "{expiry}");
+}
+
+#[test]
+fn whoever_speaks_something_else_is_told() {
+    let folder = folder("strangers");
+    let pair = Pair::write(&folder, "a", &["a.test"], 30);
+    let (balancer, address) = start(&pair, &["--tls-handshake-timeout", "300ms"]);
+    let answer = raw(address, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!((answer.status, answer.header("x-ringherd-error")), (400, Some("not-http")));
+    assert!(answer.body.contains("this port speaks HTTPS"), "{}", answer.body);
+    // The beginning of a TLS handshake.
+    let mut stream = TcpStream::connect(balancer.public).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    stream.write_all(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3]).expect("it reads");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("without TLS"), "{answer}");
+    // Nothing at all, nonsense, an old version, and a client that does not trust the certificate.
+    let mut silent = TcpStream::connect(address).expect("it listens");
+    assert_eq!(silent.read(&mut [0]).expect("it closes"), 0);
+    let mut nonsense = TcpStream::connect(address).expect("it listens");
+    nonsense.write_all(&[0xff; 64]).expect("it reads");
+    let _ = nonsense.read_to_end(&mut Vec::new());
+    assert!(TlsClient::trusting([]).connect(address, "a.test").is_err());
+    wait_until("all are counted", || {
+        let scrape = Scrape::of(&balancer);
+        let failed = |reason| scrape.value("ringherd_tls_handshake_failures_total", &[("reason", reason)]);
+        (["plain-http", "timeout", "protocol", "client-refused"].map(failed) == [1.0; 4]).then_some(())
+    });
+    assert_eq!(TlsClient::trusting([&pair.der]).get(address, "a.test", "/home").status, 200);
+}
+
+#[test]
+fn certificates_that_change_are_taken_over_and_bad_ones_are_not() {
+    let folder = folder("renewal");
+    let first = Pair::write(&folder, "a", &["a.test"], 30);
+    let (mut balancer, address) = start(&first, &[]);
+    let open = TlsClient::trusting([&first.der]);
+    let mut stream = open.connect(address, "a.test").expect("a session");
+    // One that has expired.
+    let expired = Pair::write(&folder, "a", &["a.test"], -1);
+    balancer.wait_for_log("certificate not reloaded: the one before stays in force");
+    assert_eq!(presented(address, "a.test", &[&first, &expired]), first.der);
+    let stale = [("certificate", text(&first.cert))];
+    assert_eq!(Scrape::of(&balancer).value("ringherd_tls_certificate_stale", &stale), 1.0);
+    // A good one, at once on SIGHUP.
+    let second = Pair::write(&folder, "a", &["a.test"], 60);
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("certificates read again");
+    assert_eq!(presented(address, "a.test", &[&first, &second]), second.der);
+    assert_eq!(Scrape::of(&balancer).value("ringherd_tls_certificate_stale", &stale), 0.0);
+    // The session of before goes on.
+    let answer = exchange(&mut stream, "GET /home HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    // Without a signal, when its file is looked at.
+    let third = Pair::write(&folder, "a", &["a.test"], 90);
+    wait_until("it is read again", || {
+        (presented(address, "a.test", &[&second, &third]) == third.der).then_some(())
+    });
+}
+
+#[test]
+fn requests_without_tls_are_redirected_if_they_are_to_be() {
+    let folder = folder("redirect");
+    let pair = Pair::write(&folder, "a", &["a.test"], 30);
+    let (balancer, address) = start(&pair, &["--https-redirect", "--trusted-proxies", "127.0.0.1"]);
+    let port = address.port();
+    let ask = |head: &str| raw(balancer.public, &format!("{head}\r\nConnection: close\r\n\r\n"));
+    let answer = ask("GET /home?x=1 HTTP/1.1\r\nHost: a.test:80");
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (308, Some(&*format!("https://a.test:{port}/home?x=1")))
+    );
+    // The admin routes too.
+    assert_eq!(ask("GET /rep HTTP/1.1\r\nHost: a.test").status, 308);
+    assert_eq!(ask("GET / HTTP/1.0").status, 400);
+    assert_eq!(ask("GET /home HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: https").status, 200);
+    assert_eq!(TlsClient::trusting([&pair.der]).get(address, "a.test", "/home").status, 200);
+}
+
+#[test]
+fn a_made_up_certificate_is_there_to_try_it_out() {
+    let mut balancer = Balancer::start(&["--tls-listen", "0.0.0.0:0", "--tls-self-signed"]);
+    let port = tls_address(&mut balancer).port();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    // Not loopback, so that the admin routes are not public by themselves, on either address.
+    let listening = balancer.find_log("it listens", |event| event["message"] == "listening");
+    assert_eq!(listening["public_admin"], false);
+    // It is in no file: nobody trusts it.
+    let error = TlsClient::trusting([]).connect(address, "localhost").expect_err("not trusted");
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+#[test]
+fn a_stop_lets_requests_over_tls_finish() {
+    let folder = folder("stop");
+    let pair = Pair::write(&folder, "a", &["a.test"], 30);
+    let held = held_replica();
+    let (mut balancer, address) = start(&pair, &["--upstream", &held.address]);
+    let client = TlsClient::trusting([&pair.der]);
+    let mut stream = client.connect(address, "a.test").expect("a session");
+    stream.write_all(b"GET /held HTTP/1.1\r\nHost: a.test\r\n\r\n").expect("it reads");
+    held.arrived.recv_timeout(PATIENCE).expect("it arrives");
+    // Idle, and in its handshake.
+    let mut idle = client.connect(address, "a.test").expect("a session");
+    let mut silent = TcpStream::connect(address).expect("it listens");
+    balancer.signal(Signal::TERM);
+    assert_eq!(silent.read(&mut [0]).expect("it closes"), 0);
+    assert_eq!(idle.read(&mut [0]).expect("it closes as TLS does"), 0);
+    held.release.send(()).expect("it waits");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers and closes as TLS does");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("held"), "{answer}");
+    assert!(balancer.wait().success());
+}
+
+#[test]
+fn a_killed_replica_costs_no_get_over_tls() {
+    let folder = folder("kill");
+    let pair = Pair::write(&folder, "a", &["a.test"], 30);
+    let (balancer, address) = start(&pair, &[]);
+    let client = TlsClient::trusting([&pair.der]);
+    let mut stream = client.connect(address, "a.test").expect("a session");
+    for round in 0..60 {
+        if round % 20 == 10 {
+            kill_process(balancer.replica_pids()[0], Signal::KILL).expect("it runs");
+        }
+        let id = format!("GET /home HTTP/1.1\r\nHost: a.test\r\nX-Request-Id: {round}\r\n\r\n");
+        stream.write_all(id.as_bytes()).expect("it reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"}") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("it answers");
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&head));
+        balancer.wait_until_ready(3);
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_an_error_before_anything_starts() {
+    let folder = folder("unusable");
+    let (a, b) = (Pair::write(&folder, "a", &["a"], 30), Pair::write(&folder, "b", &["b"], 30));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ringherd"))
+        .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0"])
+        .args(["--tls-certificate", text(&a.cert), "--tls-key", text(&b.key)])
+        .output()
+        .expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("b.key is not that of the certificate in"), "{said}");
+    assert!(!said.contains("replica starting"), "{said}");
+}
