@@ -55,9 +55,6 @@ fn exit_code(error: &serve::Error) -> Exit {
         serve::Error::Listen { .. } | serve::Error::AccessLog { .. } => Exit::Unavailable,
         serve::Error::Descriptors { .. } => Exit::System,
         serve::Error::Control(_) | serve::Error::Certificate(_) => Exit::Config,
-        serve::Error::System(_)
-        | serve::Error::Tls(_)
-        | serve::Error::Supervisor(_)
-        | serve::Error::Worker(_) => Exit::Internal,
+        serve::Error::System(_) | serve::Error::Supervisor(_) | serve::Error::Worker(_) => Exit::Internal,
     }
 }

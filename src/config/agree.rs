@@ -16,7 +16,7 @@ use super::tree::Config;
 use super::types::{OnExit, RuntimeKind, no_overlay, token, without_tls};
 use crate::ring::Params;
 use crate::runtime::engine::{Host, nano_cpus};
-use crate::tls::{CertificateFiles, TlsConfig};
+use crate::tls::{CertificateFiles, ClientAuth};
 
 /// The configuration that `given` makes; it counts only if `problems` is empty afterwards.
 pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut Vec<Problem>) -> Config {
@@ -265,7 +265,14 @@ impl Checker<'_> {
     /// The certificates, and whether there is a listener for them and the other way round.
     fn tls(&mut self) {
         const CERTIFICATE: [&str; 2] = ["tls-certificate", "tls-key"];
-        if !self.good(&["tls-listen", "tls-certificate", "tls-key", "tls-self-signed", "https-redirect"]) {
+        if !self.good(&[
+            "tls-listen",
+            "tls-certificate",
+            "tls-key",
+            "tls-self-signed",
+            "tls-client-auth",
+            "https-redirect",
+        ]) {
             return;
         }
         let config = &self.config;
@@ -285,8 +292,15 @@ impl Checker<'_> {
             let (cert, key) = (table.cert.as_ref()?.into(), table.key.as_ref()?.into());
             Some(CertificateFiles { cert, key })
         }));
-        self.config.tls = TlsConfig { files, self_signed: config.tls_self_signed };
-        let has_any = self.config.tls != TlsConfig::default();
+        let self_signed = config.tls_self_signed;
+        let has_any = !files.is_empty() || self_signed;
+        self.config.tls.files = files;
+        self.config.tls.self_signed = self_signed;
+        self.config.tls.client_auth.authorities = self.config.tls_client_ca.as_ref().map(Into::into);
+        if self.config.tls.client_auth.mode != ClientAuth::Off && self.config.tls_client_ca.is_none() {
+            let refusal = Refusal::new("needs to know who may have signed certificates of clients");
+            return self.refuse("tls-client-auth", refusal.hint("give --tls-client-ca"));
+        }
         match self.config.tls_listen {
             Some(_) if !has_any && self.config.certificates.is_empty() => {
                 let refusal = Refusal::new("needs a certificate");

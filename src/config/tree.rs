@@ -35,6 +35,8 @@ pub struct Config {
     pub(super) tls_certificate: Option<String>,
     pub(super) tls_key: Option<String>,
     pub(super) tls_self_signed: bool,
+    /// File of the authorities of clients; also in `tls`.
+    pub(super) tls_client_ca: Option<String>,
     /// Those of the file.
     pub(super) certificates: Vec<CertificateSettings>,
     /// Whether requests without TLS are sent to `tls_listen`; also in `proxy`.
@@ -147,6 +149,7 @@ impl Default for Config {
             tls_certificate: None,
             tls_key: None,
             tls_self_signed: false,
+            tls_client_ca: None,
             certificates: Vec::new(),
             https_redirect: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),

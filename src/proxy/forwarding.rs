@@ -16,6 +16,8 @@ use ipnet::IpNet;
 use super::via::Via;
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The subject of the certificate that a client has shown.
+pub(crate) const CLIENT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
@@ -48,6 +50,8 @@ impl WayFields {
             3 if name == "via" => Self::VIA,
             9 if name == "forwarded" => Self::FORWARDED,
             9 if begins_like(name, "x-real-ip") => Self::OTHER,
+            // Set here alone, where a client has shown a certificate.
+            21 if begins_like(name, "x-client-cert-subject") => Self::OTHER,
             13.. if begins_like(name, "x-forwarded-") => match name {
                 "x-forwarded-for" => Self::FOR,
                 "x-forwarded-proto" => Self::PROTO,

@@ -1,14 +1,12 @@
 //! The certificates of the TLS listener: read at the start, and again when their files change.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
 use serde_json::json;
 
 use super::Error;
 use crate::telemetry::Journal;
-use crate::tls::{Acceptor, CertificateError, Certificates, TlsConfig};
+use crate::tls::{Acceptor, CertificateError, TlsConfig};
 
 /// How often the files are looked at. Polled, because what renews certificates replaces links, folders
 /// or mounts, of which the kernel's notices tell one way or another.
@@ -19,35 +17,31 @@ const LOOK: Duration = Duration::from_secs(5);
 /// # Errors
 /// One cannot be used.
 pub(super) fn load(config: &TlsConfig, is_spoken: bool) -> Result<Option<Acceptor>, Error> {
-    if !is_spoken {
-        return Ok(None);
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let certificates = Certificates::load(config, provider)?;
-    Ok(certificates.map(|certificates| Acceptor::new(Arc::new(certificates))).transpose()?)
+    if is_spoken { Ok(Acceptor::load(config)?) } else { Ok(None) }
 }
 
 /// Reads files again that change, for as long as the balancer runs.
-pub(super) async fn watch(certificates: Arc<Certificates>, journal: Journal) {
+pub(super) async fn watch(acceptor: Acceptor, journal: Journal) {
     let mut interval = tokio::time::interval(LOOK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Some(problems) = certificates.refresh() {
-            tell(&certificates, &problems, &journal);
+        if let Some(problems) = acceptor.refresh() {
+            tell(&acceptor, &problems, &journal);
         }
     }
 }
 
 /// Says what came of reading the files again.
-pub(super) fn tell(certificates: &Certificates, problems: &[CertificateError], journal: &Journal) {
+pub(super) fn tell(acceptor: &Acceptor, problems: &[CertificateError], journal: &Journal) {
     for problem in problems {
         tracing::error!(%problem, "certificate not reloaded: the one before stays in force");
         let message = format!("certificate not reloaded, the one before stays in force: {problem}");
         journal.record("config", &json!({"message": message, "needs_restart": [], "needs_new_replicas": []}));
     }
     if problems.is_empty() {
-        tracing::info!(certificates = certificates.reports().len(), "certificates read again");
+        let certificates = acceptor.certificates().reports().len();
+        tracing::info!(certificates, "certificates read again");
         let facts =
             json!({"message": "certificates read again", "needs_restart": [], "needs_new_replicas": []});
         journal.record("config", &facts);

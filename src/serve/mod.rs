@@ -69,9 +69,6 @@ pub enum Error {
     /// A certificate cannot be used.
     #[error("cannot start: {0} (--tls-certificate, --tls-key, [[certificates]])")]
     Certificate(#[from] CertificateError),
-    /// TLS cannot be set up.
-    #[error("cannot start: TLS cannot be set up: {0}; please report this")]
-    Tls(#[from] rustls::Error),
     /// The limit on open files is too low.
     #[error(
         "cannot start {replicas} replicas and {workers} workers: the limit on open files is {limit}, they \
@@ -164,12 +161,7 @@ async fn serve(
     requests::reopen_on_signal(handle.as_ref())?;
     let losses = handle.as_ref().map(AccessLogHandle::losses);
     let certificates = tls.as_ref().map(|acceptor| Arc::clone(acceptor.certificates()));
-    let sources = Sources {
-        observer: observer.clone(),
-        traffic: traffic.clone(),
-        certificates: certificates.clone(),
-        losses,
-    };
+    let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), certificates, losses };
     let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
 
@@ -197,8 +189,8 @@ async fn serve(
             config: proxy_config,
             stop: stopped,
         };
-        if let Some(certificates) = &certificates {
-            tokio::task::spawn_local(certificates::watch(Arc::clone(certificates), observer.journal.clone()));
+        if let Some(acceptor) = &tls {
+            tokio::task::spawn_local(certificates::watch(acceptor.clone(), observer.journal.clone()));
         }
         let mut workers = Workers::spawn(proxy, config.grace, sockets.public, sockets.tls, &shared)?;
         if let Some(address) = sockets.tls_address {
@@ -212,7 +204,7 @@ async fn serve(
             control: control.clone(),
             admin: admin.clone(),
             limit,
-            tls: certificates.zip(sockets.tls_address.map(|address| address.port())),
+            tls: tls.zip(sockets.tls_address.map(|address| address.port())),
             journal: observer.journal.clone(),
         };
         outcome = tokio::select! {

@@ -1,7 +1,6 @@
 //! A reload: reads the configuration again and gives each part of the running balancer its own.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
 use serde_json::json;
 
@@ -13,7 +12,7 @@ use crate::config::{Config, Problems};
 use crate::control::{Control, ControlConfig, Request};
 use crate::proxy::ProxyConfig;
 use crate::telemetry::Journal;
-use crate::tls::Certificates;
+use crate::tls::Acceptor;
 
 /// How the configuration is read again.
 pub struct Reload {
@@ -37,7 +36,7 @@ pub(super) struct Reloader {
     pub(super) admin: Admin,
     pub(super) limit: ConnectionLimit,
     /// Those of the TLS listener, and its port, if there is one.
-    pub(super) tls: Option<(Arc<Certificates>, u16)>,
+    pub(super) tls: Option<(Acceptor, u16)>,
     pub(super) journal: Journal,
 }
 
@@ -84,9 +83,8 @@ impl Reloader {
                 "replicas keep what they were made of: restart the balancer to make them anew"
             );
         }
-        if let Some((certificates, _)) = &self.tls {
-            let problems = certificates.reload(&next.tls.files);
-            certificates::tell(certificates, &problems, &self.journal);
+        if let Some((acceptor, _)) = &self.tls {
+            certificates::tell(acceptor, &acceptor.reload(&next.tls), &self.journal);
         }
         let facts = json!({
             "message": "configuration reloaded",

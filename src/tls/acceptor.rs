@@ -1,31 +1,57 @@
 //! The handshake with a client.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use rustls::crypto::aws_lc_rs;
+use arc_swap::ArcSwap;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::certificates::Certificates;
+use super::TlsConfig;
+use super::certificate::CertificateError;
+use super::certificates::{Certificates, modified};
+use super::client_auth::{self, ClientAuth, ClientAuthConfig};
 use super::session::Session;
 use crate::telemetry::{Handshake, HandshakeFailure};
 
 /// Most bytes of a session that wait to be encrypted or sent.
 const BUFFER_LIMIT: usize = 16 * 1024;
 
-/// Makes TLS sessions of connections. Cheap to clone.
+/// Makes TLS sessions of connections. Clones are the same.
 #[derive(Clone)]
-pub struct Acceptor {
-    tls: TlsAcceptor,
+pub struct Acceptor(Arc<Shared>);
+
+struct Shared {
+    provider: Arc<CryptoProvider>,
     certificates: Arc<Certificates>,
+    /// What the next handshakes go by.
+    config: ArcSwap<ServerConfig>,
+    /// What the check of client certificates was made of last.
+    client_auth: Mutex<ClientAuthState>,
+}
+
+/// A check of client certificates.
+struct ClientAuthState {
+    config: ClientAuthConfig,
+    /// When its file was changed last.
+    changed: Option<SystemTime>,
+}
+
+impl ClientAuthState {
+    fn now(config: &ClientAuthConfig) -> Self {
+        let changed = config.authorities.as_deref().and_then(modified);
+        Self { config: config.clone(), changed }
+    }
 }
 
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Acceptor").field("certificates", &self.certificates).finish_non_exhaustive()
+        f.debug_struct("Acceptor").field("certificates", &self.0.certificates).finish_non_exhaustive()
     }
 }
 
@@ -77,27 +103,67 @@ pub struct Accepted<S> {
 }
 
 impl Acceptor {
-    /// With these certificates, TLS 1.2 and 1.3, and HTTP/1.1 within.
+    /// With the certificates of a configuration. `None` where there are none.
     ///
     /// # Errors
-    /// No keys for session tickets can be made.
-    pub fn new(certificates: Arc<Certificates>) -> Result<Self, rustls::Error> {
+    /// One cannot be used.
+    pub fn load(config: &TlsConfig) -> Result<Option<Self>, CertificateError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let resolver = Arc::clone(&certificates);
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // One for as long as the process lives, so that a reload ends no session. Its keys are replaced
-        // every six hours. Early data stays off: it can be replayed.
-        config.ticketer = aws_lc_rs::Ticketer::new()?;
-        Ok(Self { tls: TlsAcceptor::from(Arc::new(config)), certificates })
+        let certificates = Certificates::load(config, Arc::clone(&provider))?;
+        let Some(certificates) = certificates.map(Arc::new) else { return Ok(None) };
+        let client_auth = Mutex::new(ClientAuthState::now(&config.client_auth));
+        let server = server_config(&provider, &certificates, &config.client_auth)?;
+        let config = ArcSwap::from_pointee(server);
+        Ok(Some(Self(Arc::new(Shared { provider, certificates, config, client_auth }))))
     }
 
     /// The certificates of the sessions.
     pub fn certificates(&self) -> &Arc<Certificates> {
-        &self.certificates
+        &self.0.certificates
+    }
+
+    /// Goes by another configuration from the next handshake on. What is bad by now leaves what was before
+    /// in force, and is returned.
+    pub fn reload(&self, config: &TlsConfig) -> Vec<CertificateError> {
+        let mut problems = self.0.certificates.reload(&config.files);
+        problems.extend(self.check_clients_by(ClientAuthState::now(&config.client_auth)));
+        problems
+    }
+
+    /// Reads those files again that have changed since they were read. `None` where none has.
+    pub fn refresh(&self) -> Option<Vec<CertificateError>> {
+        let config = self.lock().config.clone();
+        let client_auth = ClientAuthState::now(&config);
+        let is_same = client_auth.changed == self.lock().changed;
+        let mut problems = self.0.certificates.refresh();
+        if !is_same {
+            problems.get_or_insert_default().extend(self.check_clients_by(client_auth));
+        }
+        problems
+    }
+
+    /// Takes over another check of client certificates, if it is another.
+    fn check_clients_by(&self, next: ClientAuthState) -> Option<CertificateError> {
+        let mut state = self.lock();
+        if state.config == next.config && state.changed == next.changed {
+            return None;
+        }
+        let Shared { provider, certificates, config, .. } = &*self.0;
+        let made = server_config(provider, certificates, &next.config);
+        // Not looked at again before the file changes again.
+        state.changed = next.changed;
+        match made {
+            Ok(server) => {
+                state.config = next.config;
+                config.store(Arc::new(server));
+                None
+            }
+            Err(error) => Some(error),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ClientAuthState> {
+        self.0.client_auth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The handshake on `stream`.
@@ -108,17 +174,45 @@ impl Acceptor {
         &self,
         stream: S,
     ) -> Result<Accepted<S>, HandshakeError> {
-        let handshake = self.tls.accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
+        let acceptor = TlsAcceptor::from(self.0.config.load_full());
+        let handshake = acceptor.accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
         let stream = handshake.await.map_err(classified)?;
         let (_, tls) = stream.get_ref();
         let server_name = tls.server_name().map(Into::into);
-        let session = Session { certificate: self.certificates.find(tls.server_name()), server_name };
+        let client = tls.peer_certificates().and_then(|chain| client_auth::subject(chain.first()?));
+        let certificate = self.0.certificates.find(tls.server_name());
+        let session = Session { certificate, server_name, client };
         let handshake = Handshake {
             is_1_3: tls.protocol_version() == Some(ProtocolVersion::TLSv1_3),
             is_resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         };
         Ok(Accepted { session, handshake, stream })
     }
+}
+
+/// TLS 1.2 and 1.3, and HTTP/1.1 within.
+fn server_config(
+    provider: &Arc<CryptoProvider>,
+    certificates: &Arc<Certificates>,
+    client_auth: &ClientAuthConfig,
+) -> Result<ServerConfig, CertificateError> {
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(CertificateError::Provider)?;
+    let builder = match client_auth.verifier(Arc::clone(provider))? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Keys that live here alone and are replaced every six hours. They outlive reloads of certificates; with
+    // another check of clients they are others, because a resumed session is not checked again. Early data
+    // stays off: it can be replayed.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Provider)?;
+    if client_auth.mode != ClientAuth::Off {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
+    Ok(config)
 }
 
 fn classified(error: io::Error) -> HandshakeError {

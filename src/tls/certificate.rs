@@ -75,6 +75,9 @@ pub enum CertificateError {
         /// How long ago.
         ago: Duration,
     },
+    /// TLS itself cannot be set up.
+    #[error("TLS cannot be set up: {0}; please report this")]
+    Provider(rustls::Error),
     /// None can be made up.
     #[error("a self-signed certificate cannot be made: {0}")]
     SelfSigned(String),
@@ -171,7 +174,7 @@ fn address(bytes: &[u8]) -> Option<String> {
     <[u8; 16]>::try_from(bytes).ok().map(|bytes| std::net::Ipv6Addr::from(bytes).to_string())
 }
 
-fn content(path: &Path) -> Result<Vec<u8>, CertificateError> {
+pub(super) fn content(path: &Path) -> Result<Vec<u8>, CertificateError> {
     let read = || {
         let mut bytes = Vec::new();
         File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;

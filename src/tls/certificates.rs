@@ -1,6 +1,7 @@
 //! The certificates in force, by the hosts that they are for.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -200,12 +201,17 @@ fn expired(files: &CertificateFiles, certificate: &Certificate) -> Option<Certif
 }
 
 fn changed(files: &CertificateFiles) -> [Option<SystemTime>; 2] {
-    [&files.cert, &files.key].map(|path| std::fs::metadata(path).and_then(|facts| facts.modified()).ok())
+    [&files.cert, &files.key].map(|path| modified(path))
+}
+
+/// When a file was changed last, as far as that is known.
+pub(super) fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|facts| facts.modified()).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     use rustls::crypto::aws_lc_rs;
 
@@ -249,7 +255,7 @@ mod tests {
     }
 
     fn load(files: &[CertificateFiles]) -> Result<Option<Certificates>, CertificateError> {
-        let config = TlsConfig { files: files.to_vec(), self_signed: false };
+        let config = TlsConfig { files: files.to_vec(), ..TlsConfig::default() };
         Certificates::load(&config, Arc::new(aws_lc_rs::default_provider()))
     }
 

@@ -1,12 +1,13 @@
 //! TLS towards clients: certificates, which of them a client gets, and the handshake.
 //!
 //! Knows nothing of HTTP. [`Certificates`] holds what the files had when they were read last, and
-//! reads them again; a file that is bad by then leaves the certificate before in force.
-//! [`Acceptor`] makes a byte stream of a connection, with a [`Session`] that says which names it is for.
+//! reads them again; a file that is bad by then leaves the certificate before in force. [`ClientAuth`] says
+//! whether clients need one. [`Acceptor`] makes a byte stream of a connection, with a [`Session`] that says which names it is for.
 
 mod acceptor;
 mod certificate;
 mod certificates;
+mod client_auth;
 mod session;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub use acceptor::{Accepted, Acceptor, HandshakeError};
 pub use certificate::{Certificate, CertificateError};
 pub use certificates::{Certificates, Report};
+pub use client_auth::{ClientAuth, ClientAuthConfig};
 pub use session::Session;
 
 /// Files of one certificate.
@@ -32,4 +34,6 @@ pub struct TlsConfig {
     pub files: Vec<CertificateFiles>,
     /// Whether one is made up at the start, for `localhost`, to try things out. It comes last.
     pub self_signed: bool,
+    /// Whether clients need one.
+    pub client_auth: ClientAuthConfig,
 }

@@ -11,9 +11,17 @@ pub struct Session {
     pub(super) server_name: Option<Box<str>>,
     /// The certificate that it got.
     pub(super) certificate: Arc<Certificate>,
+    /// The subject of its own certificate, if it has shown one.
+    pub(super) client: Option<String>,
 }
 
 impl Session {
+    /// The subject of the client's certificate, as `CN=alice, O=Example`, if it has shown one. It is
+    /// verified.
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
     /// Whether a request for `host`, with or without a port, may come on it: for the host of the
     /// handshake, or another one that its certificate is for (RFC 9110, section 7.4).
     pub fn is_for(&self, host: &str) -> bool {
@@ -43,6 +51,7 @@ mod tests {
         let session = |name: Option<&str>| Session {
             server_name: name.map(Into::into),
             certificate: Arc::clone(&certificate),
+            client: None,
         };
         let asked = session(Some("a.example"));
         for host in

@@ -5,8 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned,
     SupportedProtocolVersion,
@@ -69,6 +72,17 @@ impl TlsClient {
             .with_protocol_versions(versions)
             .expect("known versions");
         Self(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    }
+
+    /// The same client with a certificate of its own.
+    pub fn showing(&self, pair: &Pair) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        let key = PrivateKeyDer::from_pem_file(&pair.key).expect("a key");
+        let key = CertifiedKey::from_der(vec![pair.der.clone()], key, &aws_lc_rs::default_provider());
+        config.client_auth_cert_resolver =
+            Arc::new(SingleCertAndKey::from(key.expect("a key and its certificate")));
+        config.resumption = Resumption::in_memory_sessions(8);
+        Self(Arc::new(config))
     }
 
     /// Connects, and makes a session for `host`.

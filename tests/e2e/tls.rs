@@ -13,7 +13,7 @@ use crate::common::held::held_replica;
 use crate::common::origin::Origin;
 use crate::common::scrape::Scrape;
 use crate::common::tls::{Pair, TlsClient, exchange, kind};
-use crate::common::{Balancer, PATIENCE, request, wait_until};
+use crate::common::{Balancer, PATIENCE, wait_until};
 
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{name}"));
@@ -204,6 +204,64 @@ fn a_made_up_certificate_is_there_to_try_it_out() {
     // It is in no file: nobody trusts it.
     let error = TlsClient::trusting([]).connect(address, "localhost").expect_err("not trusted");
     assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+#[test]
+fn clients_show_certificates_and_replicas_learn_whose() {
+    let folder = folder("clients");
+    let server = Pair::write(&folder, "server", &["a.test"], 30);
+    let (alice, mallory) =
+        (Pair::write(&folder, "alice", &["alice"], 30), Pair::write(&folder, "mallory", &["mallory"], 30));
+    let authorities = folder.join("ca.pem");
+    std::fs::copy(&alice.cert, &authorities).expect("a file");
+    let origin = Origin::start();
+    let upstream = origin.address.to_string();
+    let asked =
+        |mode| ["--tls-client-auth", mode, "--tls-client-ca", text(&authorities), "--upstream", &upstream];
+    let ask = |client: &TlsClient, address, path: &str| -> std::io::Result<u16> {
+        let mut stream = client.connect(address, "a.test")?;
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: a.test\r\nX-Client-Cert-Subject: CN=root\r\nX_Client_Cert_Subject: \
+             CN=root\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer[9..12].parse().expect("a status"))
+    };
+    let nobody = TlsClient::trusting([&server.der]);
+    let (of_alice, of_mallory) = (nobody.showing(&alice), nobody.showing(&mallory));
+
+    let (mut balancer, address) = start(&server, &asked("required"));
+    for _ in 0..2 {
+        assert_eq!(ask(&of_alice, address, "/alice").expect("a session"), 200);
+    }
+    assert!(ask(&nobody, address, "/").is_err() && ask(&of_mallory, address, "/").is_err());
+    for request in origin.arrived("/alice") {
+        let subject = request.header("x-client-cert-subject");
+        assert!(subject.len() == 1 && subject[0].starts_with("CN="), "{subject:?}");
+        assert!(request.header("x_client_cert_subject").is_empty(), "{}", request.head);
+    }
+    // Another authority: sessions of before are not resumed.
+    std::fs::copy(&mallory.cert, &authorities).expect("a file");
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("certificates read again");
+    assert!(ask(&of_alice, address, "/").is_err());
+    assert_eq!(ask(&of_mallory, address, "/").expect("a session"), 200);
+    // None: the one before stays.
+    std::fs::write(&authorities, "").expect("a file");
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("certificate not reloaded: the one before stays in force");
+    assert_eq!(ask(&of_mallory, address, "/").expect("a session"), 200);
+    drop(balancer);
+
+    std::fs::copy(&alice.cert, &authorities).expect("a file");
+    let (_balancer, address) = start(&server, &asked("optional"));
+    assert_eq!(ask(&nobody, address, "/nobody").expect("a session"), 200);
+    assert_eq!(ask(&of_alice, address, "/known").expect("a session"), 200);
+    assert!(ask(&of_mallory, address, "/").is_err());
+    let subjects = |path| origin.arrived(path)[0].header("x-client-cert-subject").len();
+    assert_eq!((subjects("/nobody"), subjects("/known")), (0, 1));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::model::{Array, Entry, Kind, at};
 use crate::config::tree::{CertificateSettings, Config};
 use crate::config::types;
+use crate::tls::ClientAuth;
 
 /// Longest a handshake may take.
 const LONGEST_HANDSHAKE: Duration = Duration::from_secs(5 * 60);
@@ -49,6 +50,27 @@ pub(super) const TLS: &[Entry<Config>] = &[
         Kind::choice::<bool>(),
         "Make a certificate for localhost at each start, which nobody has signed: to try things out.",
     ),
+    Entry::new(
+        "tls.client-auth",
+        "tls-client-auth",
+        "WHETHER",
+        at!(Config: tls.client_auth.mode),
+        Kind::choice::<ClientAuth>(),
+        "Whether clients are asked for a certificate that an authority of --tls-client-ca has signed. optional: \
+         those without one are served too. required: there is no session without one. Replicas get its subject \
+         in X-Client-Cert-Subject.",
+    )
+    .on_reload(),
+    Entry::new(
+        "tls.client-ca",
+        "tls-client-ca",
+        "FILE",
+        at!(Config: tls_client_ca),
+        types::PEM,
+        "Certificates of the authorities of clients, in PEM. Read again when the file changes, and on SIGHUP.",
+    )
+    .by_default("none")
+    .on_reload(),
     Entry::new(
         "tls.redirect",
         "https-redirect",

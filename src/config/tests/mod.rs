@@ -85,6 +85,7 @@ fn needs(flag: &str) -> &'static [(&'static str, &'static str)] {
         "tls-certificate" => return &[TLS[0], TLS[2]],
         "tls-key" => return &[TLS[0], TLS[1]],
         "tls-self-signed" | "https-redirect" => return &TLS,
+        "tls-client-auth" => return &[("tls-client-ca", "/ca.pem")],
         _ => {}
     }
     match settings::find(flag).expect("in the model").setting.needs {

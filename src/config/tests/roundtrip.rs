@@ -54,14 +54,15 @@ fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         };
         let excluded = ["config", "runtime", "upstream"];
         let settings = entries().map(|entry| &entry.setting);
-        let of_tls = |flag: &str| TLS.iter().any(|(other, _)| *other == flag);
+        let of_tls = |flag: &str| flag == "tls-client-ca" || TLS.iter().any(|(other, _)| *other == flag);
         let settings = settings.filter(|setting| !excluded.contains(&setting.flag) && !of_tls(setting.flag));
         let options: Vec<_> = settings
             .filter(|setting| !useless(setting.flag))
             .map(|setting| proptest::option::of(values(setting).prop_map(move |value| (setting.flag, value))))
             .collect();
         options.prop_map(move |options| {
-            let fixed = TLS.map(|(flag, value)| (flag, value.to_owned()));
+            let fixed = [&TLS[..], &[("tls-client-ca", "/ca.pem")]].concat();
+            let fixed = fixed.into_iter().map(|(flag, value)| (flag, value.to_owned()));
             let fixed = std::iter::once(("runtime", runtime.to_owned())).chain(fixed);
             fixed.chain(options.into_iter().flatten()).collect()
         })

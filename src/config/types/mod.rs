@@ -24,6 +24,7 @@ use crate::ring::{Family, Placement, Probing};
 use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
 use crate::telemetry::logs::LogFormat;
+use crate::tls::ClientAuth;
 
 /// Whether the admin routes are on the public listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -75,6 +76,7 @@ impl Choice for bool {
     const NAMES: &'static [&'static str] = &["on", "off"];
 }
 
+choices!(ClientAuth { Off = "off", Optional = "optional", Required = "required" });
 choices!(HalfClose { Abort = "abort", Serve = "serve" });
 choices!(TraceContext { Pass = "pass", Start = "start" });
 
