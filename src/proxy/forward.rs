@@ -15,6 +15,7 @@ use super::response::ReplicaBody;
 use super::saved_head::SavedHead;
 use super::timeline::{Expiry, Input};
 use super::trace::{self, TraceContext, TraceId};
+use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, UpstreamBody};
 use super::worker::Worker;
@@ -48,7 +49,7 @@ pub(crate) async fn forward(
     let connection = &**active.connection();
     let worker = &*connection.worker;
     let via = worker.via();
-    let forwarding = headers::clean_request(&mut request, connection.is_trusted, via)?;
+    let (forwarding, offer) = headers::clean_request(&mut request, connection.is_trusted, via)?;
     let announced = request.body().size_hint().lower();
     if announced > MAX_BODY {
         return Err(Failure::BodyTooLarge(announced));
@@ -56,7 +57,10 @@ pub(crate) async fn forward(
     let id = headers::request_id(request.headers_mut(), &mut worker.id_text.borrow_mut());
     let trace_id = trace_of(request.headers_mut(), worker);
     active.record().identify(&id, trace_id);
-    let may_be_repeated = matches!(request.body(), RequestBody::Empty) && request.method().is_idempotent();
+    let has_no_body = matches!(request.body(), RequestBody::Empty);
+    let offer = offer.filter(|_| has_no_body);
+    // What a replica did for an upgrade before it failed is not known from the method.
+    let may_be_repeated = has_no_body && offer.is_none() && request.method().is_idempotent();
     let address_key = client_key(active, &request);
     let peer = &connection.address_text;
     let saved = may_be_repeated.then(|| {
@@ -64,6 +68,10 @@ pub(crate) async fn forward(
         SavedHead::of(&request, &forwarding, peer, via, keeps_case, &worker.head_buffers)
     });
     forwarding.add_to(request.headers_mut(), peer, via);
+    if let Some(offer) = &offer {
+        active.offers_upgrade();
+        offer.add_to(request.headers_mut());
+    }
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
         let key = route::key(&snapshot.routing().key, &request, &id, address_key);
@@ -74,8 +82,18 @@ pub(crate) async fn forward(
         None => await_replica(active, key).await?,
     };
     let request = Some(request);
-    let mut attempts =
-        Attempts { active, worker, key, request, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
+    let mut attempts = Attempts {
+        active,
+        worker,
+        key,
+        request,
+        offer,
+        saved,
+        tried: Vec::new(),
+        made: 0,
+        sent: 0,
+        permit: None,
+    };
     attempts.run(picked).await
 }
 
@@ -140,6 +158,8 @@ struct Attempts<'a> {
     /// The request, unless it was sent. Kept here because moving a head costs more than all that an
     /// attempt decides.
     request: Option<Request<RequestBody>>,
+    /// The upgrade that it offers.
+    offer: Option<Offer>,
     /// There only if the request may be repeated after it was sent.
     saved: Option<SavedHead<'a>>,
     /// Endpoints that failed.
@@ -162,7 +182,8 @@ struct Missed {
 
 impl Attempts<'_> {
     async fn run(&mut self, mut picked: Picked) -> Result<Response<ReplicaBody>, Failure> {
-        let mut fresh_only = false;
+        // An upgrade takes its connection with it, and is not repeated if an idle one has gone stale.
+        let mut fresh_only = self.offer.is_some();
         loop {
             let endpoint = picked.in_flight.endpoint();
             self.made += 1;
@@ -274,7 +295,7 @@ impl Attempts<'_> {
             let transport = self.worker.connector.connect(endpoint).await?;
             // Not borrowed while it is waited: a reload takes the place.
             let builder = self.worker.client().clone();
-            Lease::over(transport, &builder).await.map_err(ConnectError::Failed)
+            Lease::over(transport, &builder, self.offer.is_some()).await.map_err(ConnectError::Failed)
         });
         let name = || endpoint.name.clone();
         match self.active.within(connecting).await {
@@ -342,12 +363,12 @@ impl Attempts<'_> {
         });
         match outcome.await {
             Ok(Ok(mut response)) => {
-                // Nobody asked for an upgrade: `Upgrade` is not forwarded.
-                let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                let Some(kind) = headers::forward_response(response.headers_mut()).filter(|_| !switches)
-                else {
-                    return Err(bad_response());
+                let kind = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    headers::forward_switch(response.headers_mut(), self.offer.as_ref())
+                } else {
+                    headers::forward_response(response.headers_mut())
                 };
+                let Some(kind) = kind else { return Err(bad_response()) };
                 self.active.on(Input::ResponseHead(kind));
                 let status = response.status().as_u16();
                 self.active.record().upstream_responded(endpoint, status, &self.worker.recorder);

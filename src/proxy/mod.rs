@@ -9,6 +9,7 @@ mod error;
 mod forward;
 mod forwarding;
 mod headers;
+mod pipe;
 mod record;
 mod refusal;
 mod request;
@@ -21,6 +22,9 @@ mod tests;
 mod timeline;
 mod trace;
 mod transport;
+mod tunnel;
+mod tunnels;
+mod upgrade;
 mod upload;
 mod upstream;
 mod via;
@@ -101,7 +105,7 @@ pub struct ProxyConfig {
     pub max_response_header_bytes: usize,
     /// Most fields in the head of a replica's response.
     pub max_response_headers: usize,
-    /// Longest pause within a body that is an endless stream of events.
+    /// Longest pause within a body that is an endless stream of events, and within a tunnel.
     pub stream_timeout: Duration,
     /// Whether a request goes on when its client has closed its sending side.
     pub half_close: HalfClose,

@@ -5,7 +5,8 @@ use std::error::Error;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -13,8 +14,9 @@ use super::connection::Connection;
 use super::forwarding::WayFields;
 use super::headers::REQUEST_ID;
 use super::request::ActiveRequest;
-use super::response::ResponseBody;
+use super::response::{ReplicaBody, ResponseBody};
 use super::timeline::Input;
+use super::tunnel::Tunnel;
 use super::upload::RequestBody;
 use super::{Origin, forward};
 
@@ -38,7 +40,11 @@ where
         active.on(Input::Local);
         let origin = Origin { peer: connection.peer, invalid_target: connection.has_invalid_target() };
         let to_head = *request.method() == Method::HEAD;
-        let response = local.serve(request, origin).await;
+        if request.headers().contains_key(UPGRADE) {
+            active.offers_upgrade();
+        }
+        let mut response = local.serve(request, origin).await;
+        refuse_upgrade(&active, response.headers_mut());
         active.record().responds(response.status().as_u16(), recorder);
         return Ok(ResponseBody::local(response, to_head, active));
     }
@@ -47,18 +53,43 @@ where
         Ok(mut response) => {
             tell_id(response.headers_mut(), &active);
             active.record().responds(response.status().as_u16(), recorder);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(switch(response, active));
+            }
+            refuse_upgrade(&active, response.headers_mut());
             ResponseBody::replica(response, active)
         }
         Err(failure) => {
             tracing::debug!(peer = %connection.peer, %failure, "request not forwarded");
             let mut response = failure.to_response().map(Full::new);
             tell_id(response.headers_mut(), &active);
+            refuse_upgrade(&active, response.headers_mut());
             active.on(Input::Local);
             active.record().responds(response.status().as_u16(), recorder);
             active.record().failed(failure.reason());
             ResponseBody::local(response, to_head, active)
         }
     })
+}
+
+/// The response with 101 that the replica gave; behind it the connection becomes a tunnel.
+fn switch(response: Response<ReplicaBody>, active: ActiveRequest) -> Response<ResponseBody> {
+    let (head, body) = response.into_parts();
+    if let Some((in_flight, lease)) = body.into_exchange() {
+        let connection = Rc::clone(active.connection());
+        connection.becomes(Tunnel::new(active, in_flight, lease));
+    }
+    Response::from_parts(head, ResponseBody::none())
+}
+
+/// Has the connection end behind the response to an upgrade, if this is not a 101. What the client has
+/// sent before it saw that was meant for another protocol, and may look like a request. When it was sent
+/// cannot be told from when it comes.
+fn refuse_upgrade(active: &ActiveRequest, headers: &mut HeaderMap) {
+    if active.is_offering_upgrade() {
+        active.connection().refuses_upgrade();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// Tells the client the id of its request, by which it is found in logs. A replica's own word stands.

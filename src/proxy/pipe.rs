@@ -1,0 +1,160 @@
+//! One direction of a tunnel: bytes from one stream to another, as they come.
+//!
+//! Nothing is held while nothing comes: what is read goes through a buffer that all tunnels of a thread
+//! share, and is written at once. Only what the other side does not take is kept, and nothing more is
+//! read before it has.
+
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use hyper::rt::{Read, ReadBuf, Write};
+
+/// Bytes that are read at once, and so the most that one direction keeps.
+const READ_SIZE: usize = 16 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[MaybeUninit<u8>]>> = RefCell::new(Box::new_uninit_slice(READ_SIZE));
+}
+
+/// One direction.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    stage: Stage,
+    /// What was read and the other side has not taken yet.
+    rest: Bytes,
+    /// Whether something was written that may wait below to be sent.
+    unflushed: bool,
+    /// Whether anything came or went since it was last asked.
+    moved: bool,
+    /// Bytes that the other side took, and was not asked about yet.
+    passed: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Bytes pass.
+    Open,
+    /// No more will come, which the other side is to be told.
+    Closing,
+    /// It was told.
+    Over,
+    /// The other side takes no more.
+    Broken,
+}
+
+/// How one direction ends before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The stream that is read was reset.
+    Source,
+    /// The stream that is written takes no more.
+    Target,
+}
+
+impl Pipe {
+    /// A direction on which `early` came already.
+    pub(crate) fn new(early: Bytes) -> Self {
+        Self { stage: Stage::Open, rest: early, unflushed: false, moved: false, passed: 0 }
+    }
+
+    /// Passes on what there is. Ready when all has been passed on, with the end behind it, or when that
+    /// cannot be done any more.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut (impl Read + Unpin + ?Sized),
+        target: &mut (impl Write + Unpin + ?Sized),
+    ) -> Poll<Result<(), Broken>> {
+        if self.stage == Stage::Broken {
+            return Poll::Ready(Err(Broken::Target));
+        }
+        let polled = self.pass_on(cx, source, target);
+        if polled == Poll::Ready(Err(Broken::Target)) {
+            self.stage = Stage::Broken;
+        }
+        polled
+    }
+
+    fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut (impl Read + Unpin + ?Sized),
+        target: &mut (impl Write + Unpin + ?Sized),
+    ) -> Poll<Result<(), Broken>> {
+        while self.stage == Stage::Open {
+            ready!(self.write_rest(cx, target))?;
+            let polled = SCRATCH.with_borrow_mut(|scratch| {
+                let mut buffer = ReadBuf::uninit(scratch);
+                ready!(Pin::new(&mut *source).poll_read(cx, buffer.unfilled()))
+                    .map_err(|_| Broken::Source)?;
+                self.moved = true;
+                if buffer.filled().is_empty() {
+                    self.stage = Stage::Closing;
+                    return Poll::Ready(Ok(()));
+                }
+                let mut read = buffer.filled();
+                let outcome = self.write(cx, target, &mut read);
+                if outcome.is_pending() {
+                    self.rest = Bytes::copy_from_slice(read);
+                }
+                outcome
+            });
+            if polled.is_pending() && self.unflushed {
+                ready!(Pin::new(&mut *target).poll_flush(cx)).map_err(|_| Broken::Target)?;
+                self.unflushed = false;
+            }
+            ready!(polled)?;
+        }
+        if self.stage == Stage::Closing {
+            ready!(Pin::new(target).poll_shutdown(cx)).map_err(|_| Broken::Target)?;
+            self.stage = Stage::Over;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is kept, and lets go of it.
+    fn write_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut (impl Write + Unpin + ?Sized),
+    ) -> Poll<Result<(), Broken>> {
+        if self.rest.is_empty() {
+            // Even an empty one may hold the buffer it was cut from.
+            self.rest = Bytes::new();
+            return Poll::Ready(Ok(()));
+        }
+        let mut rest = std::mem::take(&mut self.rest);
+        let outcome = self.write(cx, target, &mut rest);
+        if outcome.is_pending() {
+            self.rest = rest;
+        }
+        outcome
+    }
+
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &mut (impl Write + Unpin + ?Sized),
+        bytes: &mut impl Buf,
+    ) -> Poll<Result<(), Broken>> {
+        while bytes.has_remaining() {
+            match ready!(Pin::new(&mut *target).poll_write(cx, bytes.chunk())) {
+                Ok(written) if written > 0 => {
+                    bytes.advance(written);
+                    self.passed += written;
+                    (self.unflushed, self.moved) = (true, true);
+                }
+                _ => return Poll::Ready(Err(Broken::Target)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether anything came or went since this was last asked, and how many bytes were passed on.
+    pub(crate) fn progress(&mut self) -> (bool, usize) {
+        (std::mem::take(&mut self.moved), std::mem::take(&mut self.passed))
+    }
+}
