@@ -15,6 +15,9 @@ use hyper::rt::{Read, ReadBuf, Write};
 /// Bytes that are read at once, and so the most that one direction keeps.
 const READ_SIZE: usize = 16 * 1024;
 
+/// Reads before others have their turn: the other direction, and the other connections of the thread.
+const READS_AT_ONCE: usize = 8;
+
 thread_local! {
     static SCRATCH: RefCell<Box<[MaybeUninit<u8>]>> = RefCell::new(Box::new_uninit_slice(READ_SIZE));
 }
@@ -84,7 +87,13 @@ impl Pipe {
         source: &mut (impl Read + Unpin + ?Sized),
         target: &mut (impl Write + Unpin + ?Sized),
     ) -> Poll<Result<(), Broken>> {
+        let mut reads = 0;
         while self.stage == Stage::Open {
+            if reads == READS_AT_ONCE {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            reads += 1;
             ready!(self.write_rest(cx, target))?;
             let polled = SCRATCH.with_borrow_mut(|scratch| {
                 let mut buffer = ReadBuf::uninit(scratch);
@@ -156,5 +165,52 @@ impl Pipe {
     /// Whether anything came or went since this was last asked, and how many bytes were passed on.
     pub(crate) fn progress(&mut self) -> (bool, usize) {
         (std::mem::take(&mut self.moved), std::mem::take(&mut self.passed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::task::Waker;
+
+    use hyper::rt::ReadBufCursor;
+
+    use super::*;
+
+    /// Always has bytes, and takes all that there are.
+    struct Endless;
+
+    impl Read for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            mut buffer: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            buffer.put_slice(&[7; 1000]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Write for Endless {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn who_never_pauses_leaves_others_their_turn() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pipe = Pipe::new(Bytes::from_static(b"early"));
+        assert_eq!(pipe.poll(&mut cx, &mut Endless, &mut Endless), Poll::Pending);
+        assert_eq!(pipe.progress(), (true, 5 + READS_AT_ONCE * 1000));
+        assert_eq!(pipe.progress(), (false, 0));
     }
 }

@@ -8,6 +8,7 @@ pub mod load;
 pub mod origin;
 pub mod promql;
 pub mod scrape;
+pub mod taken;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -27,3 +27,4 @@ mod shutdown;
 mod spread;
 #[cfg(feature = "tools")]
 mod top;
+mod tunnels;

@@ -1,6 +1,9 @@
 //! Upgrades: what is forwarded of them, what becomes of those that are refused, and tunnels from their
 //! first byte to their end.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use super::*;
 
 const UPGRADE: &str = "GET /x HTTP/1.1\r\nHost: a\r\nX-Request-Id: 7\r\nConnection: Upgrade\r\n\
@@ -79,8 +82,8 @@ async fn what_comes_before_the_answer_waits_for_it() {
         client.send(TEMPTING).await;
         lab.settle().await;
         let mut byte = [0];
-        let waited = std::pin::pin!(replica.0.read(&mut byte));
-        assert!(futures_now(waited).is_none(), "nothing of it was sent before the answer");
+        let waited = pin!(replica.0.read(&mut byte));
+        assert!(at_once(waited).is_none(), "nothing of it was sent before the answer");
         replica.send(SWITCH).await;
         client.read_to("\r\n\r\n").await;
         client.send("two").await;
@@ -90,11 +93,10 @@ async fn what_comes_before_the_answer_waits_for_it() {
 }
 
 /// What a future gives at once.
-fn futures_now<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    match future.poll(&mut cx) {
-        std::task::Poll::Ready(output) => Some(output),
-        std::task::Poll::Pending => None,
+fn at_once<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 
@@ -123,7 +125,7 @@ async fn what_came_before_a_refusal_is_no_request() {
             serving.await.expect("the connection has ended");
             assert!(lab.dialled.try_recv().is_err(), "there was no other request");
             assert_eq!(lab.totals().total.count(), 1);
-            assert_eq!(futures_now(std::pin::pin!(replica.0.read_u8())).map(|byte| byte.ok()), None);
+            assert!(at_once(pin!(replica.0.read_u8())).is_none(), "nothing of it came here");
         }
     })
     .await;
@@ -262,20 +264,10 @@ async fn who_does_not_read_is_not_read_ahead_for() {
         let (mut client, _serving, mut replica) = tunnel(&mut lab, "").await;
         let all: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8).collect();
         let mut sent = 0;
-        loop {
-            let write = std::pin::pin!(replica.0.write(&all[sent..]));
-            match futures_now(write) {
-                Some(written) => sent += written.expect("it is open"),
-                None => {
-                    let before = lab.totals().tunnel_received;
-                    lab.settle().await;
-                    if futures_now(std::pin::pin!(replica.0.write(&all[sent..sent + 1]))).is_none() {
-                        assert_eq!(lab.totals().tunnel_received, before);
-                        break;
-                    }
-                    sent += 1;
-                }
-            }
+        lab.settle().await;
+        while let Some(written) = at_once(pin!(replica.0.write(&all[sent..]))) {
+            sent += written.expect("it is open");
+            lab.settle().await;
         }
         // The buffers of both streams, and what one direction keeps.
         assert!(sent <= 64 * 1024 + 4096 + 16 * 1024, "{sent}");
@@ -288,7 +280,7 @@ async fn who_does_not_read_is_not_read_ahead_for() {
         };
         let mut read = Vec::new();
         let reading = client.0.read_to_end(&mut read);
-        let (_, read_all) = tokio::join!(rest, tokio::time::timeout(PATIENCE, reading));
+        let ((), read_all) = tokio::join!(rest, tokio::time::timeout(PATIENCE, reading));
         read_all.expect("in time").expect("the end");
         assert!(read == all, "{} bytes of {}", read.len(), all.len());
     })
