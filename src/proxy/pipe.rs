@@ -170,10 +170,12 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::io;
     use std::task::Waker;
 
     use hyper::rt::ReadBufCursor;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -212,5 +214,82 @@ mod tests {
         assert_eq!(pipe.poll(&mut cx, &mut Endless, &mut Endless), Poll::Pending);
         assert_eq!(pipe.progress(), (true, 5 + READS_AT_ONCE * 1000));
         assert_eq!(pipe.progress(), (false, 0));
+    }
+
+    /// Has these parts to read, and then its end; `None` is a pause.
+    struct Parts(VecDeque<Option<Vec<u8>>>);
+
+    impl Read for Parts {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            mut buffer: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.0.pop_front() {
+                Some(Some(part)) => buffer.put_slice(&part),
+                Some(None) => return Poll::Pending,
+                None => {}
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Takes as many bytes at a time as it is told, 0 for none at the moment, and then all.
+    struct Taker {
+        takes: VecDeque<usize>,
+        taken: Vec<u8>,
+        is_shut_down: bool,
+    }
+
+    impl Write for Taker {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            assert!(!self.is_shut_down && !bytes.is_empty());
+            let takes = self.takes.pop_front().unwrap_or(bytes.len()).min(bytes.len());
+            self.taken.extend_from_slice(&bytes[..takes]);
+            if takes > 0 { Poll::Ready(Ok(takes)) } else { Poll::Pending }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.is_shut_down = true;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_bytes_pass_in_order_and_nothing_is_read_ahead(
+            early in prop::collection::vec(any::<u8>(), 0..50),
+            parts in prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 1..50)), 0..30),
+            takes in prop::collection::vec(0usize..40, 0..60),
+        ) {
+            let all = [early.clone(), parts.iter().flatten().flatten().copied().collect()].concat();
+            let mut source = Parts(parts.into());
+            let mut target = Taker { takes: takes.into(), taken: Vec::new(), is_shut_down: false };
+            let mut pipe = Pipe::new(Bytes::from(early));
+            let mut passed = 0;
+            for _ in 0..200 {
+                let (left, is_kept) = (source.0.len(), !pipe.rest.is_empty());
+                let polled = pipe.poll(&mut Context::from_waker(Waker::noop()), &mut source, &mut target);
+                let (_, taken) = pipe.progress();
+                passed += taken;
+                prop_assert_eq!(passed, target.taken.len());
+                if is_kept && taken == 0 {
+                    prop_assert_eq!(source.0.len(), left, "read although nothing was taken");
+                }
+                if polled.is_ready() {
+                    break;
+                }
+            }
+            prop_assert!(target.is_shut_down);
+            prop_assert_eq!(target.taken, all);
+        }
     }
 }

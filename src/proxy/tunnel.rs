@@ -2,6 +2,7 @@
 //! streams, the request with its record, and its place among those in flight at the replica.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -58,9 +59,8 @@ impl Tunnel {
     pub(crate) async fn run<T: Transport>(self, mut client: T, early: Bytes) {
         let Self { request, in_flight, lease } = self;
         // Its connection has ended with the 101; if not so, the request ends as aborted.
-        let Some(UpgradedStream { transport: mut replica, early: first }) = lease.into_stream().await else {
-            return;
-        };
+        let Ok(Some(upgraded)) = request.within(pin!(lease.into_stream())).await else { return };
+        let UpgradedStream { transport: mut replica, early: first } = upgraded;
         let worker = Rc::clone(&request.connection().worker);
         request.record().becomes_tunnel(&worker.recorder);
         request.on(Input::Tunnel);
