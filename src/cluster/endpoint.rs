@@ -1,8 +1,9 @@
 //! A replica as the data plane sees it: an address, whether it may be picked, and its counters.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
 
@@ -21,6 +22,8 @@ pub struct Endpoint {
     /// Where it takes requests.
     pub address: SocketAddr,
     load: Arc<Load>,
+    /// Set once, when it drains.
+    leaves: OnceLock<Instant>,
     hot: CachePadded<Hot>,
 }
 
@@ -46,7 +49,7 @@ impl Endpoint {
     /// An endpoint that may be picked, with all counters at zero.
     pub fn new(name: String, number: u32, address: SocketAddr, load: Arc<Load>) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { id, name, number, address, load, hot: CachePadded::default() }
+        Self { id, name, number, address, load, leaves: OnceLock::new(), hot: CachePadded::default() }
     }
 
     /// Whether requests may be sent to it. Relaxed: a reader that sees the old value for some
@@ -61,6 +64,17 @@ impl Endpoint {
         if !up && !was_down {
             self.load.ejected();
         }
+    }
+
+    /// It is in no snapshot any more, and is stopped at this time at the latest. For the supervisor.
+    pub fn leave(&self, until: Instant) {
+        // It leaves once; what is still under way keeps to the first time.
+        let _ = self.leaves.set(until);
+    }
+
+    /// When it is stopped at the latest, if it is to be.
+    pub fn leaves(&self) -> Option<Instant> {
+        self.leaves.get().copied()
     }
 
     /// Requests being forwarded to it at this moment.

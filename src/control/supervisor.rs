@@ -261,7 +261,7 @@ impl Supervisor {
                 self.publication_wanted |= heals || self.builds.is_empty();
             }
             Action::Drain(id) => {
-                self.writer.drain(id);
+                self.writer.drain(id, now() + self.pool.config().drain_timeout);
                 self.checker.forget(id);
                 self.runtime.retire(id);
             }

@@ -224,9 +224,10 @@ impl Writer {
         self.replicas.get(&endpoint).copied()
     }
 
-    /// Watches a replica that is in no snapshot any more.
-    pub(super) fn drain(&mut self, id: ReplicaId) {
+    /// Watches a replica that is in no snapshot any more, and is stopped `until` then.
+    pub(super) fn drain(&mut self, id: ReplicaId, until: Instant) {
         if let Some(endpoint) = self.endpoints.get(&id) {
+            endpoint.leave(until);
             self.drains.watch(id, Arc::clone(endpoint));
         }
     }

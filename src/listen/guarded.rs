@@ -38,6 +38,8 @@ struct Seen {
     behind: Cell<Option<u64>>,
     /// Whether it is not known where messages begin.
     is_lost: Cell<bool>,
+    /// Whether what comes is HTTP no more.
+    is_tunnel: Cell<bool>,
 }
 
 impl ReadState {
@@ -64,6 +66,11 @@ impl ReadState {
         behind > body && body.is_some()
     }
 
+    /// From now on what comes is HTTP no more, and is not looked at.
+    pub fn becomes_tunnel(&self) {
+        self.0.is_tunnel.set(true);
+    }
+
     /// Whether the other side has sent all it will send.
     pub fn is_at_end(&self) -> bool {
         self.0.at_end.get()
@@ -87,6 +94,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             return Poll::Ready(Ok(()));
         }
         let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if this.state.0.is_tunnel.get() {
+            // With what it keeps of the last line.
+            this.guard = None;
+            return outcome;
+        }
         let read = &buf.filled()[before..];
         if read.is_empty() {
             if matches!(outcome, Poll::Ready(Ok(()))) {

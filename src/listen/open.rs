@@ -2,6 +2,7 @@
 //! one's end.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,17 +42,28 @@ impl Open {
 
     /// Waits until there are fewer than `limit` of this thread.
     pub async fn fewer_than(&self, limit: usize) {
-        while self.count.get() >= limit {
-            self.left.notified().await;
+        loop {
+            // Before the look, so that nobody leaves between it and the wait.
+            let mut left = pin!(self.left.notified());
+            left.as_mut().enable();
+            if self.count.get() < limit {
+                return;
+            }
+            left.await;
         }
     }
 
     /// Waits until all threads together have fewer than `limit`, which may change: see
     /// [`Open::recheck`]. As long as they have not, `make_room` is called before each wait.
     pub async fn room_within(&self, limit: impl Fn() -> usize, make_room: impl Fn()) {
-        while self.total.load(Ordering::Relaxed) >= limit() {
+        loop {
+            let mut left = pin!(self.left.notified());
+            left.as_mut().enable();
+            if self.total.load(Ordering::Relaxed) < limit() {
+                return;
+            }
             make_room();
-            self.left.notified().await;
+            left.await;
         }
     }
 
@@ -85,6 +97,17 @@ mod tests {
         };
         tokio::join!(open.fewer_than(1), leave);
         assert_eq!(open.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn all_that_wait_look_again() {
+        let open = Rc::new(Open::default());
+        let one = open.enter();
+        let leave = async {
+            tokio::task::yield_now().await;
+            drop(one);
+        };
+        tokio::join!(open.fewer_than(1), open.room_within(|| 1, || ()), leave);
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use super::quiet::QuietWaker;
 use super::request::RequestState;
 use super::timeline::{Expiry, Input, Millis};
 use super::transport::{ClientStream, Transport};
+use super::tunnel::Tunnel;
 use super::worker::Worker;
 use super::{forwarding, service};
 use crate::listen::{Linger, ReadState};
@@ -52,8 +53,12 @@ pub(crate) struct Connection {
     unflushed: Cell<bool>,
     /// Whether a response was sent before its request had come.
     has_unread: Cell<bool>,
+    /// Whether it ends with the refusal of an upgrade, behind which more may come.
+    refused: Cell<bool>,
     /// The requests under way.
     requests: RefCell<Vec<Rc<RequestState>>>,
+    /// What it becomes when the response with 101 is sent.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     seen: ReadState,
 }
 
@@ -78,7 +83,9 @@ impl Connection {
             place: Cell::new(0),
             unflushed: Cell::new(false),
             has_unread: Cell::new(false),
+            refused: Cell::new(false),
             requests: RefCell::default(),
+            tunnel: RefCell::default(),
             seen,
         };
         connection.on(ConnectionInput::Accepted);
@@ -139,7 +146,7 @@ impl Connection {
     /// It is over.
     pub(crate) fn end(&self, request: &Rc<RequestState>) {
         let is_uploaded = request.is_uploaded();
-        self.has_unread.set(!is_uploaded);
+        self.has_unread.set(!is_uploaded || self.refused.get());
         let mut requests = self.requests.borrow_mut();
         if let Some(index) = requests.iter().position(|other| Rc::ptr_eq(other, request)) {
             requests.swap_remove(index);
@@ -149,6 +156,21 @@ impl Connection {
         self.unflushed.set(true);
         self.idle_since.set(self.worker.clock.now());
         self.on(ConnectionInput::RequestEnded { has_more });
+    }
+
+    /// It becomes this tunnel as soon as the response with 101 is sent.
+    pub(crate) fn becomes(&self, tunnel: Tunnel) {
+        self.tunnel.replace(Some(Box::new(tunnel)));
+    }
+
+    /// It ends behind the response to an upgrade, which is refused.
+    pub(crate) fn refuses_upgrade(&self) {
+        self.refused.set(true);
+    }
+
+    /// Whether a request under way offers an upgrade.
+    fn is_offering_upgrade(&self) -> bool {
+        self.requests.borrow().iter().any(|request| request.is_offering_upgrade())
     }
 
     /// Closes it so that its last response arrives, see [`Linger`].
@@ -221,6 +243,8 @@ impl<'a> Client<'a> {
 
 impl Drop for Client<'_> {
     fn drop(&mut self) {
+        // It holds the connection, as the connection holds it.
+        self.0.tunnel.take();
         let place = self.0.place.get();
         let mut clients = self.0.worker.clients.0.borrow_mut();
         clients.swap_remove(place);
@@ -251,6 +275,9 @@ pub(crate) async fn serve(
         // Before anything is decided, so that what has come already is seen.
         let polled = Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx)));
         if let Poll::Ready(outcome) = polled {
+            if outcome.is_err() {
+                connection.tunnel.take();
+            }
             // What is no request is answered too, and more of it may come.
             connection
                 .has_unread
@@ -266,7 +293,9 @@ pub(crate) async fn serve(
         }
         if worker.is_closing() {
             connection.on(ConnectionInput::Drain);
-            if connection.timeline.get().is_busy() && !told_to_close {
+            // What a 101 says of the connection is not that it closes.
+            let may_close = connection.timeline.get().is_busy() && !connection.is_offering_upgrade();
+            if may_close && !told_to_close {
                 // The response under way says `Connection: close`.
                 told_to_close = true;
                 Pin::new(&mut http).graceful_shutdown();
@@ -276,6 +305,12 @@ pub(crate) async fn serve(
         Poll::Pending
     })
     .await;
+    let tunnel = if is_complete { connection.tunnel.take() } else { None };
+    if let Some(tunnel) = tunnel {
+        // hyper has sent all that it had, and closes nothing behind a 101.
+        let parts = http.into_parts();
+        return tunnel.run(parts.io.into_inner(), parts.read_buf).await;
+    }
     if is_complete && connection.has_unread.get() && !connection.seen.is_at_end() {
         connection.linger(http.into_parts().io).await;
     } else if !is_complete && connection.tls.is_some() && !connection.timeline.get().is_busy() {

@@ -152,6 +152,9 @@ impl Failure {
                 | Self::TargetTooLong
                 | Self::Method(_)
                 | Self::BodyTooLarge(_)
+                // What a client sends behind an upgrade that came back is no request.
+                | Self::Loop
+                | Self::Misdirected
                 | Self::ClientTimeout
                 | Self::ClientBody
         )

@@ -15,6 +15,7 @@ use super::response::ReplicaBody;
 use super::saved_head::SavedHead;
 use super::timeline::{Expiry, Input};
 use super::trace::{self, TraceContext, TraceId};
+use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, UpstreamBody};
 use super::worker::Worker;
@@ -50,7 +51,8 @@ pub(crate) async fn forward(
     let connection = &**active.connection();
     let worker = &*connection.worker;
     let via = worker.via();
-    let (mut forwarding, came_with) = headers::clean_request(head, connection.is_trusted, via)?;
+    let headers::Cleaned { mut forwarding, id: came_with, offer } =
+        headers::clean_request(head, connection.is_trusted, via)?;
     if let Some(session) = &connection.tls {
         forwarding.is_secure = true;
         if forwarding.host().is_some_and(|host| !session.is_for(host)) {
@@ -66,7 +68,10 @@ pub(crate) async fn forward(
     }
     let id = headers::request_id(head.headers_mut(), came_with, &mut worker.id_text.borrow_mut());
     let trace_id = trace_of(head.headers_mut(), worker);
-    let may_be_repeated = matches!(head.body(), RequestBody::Empty) && head.method().is_idempotent();
+    let has_no_body = matches!(head.body(), RequestBody::Empty);
+    let offer = offer.filter(|_| has_no_body);
+    // What a replica did for an upgrade before it failed is not known from the method.
+    let may_be_repeated = has_no_body && offer.is_none() && head.method().is_idempotent();
     let address_key = client_key(active, head);
     let peer = &connection.address_text;
     let saved = may_be_repeated.then(|| {
@@ -74,6 +79,10 @@ pub(crate) async fn forward(
         SavedHead::of(head, &forwarding, peer, via, keeps_case, &worker.head_buffers)
     });
     forwarding.add_to(head.headers_mut(), peer, via);
+    if let Some(offer) = &offer {
+        active.offers_upgrade();
+        offer.add_to(head.headers_mut());
+    }
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
         let key = route::key(&snapshot.routing().key, head, &id, address_key);
@@ -84,8 +93,18 @@ pub(crate) async fn forward(
         Some(picked) => picked,
         None => await_replica(active, key).await?,
     };
-    let mut attempts =
-        Attempts { active, worker, key, request, saved, tried: Vec::new(), made: 0, sent: 0, permit: None };
+    let mut attempts = Attempts {
+        active,
+        worker,
+        key,
+        request,
+        offer,
+        saved,
+        tried: Vec::new(),
+        made: 0,
+        sent: 0,
+        permit: None,
+    };
     attempts.run(picked).await
 }
 
@@ -149,6 +168,8 @@ struct Attempts<'a> {
     key: u64,
     /// The request, unless it was sent.
     request: &'a mut Option<Request<RequestBody>>,
+    /// The upgrade that it offers.
+    offer: Option<Offer>,
     /// There only if the request may be repeated after it was sent.
     saved: Option<SavedHead<'a>>,
     /// Endpoints that failed.
@@ -171,7 +192,8 @@ struct Missed {
 
 impl Attempts<'_> {
     async fn run(&mut self, mut picked: Picked) -> Result<Response<ReplicaBody>, Failure> {
-        let mut fresh_only = false;
+        // An upgrade takes its connection with it, and is not repeated if an idle one has gone stale.
+        let mut fresh_only = self.offer.is_some();
         loop {
             let endpoint = picked.in_flight.endpoint();
             self.made += 1;
@@ -283,7 +305,7 @@ impl Attempts<'_> {
             let transport = self.worker.connector.connect(endpoint).await?;
             // Not borrowed while it is waited: a reload takes the place.
             let builder = self.worker.client().clone();
-            Lease::over(transport, &builder).await.map_err(ConnectError::Failed)
+            Lease::over(transport, &builder, self.offer.is_some()).await.map_err(ConnectError::Failed)
         });
         let name = || endpoint.name.clone();
         match self.active.within(connecting).await {
@@ -351,12 +373,16 @@ impl Attempts<'_> {
         });
         match outcome.await {
             Ok(Ok(mut response)) => {
-                // Nobody asked for an upgrade: `Upgrade` is not forwarded.
                 let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                let kind = headers::forward_response(response.headers_mut(), self.active.record().id());
-                let Some(kind) = kind.filter(|_| !switches) else {
-                    return Err(bad_response());
+                let kind = {
+                    let (record, headers) = (self.active.record(), response.headers_mut());
+                    if switches {
+                        headers::forward_switch(headers, self.offer.as_ref(), record.id())
+                    } else {
+                        headers::forward_response(headers, record.id())
+                    }
                 };
+                let Some(kind) = kind else { return Err(bad_response()) };
                 self.active.on(Input::ResponseHead(kind));
                 let status = response.status().as_u16();
                 self.active.record().upstream_responded(endpoint, status, &self.worker.recorder);

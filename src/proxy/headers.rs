@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use super::error::{Failure, REASON};
 use super::forwarding::{Forwarding, WayFields, is_of_way};
 use super::timeline::BodyKind;
+use super::upgrade::Offer;
 use super::via::Via;
 
 /// The header that names a request, and by default decides where it goes.
@@ -33,6 +34,9 @@ const EVENTS: &[u8] = b"text/event-stream";
 /// Fields that concern only the connection a message came on, by length.
 static HOP_BY_HOP: [HeaderName; 7] =
     [TE, UPGRADE, CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
+
+/// The bits of `Upgrade` and `Connection`: without both nothing is offered.
+const OFFER: u8 = 1 << 1 | 1 << 2;
 
 /// Which of the fields that concern us a head has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -132,9 +136,20 @@ fn is_protected(name: &HeaderName) -> bool {
     [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, REQUEST_ID].contains(name) || is_of_way(name)
 }
 
+/// What is known of a request whose head was cleaned.
+pub(crate) struct Cleaned {
+    /// What the next hop is to be told of its way.
+    pub(crate) forwarding: Forwarding,
+    /// The `X-Request-Id` that it came with.
+    pub(crate) id: Option<HeaderValue>,
+    /// The upgrade that it offers, if its body is empty.
+    pub(crate) offer: Option<Offer>,
+}
+
 /// Takes out of the head of a client's request what is not for the replica; what is to be added
-/// follows from the [`Forwarding`]. `trusted` is whether it came from a trusted proxy, and `via` how
-/// the balancer names itself, if it does. Also returns the `X-Request-Id` that it came with.
+/// follows from the [`Forwarding`], and from the [`Offer`] if there is one and it stands: a request with
+/// a body makes none, which its head does not tell. `trusted` is whether it came from a trusted proxy, and
+/// `via` how the balancer names itself, if it does.
 ///
 /// # Errors
 /// When the head is ambiguous: forwarded, it could mean two things. And when it was here before.
@@ -142,7 +157,7 @@ pub(crate) fn clean_request<B>(
     request: &mut Request<B>,
     trusted: bool,
     via: Option<&Via>,
-) -> Result<(Forwarding, Option<HeaderValue>), Failure> {
+) -> Result<Cleaned, Failure> {
     let mut found = scan::<true>(request.headers());
     check(request, &found)?;
     take_authority(request, &mut found.host)?;
@@ -151,6 +166,8 @@ pub(crate) fn clean_request<B>(
     }
     let version = request.version();
     let headers = request.headers_mut();
+    let may_offer = found.hop_by_hop & OFFER == OFFER && version == Version::HTTP_11;
+    let offer = if may_offer { Offer::of(headers) } else { None };
     remove_hop_by_hop(headers, &found);
     // `Connection` may have listed it, and then it is gone.
     let is_continue = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -160,7 +177,7 @@ pub(crate) fn clean_request<B>(
     }
     *request.version_mut() = Version::HTTP_11;
     let forwarding = Forwarding::new(request.headers_mut(), found.host, version, found.way, trusted);
-    Ok((forwarding, found.id))
+    Ok(Cleaned { forwarding, id: found.id, offer })
 }
 
 fn check<B>(request: &Request<B>, found: &Scan) -> Result<(), Failure> {
@@ -263,6 +280,22 @@ pub(crate) fn forward_response(headers: &mut HeaderMap, id: Option<&HeaderValue>
     Some(if found.events { BodyKind::Events } else { BodyKind::Plain })
 }
 
+/// The same for a response with 101; `None` unless it takes what was offered.
+pub(crate) fn forward_switch(
+    headers: &mut HeaderMap,
+    offer: Option<&Offer>,
+    id: Option<&HeaderValue>,
+) -> Option<BodyKind> {
+    let taken = offer?.taken(headers)?;
+    // What follows is the other protocol, whatever is said of a body.
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    let kind = forward_response(headers, id)?;
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, taken);
+    Some(kind)
+}
+
 fn is_chunked(value: &HeaderValue) -> bool {
     value.as_bytes().eq_ignore_ascii_case(b"chunked")
 }
@@ -304,7 +337,10 @@ mod tests {
     fn forwarded(request: http::request::Builder) -> Result<Parts, Failure> {
         let mut request = request.body(()).unwrap();
         let via = Via::new(7);
-        let (forwarding, _) = clean_request(&mut request, true, Some(&via))?;
+        let Cleaned { forwarding, offer, .. } = clean_request(&mut request, true, Some(&via))?;
+        if let Some(offer) = offer {
+            offer.add_to(request.headers_mut());
+        }
         forwarding.add_to(request.headers_mut(), &HeaderValue::from_static("10.0.0.1"), Some(&via));
         Ok(request.into_parts().0)
     }
@@ -448,6 +484,40 @@ mod tests {
         headers.insert(REQUEST_ID, HeaderValue::from_static("theirs"));
         assert_eq!(forward_response(&mut headers, Some(&id)), Some(BodyKind::Plain));
         assert_eq!(list(&headers), ["x-request-id: theirs"]);
+    }
+
+    #[test]
+    fn an_offer_of_http_1_1_passes_and_so_does_what_is_taken_of_it() {
+        let offering = |version, connection: &str| {
+            let request = Request::get("/").version(version).header("host", "a").header("x-hop", "1");
+            let request = request.header("connection", connection).header("upgrade", "websocket, h2c");
+            forwarded(request.header("http2-settings", "x").header("sec-websocket-key", "k")).unwrap().headers
+        };
+        let sent = offering(Version::HTTP_11, "X-Hop, HTTP2-Settings, Upgrade");
+        assert_eq!(
+            (&sent[CONNECTION], &sent[UPGRADE]),
+            (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap())
+        );
+        assert!(sent.contains_key("sec-websocket-key"));
+        assert!(!sent.contains_key("x-hop") && !sent.contains_key("http2-settings"));
+        for (version, connection) in [(Version::HTTP_10, "upgrade"), (Version::HTTP_11, "x-hop")] {
+            let sent = offering(version, connection);
+            assert!(!sent.contains_key(UPGRADE) && !sent.contains_key(CONNECTION), "{sent:?}");
+        }
+
+        let offer = Offer::of(&sent);
+        let switch = |upgrade: &'static str, offer: Option<&Offer>| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(UPGRADE, upgrade), (CONNECTION, "Upgrade, X-Hop"), (CONTENT_LENGTH, "3")] {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            headers.insert("x-hop", HeaderValue::from_static("1"));
+            headers.insert("sec-websocket-accept", HeaderValue::from_static("y"));
+            forward_switch(&mut headers, offer, None).map(|_| list(&headers))
+        };
+        let told = ["connection: upgrade", "sec-websocket-accept: y", "upgrade: WebSocket"];
+        assert_eq!(switch("WebSocket", offer.as_ref()).unwrap(), told);
+        assert_eq!((switch("h2c", offer.as_ref()), switch("WebSocket", None)), (None, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod forward;
 mod forwarding;
 mod handshake;
 mod headers;
+mod pipe;
 mod quiet;
 mod record;
 mod redirect;
@@ -24,6 +25,9 @@ mod tests;
 mod timeline;
 mod trace;
 mod transport;
+mod tunnel;
+mod tunnels;
+mod upgrade;
 mod upload;
 mod upstream;
 mod via;
@@ -108,7 +112,7 @@ pub struct ProxyConfig {
     pub max_response_header_bytes: usize,
     /// Most fields in the head of a replica's response.
     pub max_response_headers: usize,
-    /// Longest pause within a body that is an endless stream of events.
+    /// Longest pause within a body that is an endless stream of events, and within a tunnel.
     pub stream_timeout: Duration,
     /// Whether a request goes on when its client has closed its sending side.
     pub half_close: HalfClose,

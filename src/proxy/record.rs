@@ -29,6 +29,8 @@ pub(crate) struct RequestRecord {
     /// request is tried.
     passed_over: bool,
     bytes: u64,
+    /// Bytes that went to the replica through the tunnel that it has become.
+    sent: Option<u64>,
     /// `X-Request-Id`.
     id: Option<HeaderValue>,
     /// Where it came from, if that is not the peer.
@@ -64,6 +66,7 @@ impl RequestRecord {
             reason: None,
             passed_over: false,
             bytes: 0,
+            sent: None,
             id: if logged { request.headers().get(REQUEST_ID).cloned() } else { None },
             client: None,
             log: logged.then(|| Box::new(LogRecord::of(request))),
@@ -151,10 +154,25 @@ impl RequestRecord {
         self.bytes += bytes as u64;
     }
 
+    /// It becomes a tunnel. Its response is over, and counted: how long a tunnel is used says nothing of
+    /// how fast anything was.
+    pub(crate) fn becomes_tunnel(&mut self, recorder: &Recorder) {
+        recorder.ended(self.began.elapsed(), 0);
+        self.sent = Some(0);
+    }
+
+    /// So many bytes pass through its tunnel: sent to the replica, and received from it.
+    pub(crate) fn passes(&mut self, sent: usize, received: usize) {
+        self.sent = self.sent.map(|before| before + sent as u64);
+        self.bytes += received as u64;
+    }
+
     /// Counts it, and writes its line in the access log.
     pub(crate) fn finish(&mut self, worker: &Worker, peer: SocketAddr) {
         let total = self.began.elapsed();
-        worker.recorder.ended(total, self.bytes);
+        if self.sent.is_none() {
+            worker.recorder.ended(total, self.bytes);
+        }
         if let Some(reason) = self.reason {
             worker.recorder.failed(reason);
         }
@@ -180,6 +198,7 @@ impl RequestRecord {
                 version: "HTTP/1.1",
                 status,
                 bytes: 0,
+                sent: None,
                 duration: Duration::ZERO,
                 upstream: None,
                 connect: None,
@@ -237,6 +256,7 @@ impl LogRecord {
             version: if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
             status: record.status,
             bytes: record.bytes,
+            sent: record.sent,
             duration,
             upstream: self.upstream,
             connect: self.connect,

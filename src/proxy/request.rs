@@ -31,6 +31,8 @@ pub(crate) struct RequestState {
     timeline: Cell<RequestTimeline>,
     /// Bytes of its body on the wire, where its head says so.
     body_length: Option<u64>,
+    /// Whether it was forwarded as an offer to switch to another protocol.
+    upgrade: Cell<bool>,
     record: RefCell<RequestRecord>,
 }
 
@@ -52,6 +54,7 @@ impl ActiveRequest {
             deadline: worker.clock.deadline(),
             timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
             body_length: request.body().size_hint().exact(),
+            upgrade: Cell::new(false),
             record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
         });
         connection.begin(Rc::clone(&state));
@@ -112,6 +115,16 @@ impl RequestState {
     /// Bytes of its body on the wire, where its head says so.
     pub(crate) fn body_length(&self) -> Option<u64> {
         self.body_length
+    }
+
+    /// It is forwarded as an offer to switch to another protocol.
+    pub(crate) fn offers_upgrade(&self) {
+        self.upgrade.set(true);
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_offering_upgrade(&self) -> bool {
+        self.upgrade.get()
     }
 
     /// Whether its whole body was handed on.

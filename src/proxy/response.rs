@@ -22,7 +22,8 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     source: Source,
-    request: ActiveRequest,
+    /// `None` where the request goes on behind its response.
+    request: Option<ActiveRequest>,
 }
 
 #[derive(Debug)]
@@ -31,6 +32,15 @@ enum Source {
     Local(Full<Bytes>),
     /// From a replica.
     Replica(ReplicaBody),
+}
+
+impl Source {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Local(full) => full.is_end_stream(),
+            Self::Replica(replica) => replica.body.is_end_stream(),
+        }
+    }
 }
 
 /// Body of a replica's response, with what is held until its end.
@@ -52,6 +62,11 @@ impl ReplicaBody {
     pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease) -> Self {
         Self { body, exchange: Some(Exchange { in_flight, lease }) }
     }
+
+    /// What is held of the replica.
+    pub(crate) fn into_exchange(self) -> Option<(InFlight, Lease)> {
+        self.exchange.map(|exchange| (exchange.in_flight, exchange.lease))
+    }
 }
 
 impl ResponseBody {
@@ -68,13 +83,18 @@ impl ResponseBody {
         if bodiless {
             request.end(End::Complete);
         }
-        response.map(|body| Self { source: Source::Local(body), request })
+        response.map(|body| Self { source: Source::Local(body), request: Some(request) })
+    }
+
+    /// A response without a body, whose request goes on.
+    pub(crate) fn none() -> Self {
+        Self { source: Source::Local(Full::default()), request: None }
     }
 
     /// A response from a replica.
     pub(crate) fn replica(response: Response<ReplicaBody>, request: ActiveRequest) -> Response<Self> {
         response.map(|body| {
-            let mut body = Self { source: Source::Replica(body), request };
+            let mut body = Self { source: Source::Replica(body), request: Some(request) };
             if body.is_end_stream() {
                 body.complete();
             }
@@ -84,28 +104,29 @@ impl ResponseBody {
 
     /// The last byte was handed on.
     fn complete(&mut self) {
+        let Some(request) = &self.request else { return };
         if let Source::Replica(body) = &mut self.source
             && let Some(Exchange { in_flight, lease }) = body.exchange.take()
             // With an upload that goes on, bytes of this request would still come on the connection.
-            && self.request.is_uploaded()
+            && request.is_uploaded()
         {
-            let worker = &self.request.connection().worker;
+            let worker = &request.connection().worker;
             worker.idle.put(in_flight.endpoint().id, lease, worker.clock.now());
         }
-        self.request.end(End::Complete);
+        request.end(End::Complete);
     }
 
     /// The response breaks off in its middle. `blame` is for what its replica did.
     fn break_off(&mut self, reason: Reason, blame: Option<FailureKind>) {
-        let Source::Replica(body) = &mut self.source else { return };
+        let (Source::Replica(body), Some(request)) = (&mut self.source, &self.request) else { return };
         // The connection to the replica ends with its lease.
         if let (Some(exchange), Some(kind)) = (body.exchange.take(), blame) {
             let endpoint = exchange.in_flight.endpoint();
             endpoint.failed();
-            self.request.connection().worker.outcomes.report(Outcome { endpoint: endpoint.id, kind });
+            request.connection().worker.outcomes.report(Outcome { endpoint: endpoint.id, kind });
         }
-        self.request.record().failed(reason);
-        self.request.end(End::Aborted);
+        request.record().failed(reason);
+        request.end(End::Aborted);
     }
 }
 
@@ -118,7 +139,7 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let Self { source, request } = this;
+        let Self { source, request: Some(request) } = this else { return Poll::Ready(None) };
         let polled = match source {
             Source::Local(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}).map(Ok),
             Source::Replica(replica) => {
@@ -131,10 +152,10 @@ impl Body for ResponseBody {
                     request.record().sends(data.len());
                 }
                 // A body in chunks knows of no end before it has come.
-                if frame.is_trailers() || this.is_end_stream() {
+                if frame.is_trailers() || source.is_end_stream() {
                     this.complete();
                 } else {
-                    this.request.on(Input::ResponseFrame);
+                    request.on(Input::ResponseFrame);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -160,10 +181,7 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Local(full) => full.is_end_stream(),
-            Source::Replica(replica) => replica.body.is_end_stream(),
-        }
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

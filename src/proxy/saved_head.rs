@@ -123,7 +123,8 @@ mod tests {
                 }
                 request.headers_mut().insert("host", HeaderValue::from_static("a"));
                 let via = Via::new(1);
-                let (forwarding, _) = headers::clean_request(&mut request, true, Some(&via)).unwrap();
+                let headers::Cleaned { forwarding, .. } =
+                    headers::clean_request(&mut request, true, Some(&via)).unwrap();
                 let again = SavedHead::of(&request, &forwarding, &client, Some(&via), false, &buffers).to_request();
                 forwarding.add_to(request.headers_mut(), &client, Some(&via));
                 prop_assert_eq!(again.method(), request.method());

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::LOCATION;
-use http::{Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, LOCATION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -14,8 +14,9 @@ use super::connection::Connection;
 use super::forwarding::WayFields;
 use super::headers::REQUEST_ID;
 use super::request::ActiveRequest;
-use super::response::ResponseBody;
+use super::response::{ReplicaBody, ResponseBody};
 use super::timeline::Input;
+use super::tunnel::Tunnel;
 use super::upload::RequestBody;
 use super::{Origin, forward, redirect};
 
@@ -45,15 +46,23 @@ where
         active.on(Input::Local);
         let origin = Origin { peer: connection.peer, invalid_target: connection.has_invalid_target() };
         let to_head = *request.method() == Method::HEAD;
-        let response = local.serve(request, origin).await;
+        if request.headers().contains_key(UPGRADE) {
+            active.offers_upgrade();
+        }
+        let mut response = local.serve(request, origin).await;
+        refuse_upgrade(&active, response.headers_mut());
         active.record().responds(response.status().as_u16(), recorder);
         return Ok(ResponseBody::local(response, to_head, active));
     }
     let to_head = *request.method() == Method::HEAD;
     let mut request = Some(request);
     Ok(match forward::forward(&active, &mut request).await {
-        Ok(response) => {
+        Ok(mut response) => {
             active.record().responds(response.status().as_u16(), recorder);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(switch(response, active));
+            }
+            refuse_upgrade(&active, response.headers_mut());
             ResponseBody::replica(response, active)
         }
         Err(failure) => {
@@ -62,12 +71,33 @@ where
             if let Some(id) = active.record().id() {
                 response.headers_mut().insert(REQUEST_ID, id.clone());
             }
+            refuse_upgrade(&active, response.headers_mut());
             active.on(Input::Local);
             active.record().responds(response.status().as_u16(), recorder);
             active.record().failed(failure.reason());
             ResponseBody::local(response, to_head, active)
         }
     })
+}
+
+/// The response with 101 that the replica gave; behind it the connection becomes a tunnel.
+fn switch(response: Response<ReplicaBody>, active: ActiveRequest) -> Response<ResponseBody> {
+    let (head, body) = response.into_parts();
+    if let Some((in_flight, lease)) = body.into_exchange() {
+        let connection = Rc::clone(active.connection());
+        connection.becomes(Tunnel::new(active, in_flight, lease));
+    }
+    Response::from_parts(head, ResponseBody::none())
+}
+
+/// Has the connection end behind the response to an upgrade, if this is not a 101. What the client has
+/// sent before it saw that was meant for another protocol, and may look like a request. When it was sent
+/// cannot be told from when it comes.
+fn refuse_upgrade(active: &ActiveRequest, headers: &mut HeaderMap) {
+    if active.is_offering_upgrade() {
+        active.connection().refuses_upgrade();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// Sends a request on to HTTPS. Its method and body are to be sent again there.
@@ -83,6 +113,10 @@ fn redirected<B>(request: &Request<B>, port: u16, active: ActiveRequest) -> Resp
             response = failure.to_response().map(Full::new);
         }
     }
+    if request.headers().contains_key(UPGRADE) {
+        active.offers_upgrade();
+    }
+    refuse_upgrade(&active, response.headers_mut());
     active.on(Input::Local);
     active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
     ResponseBody::local(response, *request.method() == Method::HEAD, active)

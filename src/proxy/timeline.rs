@@ -12,6 +12,9 @@
 //!     └─► Local ────────────────────────────────────────────┘
 //! ```
 //!
+//! A request that its replica takes for an upgrade goes from `Responding` on to `Tunnel`, and from there
+//! to `Ended`, by way of `EndingTunnel` if its replica leaves.
+//!
 //! What happens on the client's side means:
 //! - a *blocked write* (the client does not read): the replica is no longer waited for. The client
 //!   has the time of a pause in a body; then its connection ends.
@@ -53,7 +56,7 @@ pub(crate) struct Limits {
     pub(super) body: Cell<Millis>,
     /// For a replica that is about to take requests.
     replica: Cell<Millis>,
-    /// For a pause within a stream of events.
+    /// For a pause within a stream of events, or of a tunnel.
     stream: Cell<Millis>,
 }
 
@@ -99,6 +102,10 @@ pub(crate) enum Stage {
     AwaitingRetry,
     /// The response is on its way.
     Responding(BodyKind),
+    /// It has become a tunnel.
+    Tunnel,
+    /// The same, whose end is set.
+    EndingTunnel,
     /// It is over.
     Ended,
 }
@@ -161,6 +168,12 @@ pub(crate) enum Input {
     ClientHalfClosed,
     /// The client's connection was reset.
     ClientReset,
+    /// It is a tunnel from now on.
+    Tunnel,
+    /// Bytes passed through the tunnel, either way.
+    TunnelBytes,
+    /// The tunnel is to end at this time.
+    TunnelEnds(Millis),
     /// It is over.
     End,
 }
@@ -182,6 +195,10 @@ pub(crate) enum Expiry {
     Retry,
     /// No replica came.
     Replica,
+    /// Nothing came on the tunnel, from neither side.
+    TunnelIdle,
+    /// The replica of the tunnel leaves.
+    TunnelEnds,
 }
 
 /// The timeline of one request.
@@ -209,6 +226,9 @@ impl RequestTimeline {
         if self.stage == Stage::Ended {
             return Timer::Keep;
         }
+        if matches!(self.stage, Stage::Tunnel | Stage::EndingTunnel) {
+            return self.apply_to_tunnel(input, now, limits);
+        }
         match input {
             Input::Local => self.stage = Stage::Local,
             Input::AwaitReplica => self.stage = Stage::AwaitingReplica,
@@ -227,6 +247,12 @@ impl RequestTimeline {
             Input::UploadFrame => self.upload = Upload::Replica,
             Input::UploadEnd => self.upload = Upload::Done,
             Input::ResponseHead(kind) => self.stage = Stage::Responding(kind),
+            Input::Tunnel => {
+                self.stage = Stage::Tunnel;
+                self.client_blocked = false;
+            }
+            // Without a tunnel they mean nothing.
+            Input::TunnelBytes | Input::TunnelEnds(_) => return Timer::Keep,
             Input::ResponseFrame => {}
             Input::ClientBlocked(blocked) => self.client_blocked = blocked,
             Input::ClientHalfClosed => {
@@ -242,10 +268,31 @@ impl RequestTimeline {
         self.limit(limits).map_or(Timer::Off, |limit| after(now, limit))
     }
 
+    /// A tunnel has no body, and who does not read is not hurried: the idle limit holds for all.
+    fn apply_to_tunnel(&mut self, input: Input, now: Millis, limits: &Limits) -> Timer {
+        match (self.stage, input) {
+            (_, Input::End) => {
+                self.stage = Stage::Ended;
+                Timer::Off
+            }
+            (_, Input::ClientReset) => {
+                self.client = Client::Gone;
+                Timer::Keep
+            }
+            (Stage::Tunnel, Input::TunnelBytes) => after(now, limits.stream.get()),
+            (Stage::Tunnel, Input::TunnelEnds(at)) => {
+                self.stage = Stage::EndingTunnel;
+                Timer::At(at)
+            }
+            _ => Timer::Keep,
+        }
+    }
+
     /// How long what is waited for may take, if that is limited.
     fn limit(self, limits: &Limits) -> Option<Millis> {
         match self.stage {
-            Stage::Ended => None,
+            // The end of a tunnel is set, and not counted from now.
+            Stage::Ended | Stage::EndingTunnel => None,
             _ if self.client_blocked => Some(limits.body.get()),
             Stage::Routing | Stage::Local => None,
             Stage::AwaitingReplica => Some(limits.replica.get()),
@@ -255,6 +302,7 @@ impl RequestTimeline {
             // Where the upload goes on it is waited for, and its pauses are those of any body.
             Stage::Responding(BodyKind::Events) if self.upload == Upload::Done => Some(limits.stream.get()),
             Stage::Responding(_) => Some(limits.body.get()),
+            Stage::Tunnel => Some(limits.stream.get()),
         }
     }
 
@@ -272,6 +320,8 @@ impl RequestTimeline {
             }
             Stage::AwaitingHead => Some(Expiry::ResponseHead),
             Stage::Responding(_) => Some(Expiry::ResponseBody),
+            Stage::Tunnel => Some(Expiry::TunnelIdle),
+            Stage::EndingTunnel => Some(Expiry::TunnelEnds),
         }
     }
 
@@ -304,6 +354,7 @@ mod tests {
     const BODY: Millis = 20_000;
     const STREAM: Millis = 3_600_000;
     const REPLICA: Millis = 2_000;
+    const ENDS: Millis = 1_000_000;
 
     fn limits() -> Limits {
         Limits::new(&ProxyConfig {
@@ -368,6 +419,13 @@ mod tests {
             (true, &[Sent, ResponseHead(BodyKind::Plain)], some(BODY, Expiry::ResponseBody)),
             (true, &[Sent, UploadStarved, ResponseHead(BodyKind::Plain)], some(BODY, Expiry::RequestBody)),
             (true, &[Sent, ResponseHead(BodyKind::Plain), UploadEnd], some(BODY, Expiry::ResponseBody)),
+            // A tunnel; those before it and behind it say nothing of it.
+            (false, &[Sent, ResponseHead(BodyKind::Plain), Tunnel], some(STREAM, Expiry::TunnelIdle)),
+            (false, &[ClientBlocked(true), Tunnel, ClientBlocked(true)], some(STREAM, Expiry::TunnelIdle)),
+            (false, &[Tunnel, TunnelEnds(ENDS), TunnelBytes], some(ENDS, Expiry::TunnelEnds)),
+            (false, &[Tunnel, TunnelEnds(ENDS), TunnelEnds(ENDS + 1)], some(ENDS, Expiry::TunnelEnds)),
+            (false, &[Tunnel, TunnelEnds(ENDS), End], none),
+            (false, &[Sent, TunnelEnds(ENDS), TunnelBytes], some(RESPONSE, Expiry::ResponseHead)),
             // What the client's end does changes no deadline.
             (false, &[Sent, ClientHalfClosed], some(RESPONSE, Expiry::ResponseHead)),
             (false, &[Sent, ClientReset], some(RESPONSE, Expiry::ResponseHead)),
@@ -386,6 +444,14 @@ mod tests {
         assert_eq!(timeline.apply(Input::Sent, 0, &limits()), Timer::At(BODY));
         assert_eq!(timeline.apply(Input::UploadStarved, 5, &limits()), Timer::Keep);
         assert_eq!(timeline.apply(Input::UploadFrame, 9, &limits()), Timer::At(9 + BODY));
+    }
+
+    #[test]
+    fn each_byte_of_a_tunnel_extends_its_time() {
+        let (mut timeline, _) = run(false, &[Input::Sent, Input::Tunnel]);
+        assert_eq!(timeline.apply(Input::TunnelBytes, 9, &limits()), Timer::At(9 + STREAM));
+        assert_eq!(timeline.apply(Input::TunnelEnds(20), 10, &limits()), Timer::At(20));
+        assert_eq!(timeline.apply(Input::TunnelBytes, 11, &limits()), Timer::Keep, "its end is set");
     }
 
     #[test]
@@ -414,6 +480,9 @@ mod tests {
             ClientBlocked(false),
             ClientHalfClosed,
             ClientReset,
+            Tunnel,
+            TunnelBytes,
+            TunnelEnds(ENDS),
             End,
         ]);
         prop::collection::vec((input, 0u64..500), 0..40)

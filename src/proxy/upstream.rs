@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::error::Error;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -16,7 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::quiet::{self, QuietWaker};
 use super::timeline::Millis;
@@ -34,20 +35,49 @@ const MAX_IDLE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Lease {
     sender: SendRequest<RequestBody>,
-    task: AbortHandle,
+    /// Ends with the connection, and with its stream if that is kept.
+    task: JoinHandle<Option<UpgradedStream>>,
+}
+
+/// The stream of a connection that has switched to another protocol.
+pub(crate) struct UpgradedStream {
+    pub(crate) transport: Box<dyn Transport>,
+    /// What came behind the head of the response already.
+    pub(crate) early: Bytes,
+}
+
+impl fmt::Debug for UpgradedStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpgradedStream").field("early", &self.early.len()).finish_non_exhaustive()
+    }
 }
 
 impl Lease {
-    /// Takes `transport`, a fresh connection, into use. For a task of a thread that runs local tasks.
-    pub(crate) async fn over(transport: Box<dyn Transport>, builder: &Builder) -> io::Result<Self> {
+    /// Takes `transport`, a fresh connection, into use, of which the stream is kept if the request on it
+    /// offers an upgrade. For a task of a thread that runs local tasks.
+    pub(crate) async fn over(
+        transport: Box<dyn Transport>,
+        builder: &Builder,
+        for_upgrade: bool,
+    ) -> io::Result<Self> {
         let (sender, connection) = builder.handshake(Gathering(transport)).await.map_err(io::Error::other)?;
         let task = tokio::task::spawn_local(async move {
             let (mut connection, mut quiet) = (connection, QuietWaker::default());
             // Its errors reach the request that was on it; on an idle connection they only end it.
-            let _ =
-                poll_fn(|cx| Pin::new(&mut connection).poll(&mut Context::from_waker(quiet.of(cx)))).await;
+            // hyper ends it with the head of a 101, and leaves the stream open.
+            let served = poll_fn(|cx| Pin::new(&mut connection).poll(&mut Context::from_waker(quiet.of(cx))));
+            let is_well = served.await.is_ok();
+            (is_well && for_upgrade).then(|| {
+                let parts = connection.into_parts();
+                UpgradedStream { transport: parts.io.0, early: parts.read_buf }
+            })
         });
-        Ok(Self { sender, task: task.abort_handle() })
+        Ok(Self { sender, task })
+    }
+
+    /// The stream behind a 101.
+    pub(crate) async fn into_stream(mut self) -> Option<UpgradedStream> {
+        (&mut self.task).await.ok().flatten()
     }
 
     /// Sends a request and waits for the head of its response.

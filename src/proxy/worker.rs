@@ -23,6 +23,7 @@ use super::connection::Clients;
 use super::saved_head::Buffers;
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
+use super::tunnels::Tunnels;
 use super::upstream::IdleConnections;
 use super::via::Via;
 use super::{HalfClose, LocalRoutes, ProxyConfig, connection, handshake};
@@ -87,6 +88,7 @@ pub(crate) struct Worker {
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) idle: IdleConnections,
     pub(crate) clients: Clients,
+    pub(crate) tunnels: Tunnels,
     pub(crate) clock: Clock,
     server: RefCell<server::Builder>,
     client: RefCell<client::Builder>,
@@ -121,6 +123,7 @@ impl Worker {
             limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
             clients: Clients::default(),
+            tunnels: Tunnels::default(),
             reader: shared.readers.reader(),
             outcomes: shared.outcomes,
             local: shared.local,
@@ -173,9 +176,10 @@ impl Worker {
     }
 
     /// Moves the time on to `now`. Requests whose replica was taken out of the choice meanwhile look for
-    /// another.
+    /// another, and tunnels whose replica leaves get their end.
     pub(crate) fn tick(&self, now: Instant) {
         self.clock.tick(now);
+        self.tunnels.tick(&self.clock, now);
         self.reader.refresh();
         let ejections = self.reader.with(Snapshot::ejections);
         let waits_in_vain = self.waits_in_vain.replace(false);

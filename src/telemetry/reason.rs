@@ -64,4 +64,10 @@ reasons! {
     ResponseHeadTooLarge => "response-head-too-large",
     /// The replica's response broke off in its middle.
     ResponseCut => "response-cut",
+    /// Nothing came on its tunnel for too long.
+    TunnelIdle => "tunnel-idle",
+    /// The replica at the other end of its tunnel was removed.
+    TunnelDrained => "tunnel-drained",
+    /// The replica reset its tunnel.
+    TunnelReset => "tunnel-reset",
 }

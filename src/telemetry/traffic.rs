@@ -26,6 +26,10 @@ struct Shard {
     handshakes: [Tally; Handshake::ALL.len()],
     handshake_failures: [Tally; HandshakeFailure::ALL.len()],
     bytes: Tally,
+    tunnels_opened: Tally,
+    tunnels_closed: Tally,
+    tunnel_sent: Tally,
+    tunnel_received: Tally,
     total: Histogram,
     upstream: Histogram,
     connect: Histogram,
@@ -136,6 +140,22 @@ impl Recorder {
     pub fn closed(&self) {
         self.0.closed.add(1);
     }
+
+    /// A tunnel has begun.
+    pub fn tunnel_opened(&self) {
+        self.0.tunnels_opened.add(1);
+    }
+
+    /// It has ended.
+    pub fn tunnel_closed(&self) {
+        self.0.tunnels_closed.add(1);
+    }
+
+    /// So many bytes of a tunnel were sent to its replica, and received from it.
+    pub fn tunnelled(&self, sent: usize, received: usize) {
+        self.0.tunnel_sent.add(sent as u64);
+        self.0.tunnel_received.add(received as u64);
+    }
 }
 
 /// The counters of all workers at one moment.
@@ -161,6 +181,14 @@ pub struct Totals {
     pub handshake_failures: [u64; HandshakeFailure::ALL.len()],
     /// Bytes of response bodies.
     pub bytes: u64,
+    /// Tunnels ever begun.
+    pub tunnels_opened: u64,
+    /// Those that have ended.
+    pub tunnels_closed: u64,
+    /// Bytes that tunnels sent to replicas.
+    pub tunnel_sent: u64,
+    /// Bytes that tunnels received from replicas.
+    pub tunnel_received: u64,
     /// From a request's head to the last byte of its response.
     pub total: Durations,
     /// From sending a request to the head of its response.
@@ -182,6 +210,10 @@ impl Totals {
         self.closed += shard.closed.get();
         self.accepted += shard.accepted.get();
         self.bytes += shard.bytes.get();
+        self.tunnels_closed += shard.tunnels_closed.get();
+        self.tunnels_opened += shard.tunnels_opened.get();
+        self.tunnel_sent += shard.tunnel_sent.get();
+        self.tunnel_received += shard.tunnel_received.get();
         self.total.include(&shard.total);
         self.upstream.include(&shard.upstream);
         self.connect.include(&shard.connect);
@@ -190,6 +222,11 @@ impl Totals {
     /// Connections of clients that are open.
     pub fn open(&self) -> u64 {
         self.accepted.saturating_sub(self.closed)
+    }
+
+    /// Tunnels that are open.
+    pub fn open_tunnels(&self) -> u64 {
+        self.tunnels_opened.saturating_sub(self.tunnels_closed)
     }
 
     /// Responses begun, of all classes.
@@ -225,12 +262,18 @@ mod tests {
             recorder.failed(Reason::NoReplica);
             recorder.passed_over_full();
             recorder.ended(Duration::from_millis(3), 10);
+            recorder.tunnel_opened();
+            recorder.tunnel_opened();
+            recorder.tunnel_closed();
+            recorder.tunnelled(4, 5);
         }
         let totals = traffic.totals();
         assert_eq!(totals.responses, [0, 2, 0, 0, 2, 4], "99 and 600 are in no class of RFC 9110");
         assert_eq!(totals.reasons[Reason::NoReplica as usize], 2);
         assert_eq!((totals.responded(), totals.errors(), totals.open()), (8, 6, 2));
         assert_eq!((totals.full, totals.down, totals.bytes, totals.total.count()), (2, 0, 20, 2));
+        assert_eq!((totals.tunnels_opened, totals.open_tunnels()), (4, 2));
+        assert_eq!((totals.tunnel_sent, totals.tunnel_received), (8, 10));
     }
 
     #[test]

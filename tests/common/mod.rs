@@ -8,6 +8,7 @@ pub mod load;
 pub mod origin;
 pub mod promql;
 pub mod scrape;
+pub mod taken;
 pub mod tls;
 
 use std::io::{BufRead, BufReader};

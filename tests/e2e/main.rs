@@ -28,3 +28,4 @@ mod spread;
 mod tls;
 #[cfg(feature = "tools")]
 mod top;
+mod tunnels;

@@ -41,6 +41,13 @@ pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64,
         "Requests that passed over the owner of their slot, by what it was: full (bounded load) or down",
         [(vec![("owner", "full")], totals.full), (vec![("owner", "down")], totals.down)],
     )?;
+    page.gauge("tunnels", "Tunnels of upgraded requests that are open", totals.open_tunnels() as f64)?;
+    page.counter("tunnels_opened", "Tunnels of upgraded requests ever opened", totals.tunnels_opened)?;
+    page.counters(
+        "tunnel_bytes",
+        "Bytes that passed through tunnels, by where they went: to the replica or to the client",
+        [(vec![("to", "replica")], totals.tunnel_sent), (vec![("to", "client")], totals.tunnel_received)],
+    )?;
     page.gauge("connections", "Connections of clients that are open", totals.open() as f64)?;
     let limit = "Connections of clients that there may be; more wait to be accepted";
     page.gauge("connections_max", limit, connection_limit as f64)?;

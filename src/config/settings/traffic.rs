@@ -187,7 +187,7 @@ pub(super) const TIMEOUTS: &[Entry<Config>] = &[
         "DURATION",
         at!(Config: proxy.stream_timeout),
         Kind::duration(MILLISECOND, DAY),
-        "Longest pause within a response of type text/event-stream.",
+        "Longest pause within a response of type text/event-stream, and within a tunnel (WebSocket).",
     )
     .on_reload(),
     Entry::new(

@@ -2,6 +2,7 @@
 //! byte by byte, and a clock in its hands.
 
 mod stories;
+mod tunnels;
 mod waiting;
 
 use std::cell::Cell;

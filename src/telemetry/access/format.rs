@@ -36,8 +36,10 @@ pub struct Line<'a> {
     pub version: &'a str,
     /// Status of the response; 0 if there was none.
     pub status: u16,
-    /// Bytes of the response's body.
+    /// Bytes of the response's body, or of what a tunnel received from its replica.
     pub bytes: u64,
+    /// Bytes that a tunnel sent to its replica; `None` where there was no tunnel.
+    pub sent: Option<u64>,
     /// From its head to the last byte of its response.
     pub duration: Duration,
     /// From sending it to the head of the replica's response.
@@ -68,6 +70,8 @@ struct Json<'a> {
     path: &'a str,
     status: u16,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent: Option<u64>,
     duration: f64,
     upstream: Option<f64>,
     connect: Option<f64>,
@@ -102,6 +106,7 @@ fn json(line: &Line<'_>) -> String {
         path: line.path,
         status: line.status,
         bytes: line.bytes,
+        sent: line.sent,
         duration: seconds(line.duration),
         upstream: line.upstream.map(seconds),
         connect: line.connect.map(seconds),
@@ -174,6 +179,7 @@ mod tests {
             version: "HTTP/1.1",
             status: 200,
             bytes: 2326,
+            sent: None,
             duration: Duration::from_micros(1_500),
             upstream: Some(Duration::from_micros(1_200)),
             connect: None,
@@ -196,6 +202,12 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn the_line_of_a_tunnel_has_the_bytes_of_both_ways() {
+        let tunnel = Line { status: 101, sent: Some(7), ..line("GET", "/a") };
+        assert!(Format::Json.line(&tunnel).contains(r#""status":101,"bytes":2326,"sent":7,"duration""#));
     }
 
     #[test]
