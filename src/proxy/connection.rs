@@ -218,9 +218,11 @@ impl Clients {
         let clients = self.0.borrow();
         let idle = clients.iter().filter(|client| client.timeline.get().is_idle());
         let mut idle: Vec<_> = idle.map(|client| (client.idle_since.get(), client)).collect();
-        if idle.len() > DISPLACED_AT_ONCE {
-            idle.select_nth_unstable_by_key(DISPLACED_AT_ONCE, |(since, _)| *since);
-            idle.truncate(DISPLACED_AT_ONCE);
+        // Not all: this worker may have few, and another one the clients that wait.
+        let displaced = idle.len().div_ceil(2).min(DISPLACED_AT_ONCE);
+        if displaced < idle.len() {
+            idle.select_nth_unstable_by_key(displaced, |(since, _)| *since);
+            idle.truncate(displaced);
         }
         for (_, client) in &idle {
             client.on(ConnectionInput::Displaced);
