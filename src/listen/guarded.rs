@@ -1,16 +1,20 @@
 //! A stream whose bytes are looked at on their way to hyper: request lines pass a
-//! [`TargetGuard`], their targets are encoded where they need it, and the end of the stream is noted. Works on tokio's traits, which give a look
-//! at the bytes without a copy; below it may be TCP, TLS or memory.
+//! [`TargetGuard`], their targets are encoded where they need it, and the end of the stream is noted. Works
+//! on tokio's traits, which give a look at the bytes without a copy; below it may be TCP, TLS or memory.
+//!
+//! Where HTTP/2 may be spoken, what could be the beginning of its preface is held back until it is clear,
+//! so that a client that sends it byte by byte is understood too.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::TargetGuard;
+use super::preface::Opening;
 use super::target_encoder::TargetEncoder;
 
 /// A stream with a guard on what is read.
@@ -20,6 +24,10 @@ pub struct Guarded<S> {
     /// `None` where no request is answered by its path.
     guard: Option<TargetGuard>,
     encoder: TargetEncoder,
+    /// Whether the first bytes may be the preface of HTTP/2.
+    awaits_preface: bool,
+    /// The first bytes, as long as they are held back or not yet passed on.
+    held: Vec<u8>,
     state: ReadState,
 }
 
@@ -31,6 +39,7 @@ pub struct ReadState(Rc<Seen>);
 struct Seen {
     /// The first bytes, as far as they tell what is spoken.
     first: Cell<Option<[u8; 2]>>,
+    speaks_http2: Cell<bool>,
     invalid_target: Cell<bool>,
     at_end: Cell<bool>,
     request_expected: Cell<bool>,
@@ -49,6 +58,12 @@ impl ReadState {
     /// Whether the stream began as TLS does: with a record of a handshake (RFC 8446, section 5.1).
     pub fn began_with_tls(&self) -> bool {
         self.0.first.get() == Some([0x16, 3])
+    }
+
+    /// Whether the stream began with the preface of HTTP/2. Then nothing was passed on yet; from now on
+    /// the bytes are, as they come.
+    pub fn speaks_http2(&self) -> bool {
+        self.0.speaks_http2.get()
     }
 
     /// A message has ended whose body, as it is on the wire, has so many bytes, where that is known.
@@ -75,7 +90,74 @@ impl<S> Guarded<S> {
     pub fn new(stream: S, guards_target: bool) -> (Self, ReadState) {
         let state = ReadState::default();
         let guard = guards_target.then(TargetGuard::default);
-        (Self { stream, guard, encoder: TargetEncoder::default(), state: state.clone() }, state)
+        let guarded = Self {
+            stream,
+            guard,
+            encoder: TargetEncoder::default(),
+            awaits_preface: false,
+            held: Vec::new(),
+            state: state.clone(),
+        };
+        (guarded, state)
+    }
+
+    /// The same, where the client may also speak HTTP/2 if `awaits_preface`: see
+    /// [`ReadState::speaks_http2`].
+    pub fn or_http2(stream: S, guards_target: bool, awaits_preface: bool) -> (Self, ReadState) {
+        let (mut guarded, state) = Self::new(stream, guards_target);
+        guarded.awaits_preface = awaits_preface;
+        (guarded, state)
+    }
+
+    /// A stream that speaks HTTP/2, as is known already: its bytes pass as they come.
+    pub fn http2(stream: S) -> (Self, ReadState) {
+        let (mut guarded, state) = Self::new(stream, false);
+        guarded.pass_all();
+        (guarded, state)
+    }
+
+    /// From now on there are no request lines.
+    fn pass_all(&mut self) {
+        self.awaits_preface = false;
+        self.guard = None;
+        self.encoder.pass_all();
+        // So that no end of a message makes the encoder expect the next one.
+        self.state.0.is_lost.set(true);
+        self.state.0.speaks_http2.set(true);
+    }
+}
+
+impl<S: AsyncRead + Unpin> Guarded<S> {
+    /// Reads on while what has come may be the preface. Pending also when it is: nobody who reads
+    /// HTTP/1 gets any of it.
+    #[cold]
+    fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Opening::Unclear(missing) = Opening::of(&self.held) {
+            let mut space = [0; 24];
+            let mut read = ReadBuf::new(&mut space[..missing]);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                break;
+            }
+            self.held.extend_from_slice(read.filled());
+        }
+        self.awaits_preface = false;
+        if Opening::of(&self.held) == Opening::Http2 {
+            self.pass_all();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what was held back, or from the stream.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let passed = buf.remaining().min(self.held.len());
+        buf.put_slice(&self.held[..passed]);
+        self.held.drain(..passed);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -86,7 +168,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         if this.encoder.refill(buf) {
             return Poll::Ready(Ok(()));
         }
-        let outcome = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if this.awaits_preface && !this.held.is_empty() {
+            ready!(this.poll_opening(cx))?;
+        }
+        let mut outcome = this.poll_stream(cx, buf);
+        if this.awaits_preface && buf.filled().len() > before {
+            if Opening::of(&buf.filled()[before..]) == Opening::Other {
+                this.awaits_preface = false;
+            } else {
+                this.held.extend_from_slice(&buf.filled()[before..]);
+                buf.set_filled(before);
+                ready!(this.poll_opening(cx))?;
+                outcome = this.poll_stream(cx, buf);
+            }
+        }
         let read = &buf.filled()[before..];
         if read.is_empty() {
             if matches!(outcome, Poll::Ready(Ok(()))) {

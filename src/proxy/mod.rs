@@ -10,6 +10,7 @@ mod forward;
 mod forwarding;
 mod handshake;
 mod headers;
+mod http2;
 mod quiet;
 mod record;
 mod redirect;
@@ -96,6 +97,8 @@ pub struct ProxyConfig {
     pub handshake_timeout: Duration,
     /// The port of HTTPS that requests without TLS are sent to, if they are.
     pub https_port: Option<u16>,
+    /// Whether clients may speak HTTP/2.
+    pub http2: bool,
     /// How long a client's connection may stay idle.
     pub keep_alive: Duration,
     /// How long an idle connection to a replica is kept; below the replica's own time-out.
@@ -136,6 +139,7 @@ impl Default for ProxyConfig {
             header_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             https_port: None,
+            http2: true,
             keep_alive: Duration::from_secs(60),
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),

@@ -3,20 +3,24 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use super::request::{ActiveRequest, End};
+use super::request::{ActiveRequest, End, RequestState};
 use super::timeline::{Expiry, Input};
 use super::upstream::{Lease, UpstreamBody};
 use crate::cluster::{FailureKind, InFlight, Outcome};
 use crate::telemetry::Reason;
 
 type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Most bytes of a response that are handed on at once over HTTP/2, where they wait for the window of their
+/// stream: the request is not over before the last ones may be sent. As much as a frame has.
+const MAX_PART: usize = 16 * 1024;
 
 /// Body of a response, to the client.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ enum Source {
 #[derive(Debug)]
 pub(crate) struct ReplicaBody {
     body: UpstreamBody,
+    /// Most bytes that are handed on at once.
+    max_part: usize,
+    /// What has come and was not handed on for that.
+    rest: Bytes,
     /// `None` once the response is over.
     exchange: Option<Exchange>,
 }
@@ -50,7 +58,24 @@ struct Exchange {
 
 impl ReplicaBody {
     pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease) -> Self {
-        Self { body, exchange: Some(Exchange { in_flight, lease }) }
+        let exchange = Some(Exchange { in_flight, lease });
+        Self { body, max_part: usize::MAX, rest: Bytes::new(), exchange }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.max_part == usize::MAX {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let part = self.rest.split_to(self.max_part.min(self.rest.len()));
+        Poll::Ready(Some(Ok(Frame::data(part))))
     }
 }
 
@@ -74,12 +99,21 @@ impl ResponseBody {
     /// A response from a replica.
     pub(crate) fn replica(response: Response<ReplicaBody>, request: ActiveRequest) -> Response<Self> {
         response.map(|body| {
+            let mut body = body;
+            if request.connection().is_http2() {
+                body.max_part = MAX_PART;
+            }
             let mut body = Self { source: Source::Replica(body), request };
             if body.is_end_stream() {
                 body.complete();
             }
             body
         })
+    }
+
+    /// The request that it ends.
+    pub(crate) fn request(&self) -> &RequestState {
+        &self.request
     }
 
     /// The last byte was handed on.
@@ -121,9 +155,7 @@ impl Body for ResponseBody {
         let Self { source, request } = this;
         let polled = match source {
             Source::Local(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}).map(Ok),
-            Source::Replica(replica) => {
-                request.poll_within(cx, |cx| Pin::new(&mut replica.body).poll_frame(cx))
-            }
+            Source::Replica(replica) => request.poll_within(cx, |cx| replica.poll_part(cx)),
         };
         match polled {
             Poll::Ready(Ok(Some(Ok(frame)))) => {
@@ -162,7 +194,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Local(full) => full.is_end_stream(),
-            Source::Replica(replica) => replica.body.is_end_stream(),
+            Source::Replica(replica) => replica.rest.is_empty() && replica.body.is_end_stream(),
         }
     }
 

@@ -2,35 +2,55 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::Future;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::LOCATION;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Full;
 
 use super::connection::Connection;
+use super::error::Failure;
 use super::forwarding::WayFields;
 use super::headers::REQUEST_ID;
 use super::request::ActiveRequest;
 use super::response::ResponseBody;
 use super::timeline::Input;
 use super::upload::RequestBody;
-use super::{Origin, forward, redirect};
+use super::{Origin, forward, http2, redirect};
 
-/// Responds to a request, whatever happens.
-pub(crate) async fn handle<B>(
+/// Begins a request and responds to it, whatever happens.
+pub(crate) fn handle<B>(
     connection: Rc<Connection>,
+    request: Request<B>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let active = ActiveRequest::begin(&connection, &request);
+    respond(connection, active, request)
+}
+
+/// Responds to a request that was begun.
+pub(crate) async fn respond<B>(
+    connection: Rc<Connection>,
+    active: ActiveRequest,
     request: Request<B>,
 ) -> Result<Response<ResponseBody>, Infallible>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    let active = ActiveRequest::begin(&connection, &request);
     let recorder = &connection.worker.recorder;
     let mut request = request.map(RequestBody::new);
     request.body_mut().belongs_to(active.state());
+    if request.version() == Version::HTTP_2
+        && let Err(failure) = http2::to_http1(&mut request)
+    {
+        let to_head = *request.method() == Method::HEAD;
+        return Ok(failed(&failure, to_head, active));
+    }
     let https = connection.worker.config().https_port.filter(|_| connection.tls.is_none());
     if let Some(port) = https
         && !(connection.is_trusted && redirect::came_over_tls(request.headers()))
@@ -56,18 +76,25 @@ where
             active.record().responds(response.status().as_u16(), recorder);
             ResponseBody::replica(response, active)
         }
-        Err(failure) => {
-            tracing::debug!(peer = %connection.peer, %failure, "request not forwarded");
-            let mut response = failure.to_response().map(Full::new);
-            if let Some(id) = active.record().id() {
-                response.headers_mut().insert(REQUEST_ID, id.clone());
-            }
-            active.on(Input::Local);
-            active.record().responds(response.status().as_u16(), recorder);
-            active.record().failed(failure.reason());
-            ResponseBody::local(response, to_head, active)
+        Err(_) if active.is_client_gone() => {
+            // Nobody waits for a response; whoever runs its stream drops it.
+            std::future::pending().await
         }
+        Err(failure) => failed(&failure, to_head, active),
     })
+}
+
+/// Our own response to a request that is not forwarded.
+fn failed(failure: &Failure, to_head: bool, active: ActiveRequest) -> Response<ResponseBody> {
+    tracing::debug!(peer = %active.connection().peer, %failure, "request not forwarded");
+    let mut response = failure.to_response().map(Full::new);
+    if let Some(id) = active.record().id() {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    active.on(Input::Local);
+    active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
+    active.record().failed(failure.reason());
+    ResponseBody::local(response, to_head, active)
 }
 
 /// Sends a request on to HTTPS. Its method and body are to be sent again there.

@@ -126,6 +126,11 @@ impl<T: Transport> ClientStream<T> {
         Self { io: Gathering(io), connection, seen, blocked: Cell::new(false), refusal: None }
     }
 
+    /// What it reads from and writes to.
+    pub(crate) fn into_transport(self) -> T {
+        self.io.0
+    }
+
     /// Sends our refusal in place of hyper's, which is in `bufs`. Whole or not at all, as hyper sees it.
     #[cold]
     fn poll_refuse(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

@@ -16,10 +16,17 @@ use crate::telemetry::{Handshake, HandshakeFailure};
 /// Most bytes of a session that wait to be encrypted or sent.
 const BUFFER_LIMIT: usize = 16 * 1024;
 
+/// Names of protocols in the handshake (RFC 7301).
+const HTTP2: &str = "h2";
+const HTTP1: &str = "http/1.1";
+
 /// Makes TLS sessions of connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Acceptor {
-    tls: TlsAcceptor,
+    /// Offers HTTP/2 and HTTP/1.1.
+    http2: TlsAcceptor,
+    /// Offers HTTP/1.1 alone. Sessions of either may be resumed with the other.
+    http1: TlsAcceptor,
     certificates: Arc<Certificates>,
 }
 
@@ -77,7 +84,7 @@ pub struct Accepted<S> {
 }
 
 impl Acceptor {
-    /// With these certificates, TLS 1.2 and 1.3, and HTTP/1.1 within.
+    /// With these certificates, TLS 1.2 and 1.3, and HTTP/2 or HTTP/1.1 within.
     ///
     /// # Errors
     /// No keys for session tickets can be made.
@@ -88,11 +95,16 @@ impl Acceptor {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // One for as long as the process lives, so that a reload ends no session. Its keys are replaced
         // every six hours. Early data stays off: it can be replayed.
         config.ticketer = aws_lc_rs::Ticketer::new()?;
-        Ok(Self { tls: TlsAcceptor::from(Arc::new(config)), certificates })
+        let offering = |protocols: &[&str]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+            TlsAcceptor::from(Arc::new(config))
+        };
+        let (http2, http1) = (offering(&[HTTP2, HTTP1]), offering(&[HTTP1]));
+        Ok(Self { http2, http1, certificates })
     }
 
     /// The certificates of the sessions.
@@ -100,19 +112,25 @@ impl Acceptor {
         &self.certificates
     }
 
-    /// The handshake on `stream`.
+    /// The handshake on `stream`, in which HTTP/2 may be agreed on if it `offers_http2`.
     ///
     /// # Errors
     /// See [`HandshakeError`].
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
+        offers_http2: bool,
     ) -> Result<Accepted<S>, HandshakeError> {
-        let handshake = self.tls.accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
+        let tls = if offers_http2 { &self.http2 } else { &self.http1 };
+        let handshake = tls.accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
         let stream = handshake.await.map_err(classified)?;
         let (_, tls) = stream.get_ref();
         let server_name = tls.server_name().map(Into::into);
-        let session = Session { certificate: self.certificates.find(tls.server_name()), server_name };
+        let session = Session {
+            certificate: self.certificates.find(tls.server_name()),
+            server_name,
+            speaks_http2: tls.alpn_protocol() == Some(HTTP2.as_bytes()),
+        };
         let handshake = Handshake {
             is_1_3: tls.protocol_version() == Some(ProtocolVersion::TLSv1_3),
             is_resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),

@@ -11,9 +11,16 @@ pub struct Session {
     pub(super) server_name: Option<Box<str>>,
     /// The certificate that it got.
     pub(super) certificate: Arc<Certificate>,
+    /// Whether HTTP/2 was agreed on.
+    pub(super) speaks_http2: bool,
 }
 
 impl Session {
+    /// Whether HTTP/2 is spoken on it, and not HTTP/1.1.
+    pub fn speaks_http2(&self) -> bool {
+        self.speaks_http2
+    }
+
     /// Whether a request for `host`, with or without a port, may come on it: for the host of the
     /// handshake, or another one that its certificate is for (RFC 9110, section 7.4).
     pub fn is_for(&self, host: &str) -> bool {
@@ -43,6 +50,7 @@ mod tests {
         let session = |name: Option<&str>| Session {
             server_name: name.map(Into::into),
             certificate: Arc::clone(&certificate),
+            speaks_http2: false,
         };
         let asked = session(Some("a.example"));
         for host in
