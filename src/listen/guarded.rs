@@ -234,3 +234,86 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::task::Waker;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    /// A stream that comes in parts, with a pause behind each, and then ends.
+    struct Parts {
+        left: VecDeque<Vec<u8>>,
+        pauses: bool,
+    }
+
+    impl AsyncRead for Parts {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if std::mem::take(&mut self.pauses) {
+                return Poll::Pending;
+            }
+            if let Some(mut part) = self.left.pop_front() {
+                let rest = part.split_off(part.len().min(buf.remaining()));
+                buf.put_slice(&part);
+                self.pauses = rest.is_empty();
+                if !rest.is_empty() {
+                    self.left.push_front(rest);
+                }
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// What a reader gets that reads `room` bytes at a time, and whether it was to hand over to one of
+    /// HTTP/2 on the way.
+    fn read(parts: Vec<Vec<u8>>, room: usize, awaits_preface: bool) -> (Vec<u8>, bool) {
+        let mut pauses = parts.len() + 1;
+        let stream = Parts { left: parts.into(), pauses: false };
+        let (mut guarded, state) = Guarded::or_http2(stream, true, awaits_preface);
+        let (mut got, mut space) = (Vec::new(), vec![0; room]);
+        loop {
+            let mut buf = ReadBuf::new(&mut space);
+            match Pin::new(&mut guarded).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf) {
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => return (got, state.speaks_http2()),
+                Poll::Ready(outcome) => {
+                    outcome.expect("no error");
+                    got.extend_from_slice(buf.filled());
+                }
+                // One for each part, and one more where HTTP/2 begins.
+                Poll::Pending => pauses = pauses.checked_sub(1).expect("it goes on"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_bytes_pass_whatever_they_begin_like(
+            same in 0usize..=24, rest in prop::collection::vec(any::<u8>(), 0..40),
+            cuts in prop::collection::vec(0usize..64, 0..8), room in 1usize..40,
+        ) {
+            let stream = [&PREFACE[..same], &rest].concat();
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let parts = cuts.windows(2).map(|pair| stream[pair[0]..pair[1]].to_vec());
+            let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+            let (got, is_http2) = read(parts.clone(), room, true);
+            prop_assert_eq!(is_http2, stream.starts_with(PREFACE));
+            if is_http2 {
+                prop_assert_eq!(got, stream);
+            } else {
+                // As it would without a look for the preface: a target may be encoded.
+                prop_assert_eq!(got, read(parts, room, false).0);
+            }
+        }
+    }
+}

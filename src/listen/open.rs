@@ -49,9 +49,14 @@ impl Open {
     /// Waits until all threads together have fewer than `limit`, which may change: see
     /// [`Open::recheck`]. As long as they have not, `make_room` is called before each wait.
     pub async fn room_within(&self, limit: impl Fn() -> usize, make_room: impl Fn()) {
-        while self.total.load(Ordering::Relaxed) >= limit() {
+        loop {
+            // Before the look, so that one who leaves behind it is not missed.
+            let left = self.left.notified();
+            if self.total.load(Ordering::Relaxed) < limit() {
+                return;
+            }
             make_room();
-            self.left.notified().await;
+            left.await;
         }
     }
 

@@ -48,7 +48,7 @@ const MAX_SEND_BUFFER: usize = 64 * 1024;
 /// Streams that a client has reset before they were looked at, and errors of its that reset streams,
 /// before its connection ends: what does that on purpose costs more than it sends.
 const MAX_PENDING_RESETS: usize = 20;
-const MAX_ERROR_RESETS: usize = 128;
+const MAX_ERROR_RESETS: usize = 1024;
 
 fn builder(config: &ProxyConfig, streams: Streams) -> Builder<Streams> {
     let mut builder = Builder::new(streams);
@@ -67,6 +67,7 @@ fn builder(config: &ProxyConfig, streams: Streams) -> Builder<Streams> {
 pub(super) async fn serve<T: Transport + 'static>(connection: Rc<Connection>, transport: T) {
     connection.on(ConnectionInput::Http2);
     let worker = Rc::clone(&connection.worker);
+    worker.recorder.speaks_http2();
     let streams = Streams::default();
     let (handler, begun) = (Rc::clone(&connection), streams.clone());
     let service = service_fn(move |request| handle(&handler, &begun, request));
