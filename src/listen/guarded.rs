@@ -24,7 +24,9 @@ pub struct Guarded<S> {
     /// `None` where no request is answered by its path.
     guard: Option<TargetGuard>,
     encoder: TargetEncoder,
-    /// Whether the first bytes may be the preface of HTTP/2.
+    /// Whether the first bytes are still to come, or to be passed on.
+    is_opening: bool,
+    /// Whether they may be the preface of HTTP/2.
     awaits_preface: bool,
     /// The first bytes, as long as they are held back or not yet passed on.
     held: Vec<u8>,
@@ -94,6 +96,7 @@ impl<S> Guarded<S> {
             stream,
             guard,
             encoder: TargetEncoder::default(),
+            is_opening: false,
             awaits_preface: false,
             held: Vec::new(),
             state: state.clone(),
@@ -105,7 +108,7 @@ impl<S> Guarded<S> {
     /// [`ReadState::speaks_http2`].
     pub fn or_http2(stream: S, guards_target: bool, awaits_preface: bool) -> (Self, ReadState) {
         let (mut guarded, state) = Self::new(stream, guards_target);
-        guarded.awaits_preface = awaits_preface;
+        (guarded.is_opening, guarded.awaits_preface) = (awaits_preface, awaits_preface);
         (guarded, state)
     }
 
@@ -128,11 +131,24 @@ impl<S> Guarded<S> {
 }
 
 impl<S: AsyncRead + Unpin> Guarded<S> {
-    /// Reads on while what has come may be the preface. Pending also when it is: nobody who reads
-    /// HTTP/1 gets any of it.
+    /// Reads the beginning: on while what has come may be the preface, and then what was held back. Pending
+    /// also when it is the preface: nobody who reads HTTP/1 gets any of it.
     #[cold]
-    fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Opening::Unclear(missing) = Opening::of(&self.held) {
+    fn poll_opening(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.awaits_preface && self.held.is_empty() {
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            let read = &buf.filled()[before..];
+            if read.is_empty() || Opening::of(read) == Opening::Other {
+                self.is_opening = false;
+                return Poll::Ready(Ok(()));
+            }
+            self.held.extend_from_slice(read);
+            buf.set_filled(before);
+        }
+        while self.awaits_preface
+            && let Opening::Unclear(missing) = Opening::of(&self.held)
+        {
             let mut space = [0; 24];
             let mut read = ReadBuf::new(&mut space[..missing]);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
@@ -141,22 +157,14 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
             }
             self.held.extend_from_slice(read.filled());
         }
-        self.awaits_preface = false;
-        if Opening::of(&self.held) == Opening::Http2 {
+        if std::mem::take(&mut self.awaits_preface) && Opening::of(&self.held) == Opening::Http2 {
             self.pass_all();
             return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads what was held back, or from the stream.
-    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.held.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
         let passed = buf.remaining().min(self.held.len());
         buf.put_slice(&self.held[..passed]);
         self.held.drain(..passed);
+        self.is_opening = !self.held.is_empty();
         Poll::Ready(Ok(()))
     }
 }
@@ -168,20 +176,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         if this.encoder.refill(buf) {
             return Poll::Ready(Ok(()));
         }
-        if this.awaits_preface && !this.held.is_empty() {
-            ready!(this.poll_opening(cx))?;
-        }
-        let mut outcome = this.poll_stream(cx, buf);
-        if this.awaits_preface && buf.filled().len() > before {
-            if Opening::of(&buf.filled()[before..]) == Opening::Other {
-                this.awaits_preface = false;
-            } else {
-                this.held.extend_from_slice(&buf.filled()[before..]);
-                buf.set_filled(before);
-                ready!(this.poll_opening(cx))?;
-                outcome = this.poll_stream(cx, buf);
-            }
-        }
+        let outcome = if this.is_opening {
+            this.poll_opening(cx, buf)
+        } else {
+            Pin::new(&mut this.stream).poll_read(cx, buf)
+        };
         let read = &buf.filled()[before..];
         if read.is_empty() {
             if matches!(outcome, Poll::Ready(Ok(()))) {

@@ -38,12 +38,20 @@ pub(crate) enum ConnectionInput {
     Drain,
 }
 
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// One request at a time.
+    Http1,
+    /// Any number of them.
+    Http2,
+}
+
 /// The timeline of a connection from a client while no request is under way on it. An expired
 /// deadline means that the connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionTimeline {
-    /// Whether it has any number of requests at a time.
-    is_http2: bool,
+    protocol: Protocol,
     /// Requests under way; each has a timeline of its own.
     requests: u32,
     /// Whether the head of a request has begun to come.
@@ -58,7 +66,7 @@ pub(crate) struct ConnectionTimeline {
 impl ConnectionTimeline {
     pub(crate) fn new() -> Self {
         Self {
-            is_http2: false,
+            protocol: Protocol::Http1,
             requests: 0,
             in_head: false,
             write_blocked: false,
@@ -79,12 +87,12 @@ impl ConnectionTimeline {
             // Not the time of keep-alive: nobody connects to say nothing.
             ConnectionInput::Accepted => after(now, limits.header.get()),
             ConnectionInput::Http2 => {
-                self.is_http2 = true;
+                self.protocol = Protocol::Http2;
                 Timer::Keep
             }
             // What comes in between may be anything: only a whole head is the beginning of a request. The
             // deadline of an idle connection, and that of a new one, holds until then.
-            ConnectionInput::BytesRead if self.is_http2 => Timer::Keep,
+            ConnectionInput::BytesRead if self.is_http2() => Timer::Keep,
             // The time of a head is set once: bytes that trickle in do not extend it. What comes
             // during a request is its body, or the beginning of the next one, whose time begins
             // when this one is over.
@@ -104,7 +112,7 @@ impl ConnectionTimeline {
                 if self.requests == 0 { self.waiting(now, limits) } else { Timer::Keep }
             }
             // Here no request has the time for that, each has only that of its own window.
-            ConnectionInput::WriteBlocked(blocked) if self.is_http2 && self.requests > 0 => {
+            ConnectionInput::WriteBlocked(blocked) if self.is_http2() && self.requests > 0 => {
                 if blocked {
                     self.waiting(now, limits)
                 } else {
@@ -172,12 +180,12 @@ impl ConnectionTimeline {
 
     /// The same, where the connection itself has the deadline for that, also with requests under way.
     fn is_write_blocked_for_all(self) -> bool {
-        self.write_blocked && self.is_http2
+        self.write_blocked && self.is_http2()
     }
 
     /// Whether it has any number of requests at a time.
     pub(crate) fn is_http2(self) -> bool {
-        self.is_http2
+        self.protocol == Protocol::Http2
     }
 }
 

@@ -82,6 +82,7 @@ pub enum HalfClose {
 
 /// What the data plane is told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ProxyConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,

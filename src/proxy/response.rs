@@ -41,10 +41,8 @@ enum Source {
 #[derive(Debug)]
 pub(crate) struct ReplicaBody {
     body: UpstreamBody,
-    /// Most bytes that are handed on at once.
-    max_part: usize,
-    /// What has come and was not handed on for that.
-    rest: Bytes,
+    /// What has come and is to be handed on later, where that is done in parts.
+    rest: Option<Box<Bytes>>,
     /// `None` once the response is over.
     exchange: Option<Exchange>,
 }
@@ -57,24 +55,23 @@ struct Exchange {
 }
 
 impl ReplicaBody {
-    pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease) -> Self {
-        let exchange = Some(Exchange { in_flight, lease });
-        Self { body, max_part: usize::MAX, rest: Bytes::new(), exchange }
+    /// One that is handed on as it comes, or in parts.
+    pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease, in_parts: bool) -> Self {
+        let rest = if in_parts { Some(Box::default()) } else { None };
+        Self { body, rest, exchange: Some(Exchange { in_flight, lease }) }
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.max_part == usize::MAX {
-            return Pin::new(&mut self.body).poll_frame(cx);
-        }
-        if self.rest.is_empty() {
+        let Some(rest) = &mut self.rest else { return Pin::new(&mut self.body).poll_frame(cx) };
+        if rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Ok(data))) => **rest = data,
                 Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }
         }
-        let part = self.rest.split_to(self.max_part.min(self.rest.len()));
+        let part = rest.split_to(MAX_PART.min(rest.len()));
         Poll::Ready(Some(Ok(Frame::data(part))))
     }
 }
@@ -99,10 +96,6 @@ impl ResponseBody {
     /// A response from a replica.
     pub(crate) fn replica(response: Response<ReplicaBody>, request: ActiveRequest) -> Response<Self> {
         response.map(|body| {
-            let mut body = body;
-            if request.connection().is_http2() {
-                body.max_part = MAX_PART;
-            }
             let mut body = Self { source: Source::Replica(body), request };
             if body.is_end_stream() {
                 body.complete();
@@ -194,7 +187,9 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Local(full) => full.is_end_stream(),
-            Source::Replica(replica) => replica.rest.is_empty() && replica.body.is_end_stream(),
+            Source::Replica(replica) => {
+                replica.rest.as_ref().is_none_or(|rest| rest.is_empty()) && replica.body.is_end_stream()
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::error::Failure;
 use super::forwarding::WayFields;
 use super::headers::REQUEST_ID;
-use super::request::ActiveRequest;
+use super::request::{ActiveRequest, End};
 use super::response::ResponseBody;
 use super::timeline::Input;
 use super::upload::RequestBody;
@@ -76,10 +76,6 @@ where
             active.record().responds(response.status().as_u16(), recorder);
             ResponseBody::replica(response, active)
         }
-        Err(_) if active.is_client_gone() => {
-            // Nobody waits for a response; whoever runs its stream drops it.
-            std::future::pending().await
-        }
         Err(failure) => failed(&failure, to_head, active),
     })
 }
@@ -91,9 +87,14 @@ fn failed(failure: &Failure, to_head: bool, active: ActiveRequest) -> Response<R
     if let Some(id) = active.record().id() {
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }
-    active.on(Input::Local);
-    active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
-    active.record().failed(failure.reason());
+    if active.is_client_gone() {
+        // Nobody gets the response.
+        active.end(End::Aborted);
+    } else {
+        active.on(Input::Local);
+        active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
+        active.record().failed(failure.reason());
+    }
     ResponseBody::local(response, to_head, active)
 }
 

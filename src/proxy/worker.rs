@@ -243,6 +243,7 @@ pub fn spawn(
         .spawn(move || LocalRuntime::new()?.block_on(run(listeners, grace, shared)))
 }
 
+#[expect(clippy::too_many_lines, reason = "both listeners share what is made here")]
 async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Result<()> {
     let connections = Arc::clone(&shared.connections);
     let plain = TcpListener::from_std(listeners.plain)?;
@@ -283,9 +284,10 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
             let secured = handshake::secure(&worker, &acceptor, tcp, peer, stop).await;
             drop(handshake);
             if let Some((stream, session)) = secured {
-                let (stream, seen) = match session.speaks_http2() {
-                    true => Guarded::http2(stream),
-                    false => Guarded::new(stream, worker.local.is_some()),
+                let (stream, seen) = if session.speaks_http2() {
+                    Guarded::http2(stream)
+                } else {
+                    Guarded::new(stream, worker.local.is_some())
                 };
                 connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, Some(session), seen).await;
             }

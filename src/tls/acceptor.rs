@@ -135,7 +135,7 @@ impl Acceptor {
             is_1_3: tls.protocol_version() == Some(ProtocolVersion::TLSv1_3),
             is_resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         };
-        Ok(Accepted { session, handshake, stream })
+        Ok(Accepted { stream, session, handshake })
     }
 }
 

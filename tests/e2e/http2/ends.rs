@@ -1,4 +1,5 @@
 //! How connections end.
+#![expect(clippy::float_cmp, reason = "counts are whole numbers, which are exact")]
 
 use h2::Reason;
 use rustix::process::Signal;
