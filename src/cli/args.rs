@@ -43,9 +43,11 @@ pub(super) fn flags(matches: &ArgMatches) -> Flags {
 fn flag(entry: &'static Entry<Config>) -> Arg {
     let setting = &entry.setting;
     // `--flag` alone turns it on.
-    let argument = match setting.kind.takes_booleans() {
-        true => Arg::new(setting.flag).num_args(0..=1).default_missing_value("on"),
-        false => Arg::new(setting.flag),
+    let argument = Arg::new(setting.flag);
+    let argument = if setting.kind.takes_booleans() {
+        argument.num_args(0..=1).default_missing_value("on")
+    } else {
+        argument
     };
     argument
         .long(setting.flag)

@@ -3,6 +3,7 @@
 pub mod guarded;
 pub mod linger;
 pub mod open;
+mod preface;
 pub mod server;
 pub mod target;
 mod target_encoder;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub use guarded::{Guarded, ReadState};
 pub use linger::Linger;
 pub use target::TargetGuard;
+pub use target_encoder::encoded_target;
 
 /// Connections the kernel completes before we accept them.
 const BACKLOG: i32 = 4096;

@@ -74,6 +74,27 @@ fn is_encoded(byte: u8) -> bool {
     IS_ENCODED[usize::from(byte)]
 }
 
+/// A target that came in another way than in a request line, with what is encoded there encoded; `None`
+/// if there is nothing to encode.
+pub fn encoded_target(target: &str) -> Option<String> {
+    if !target.bytes().any(is_encoded) {
+        return None;
+    }
+    let mut encoded = Vec::with_capacity(target.len() + 16);
+    target.bytes().for_each(|byte| encode(byte, &mut encoded));
+    String::from_utf8(encoded).ok()
+}
+
+/// Adds a byte of a target to `encoded`, as it is or as three.
+fn encode(byte: u8, encoded: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if is_encoded(byte) {
+        encoded.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    } else {
+        encoded.push(byte);
+    }
+}
+
 /// Where the first line of these bytes ends, if it is whole and there is nothing to encode in it. That
 /// is so of all but a few requests.
 fn plain_line(read: &[u8]) -> Option<usize> {
@@ -103,6 +124,11 @@ impl TargetEncoder {
     pub(super) fn expect_request(&mut self) {
         self.stage = Stage::Start;
         self.behind = 0;
+    }
+
+    /// No more requests come: from now on all bytes pass as they are.
+    pub(super) fn pass_all(&mut self) {
+        self.stage = Stage::Behind;
     }
 
     /// Fills `buf` with what there was no room for; whether there was anything.
@@ -197,15 +223,8 @@ impl TargetEncoder {
 
     /// Encodes the bytes from `start` to `end`; what has no room then overflows.
     fn rewrite(&mut self, buf: &mut ReadBuf<'_>, start: usize, end: usize) {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
         let mut encoded = Vec::new();
-        for &byte in &buf.filled()[start..end] {
-            if is_encoded(byte) {
-                encoded.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-            } else {
-                encoded.push(byte);
-            }
-        }
+        buf.filled()[start..end].iter().for_each(|byte| encode(*byte, &mut encoded));
         encoded.extend_from_slice(&buf.filled()[end..]);
         buf.set_filled(start);
         let room = buf.remaining().min(encoded.len());

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use http::HeaderValue;
 use hyper::rt::Write as _;
@@ -22,7 +22,7 @@ use super::timeline::{Expiry, Input, Millis};
 use super::transport::{ClientStream, Transport};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
-use super::{forwarding, service};
+use super::{forwarding, http2, service};
 use crate::listen::{Linger, ReadState};
 use crate::ring;
 use crate::tls::Session;
@@ -92,7 +92,8 @@ impl Connection {
         Rc::new(connection)
     }
 
-    fn on(&self, input: ConnectionInput) {
+    /// Takes in what happened to it.
+    pub(super) fn on(&self, input: ConnectionInput) {
         let mut timeline = self.timeline.get();
         let clock = &self.worker.clock;
         self.deadline.set(timeline.apply(input, clock.next_tick(), &self.worker.limits));
@@ -117,7 +118,10 @@ impl Connection {
     /// The client does not read, or reads again.
     pub(crate) fn write_blocked(&self, blocked: bool) {
         self.on(ConnectionInput::WriteBlocked(blocked));
-        self.tell(Input::ClientBlocked(blocked));
+        // Over HTTP/2 each has a window of its own, and what it waits for it hears from its body.
+        if !self.is_http2() {
+            self.tell(Input::ClientBlocked(blocked));
+        }
     }
 
     /// The client sends no more.
@@ -137,7 +141,8 @@ impl Connection {
     /// A request is under way on it.
     pub(crate) fn begin(&self, request: Rc<RequestState>) {
         self.on(ConnectionInput::RequestBegan);
-        if self.timeline.get().is_write_blocked() {
+        let timeline = self.timeline.get();
+        if timeline.is_write_blocked() && !timeline.is_http2() {
             request.on(Input::ClientBlocked(true));
         }
         self.requests.borrow_mut().push(request);
@@ -187,6 +192,11 @@ impl Connection {
         .await;
     }
 
+    /// Whether its client sends no more.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.seen.is_at_end()
+    }
+
     /// Whether a request line came on it that is not valid, see [`crate::listen::TargetGuard`].
     pub(crate) fn has_invalid_target(&self) -> bool {
         self.seen.has_invalid_target()
@@ -195,6 +205,22 @@ impl Connection {
     /// Whether its client speaks TLS to a port that does not.
     pub(crate) fn began_with_tls(&self) -> bool {
         self.seen.began_with_tls()
+    }
+
+    /// Whether it has any number of requests at a time.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.timeline.get().is_http2()
+    }
+
+    /// Whether its own deadline has passed; if not, `waker` is woken when it does.
+    pub(super) fn is_expired(&self, waker: &Waker) -> bool {
+        self.deadline.register(waker);
+        self.deadline.is_expired()
+    }
+
+    /// Whether its client does not read what there is for it.
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.timeline.get().is_write_blocked()
     }
 
     /// Whether it is to be closed: its own deadline has passed, or the client does not read what
@@ -267,6 +293,9 @@ pub(crate) async fn serve(
 ) {
     let connection = Connection::new(Rc::clone(&worker), peer, tls, seen.clone());
     let _client = Client::register(&connection);
+    if seen.speaks_http2() {
+        return Box::pin(http2::serve(Rc::clone(&connection), transport)).await;
+    }
     let stream = ClientStream::new(transport, Rc::clone(&connection), seen);
     let handler = Rc::clone(&connection);
     let service = service_fn(move |request| service::handle(Rc::clone(&handler), request));
@@ -286,7 +315,7 @@ pub(crate) async fn serve(
                 .set(connection.has_unread.get() || outcome.is_err_and(|error| error.is_parse()));
             return Poll::Ready(true);
         }
-        if connection.is_overdue() {
+        if connection.is_overdue() || connection.seen.speaks_http2() {
             return Poll::Ready(false);
         }
         if connection.timeline.get().is_write_blocked() {
@@ -311,7 +340,12 @@ pub(crate) async fn serve(
     if let Some(tunnel) = tunnel {
         // hyper has sent all that it had, and closes nothing behind a 101.
         let parts = http.into_parts();
-        return tunnel.run(parts.io.into_inner(), parts.read_buf).await;
+        return tunnel.run(parts.io.into_tunnel(), parts.read_buf).await;
+    }
+    if connection.seen.speaks_http2() {
+        // In a box, so that those who speak HTTP/1 do not pay for its size.
+        let transport = http.into_parts().io.into_transport();
+        return Box::pin(http2::serve(Rc::clone(&connection), transport)).await;
     }
     if is_complete && connection.has_unread.get() && !connection.seen.is_at_end() {
         connection.linger(http.into_parts().io).await;

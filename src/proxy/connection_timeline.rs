@@ -17,6 +17,8 @@ const UNREAD_TIME: Millis = 30_000;
 pub(crate) enum ConnectionInput {
     /// It was accepted.
     Accepted,
+    /// It speaks HTTP/2: any number of requests at a time, and between them bytes that begin none.
+    Http2,
     /// Bytes came.
     BytesRead,
     /// The head of a request is complete.
@@ -36,10 +38,20 @@ pub(crate) enum ConnectionInput {
     Drain,
 }
 
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    /// One request at a time.
+    Http1,
+    /// Any number of them.
+    Http2,
+}
+
 /// The timeline of a connection from a client while no request is under way on it. An expired
 /// deadline means that the connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionTimeline {
+    protocol: Protocol,
     /// Requests under way; each has a timeline of its own.
     requests: u32,
     /// Whether the head of a request has begun to come.
@@ -53,7 +65,14 @@ pub(crate) struct ConnectionTimeline {
 
 impl ConnectionTimeline {
     pub(crate) fn new() -> Self {
-        Self { requests: 0, in_head: false, write_blocked: false, lingers_until: None, draining: false }
+        Self {
+            protocol: Protocol::Http1,
+            requests: 0,
+            in_head: false,
+            write_blocked: false,
+            lingers_until: None,
+            draining: false,
+        }
     }
 
     /// Takes in what happened at `now`.
@@ -67,6 +86,13 @@ impl ConnectionTimeline {
         match input {
             // Not the time of keep-alive: nobody connects to say nothing.
             ConnectionInput::Accepted => after(now, limits.header.get()),
+            ConnectionInput::Http2 => {
+                self.protocol = Protocol::Http2;
+                Timer::Keep
+            }
+            // What comes in between may be anything: only a whole head is the beginning of a request. The
+            // deadline of an idle connection, and that of a new one, holds until then.
+            ConnectionInput::BytesRead if self.is_http2() => Timer::Keep,
             // The time of a head is set once: bytes that trickle in do not extend it. What comes
             // during a request is its body, or the beginning of the next one, whose time begins
             // when this one is over.
@@ -78,12 +104,20 @@ impl ConnectionTimeline {
             ConnectionInput::RequestBegan => {
                 self.requests += 1;
                 self.in_head = false;
-                Timer::Off
+                if self.is_write_blocked_for_all() { Timer::Keep } else { Timer::Off }
             }
             ConnectionInput::RequestEnded { has_more } => {
                 self.requests = self.requests.saturating_sub(1);
                 self.in_head |= has_more;
                 if self.requests == 0 { self.waiting(now, limits) } else { Timer::Keep }
+            }
+            // Here no request has the time for that, each has only that of its own window.
+            ConnectionInput::WriteBlocked(blocked) if self.is_http2() && self.requests > 0 => {
+                if blocked {
+                    self.waiting(now, limits)
+                } else {
+                    Timer::Off
+                }
             }
             ConnectionInput::WriteBlocked(_) if self.requests > 0 => Timer::Keep,
             ConnectionInput::WriteBlocked(_) => self.waiting(now, limits),
@@ -142,6 +176,16 @@ impl ConnectionTimeline {
     /// Whether the client does not read what there is for it.
     pub(crate) fn is_write_blocked(self) -> bool {
         self.write_blocked
+    }
+
+    /// The same, where the connection itself has the deadline for that, also with requests under way.
+    fn is_write_blocked_for_all(self) -> bool {
+        self.write_blocked && self.is_http2()
+    }
+
+    /// Whether it has any number of requests at a time.
+    pub(crate) fn is_http2(self) -> bool {
+        self.protocol == Protocol::Http2
     }
 }
 
@@ -226,6 +270,16 @@ mod tests {
             (&[(Accepted, 0), (BytesRead, 1), (Drain, 3)], Timer::At(1 + HEADER)),
             (&[(RequestBegan, 0), (Drain, 3)], Timer::Off),
             (&[(RequestBegan, 0), (Drain, 3), (ENDED, 5)], Timer::At(5 + LINGER)),
+            // HTTP/2: what comes in between extends nothing, and what is blocked is blocked for all.
+            (&[(Accepted, 0), (Http2, 3), (BytesRead, 7)], Timer::At(HEADER)),
+            (&[(Http2, 0), (RequestBegan, 0), (ENDED, 5), (BytesRead, 6)], Timer::At(5 + KEEP_ALIVE)),
+            (&[(Http2, 0), (RequestBegan, 0), (WriteBlocked(true), 5)], Timer::At(5 + BODY)),
+            (
+                &[(Http2, 0), (RequestBegan, 0), (WriteBlocked(true), 5), (RequestBegan, 6)],
+                Timer::At(5 + BODY),
+            ),
+            (&[(Http2, 0), (RequestBegan, 0), (WriteBlocked(true), 5), (WriteBlocked(false), 6)], Timer::Off),
+            (&[(Http2, 0), (RequestBegan, 0), (ENDED, 5), (BytesRead, 6), (Displaced, 9)], Timer::At(9)),
             // The end of a response to a slow client is not cut off by a stop.
             (&[(RequestBegan, 0), (WriteBlocked(true), 1), (ENDED, 2), (Drain, 3)], Timer::At(3 + BODY)),
         ];

@@ -206,7 +206,8 @@ impl Attempts<'_> {
                     {
                         response.headers_mut().insert(headers::REPLICA, name);
                     }
-                    return Ok(response.map(|body| ReplicaBody::new(body, picked.in_flight, lease)));
+                    let in_parts = self.active.connection().is_http2();
+                    return Ok(response.map(|body| ReplicaBody::new(body, picked.in_flight, lease, in_parts)));
                 }
                 Err(missed) => *missed,
             };

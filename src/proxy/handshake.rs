@@ -28,9 +28,12 @@ pub(super) async fn secure(
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
 ) -> Option<(TlsStream<TcpStream>, Session)> {
-    let within = worker.config().handshake_timeout;
+    let (within, offers_http2) = {
+        let config = worker.config();
+        (config.handshake_timeout, config.http2)
+    };
     let outcome = tokio::select! {
-        outcome = accept(acceptor, tcp, within) => outcome,
+        outcome = accept(acceptor, tcp, within, offers_http2) => outcome,
         // An error means that the balancer is gone.
         _ = stop.wait_for(|stop| *stop) => return None,
     };
@@ -56,12 +59,13 @@ async fn accept(
     acceptor: &Acceptor,
     tcp: TcpStream,
     within: Duration,
+    offers_http2: bool,
 ) -> Result<Accepted<TcpStream>, (HandshakeError, Option<TcpStream>)> {
     let handshake = async {
         let mut first = [0];
         match tcp.peek(&mut first).await {
             Ok(1) if first[0].is_ascii_alphabetic() => Err((HandshakeError::PlainHttp, Some(tcp))),
-            Ok(_) => acceptor.accept(tcp).await.map_err(|error| (error, None)),
+            Ok(_) => acceptor.accept(tcp, offers_http2).await.map_err(|error| (error, None)),
             Err(error) => Err((HandshakeError::Left(error), None)),
         }
     };

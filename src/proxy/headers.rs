@@ -256,6 +256,15 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     }
 }
 
+/// Takes out of the trailers of a response what concerns one connection, for a client to whom that is
+/// malformed.
+pub(crate) fn clean_response_trailers(trailers: &mut HeaderMap) {
+    HOP_BY_HOP
+        .iter()
+        .chain([&TRANSFER_ENCODING, &CONTENT_LENGTH])
+        .for_each(|name| drop(trailers.remove(name)));
+}
+
 /// Makes the head of a replica's response that of the response to the client, and says what its body
 /// is; `None` if that is in a transfer coding that the client would not be told of. Tells the client the
 /// `id` of its request, by which it is found in logs; a replica's own word stands.

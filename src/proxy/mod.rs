@@ -10,6 +10,7 @@ mod forward;
 mod forwarding;
 mod handshake;
 mod headers;
+mod http2;
 mod pipe;
 mod quiet;
 mod record;
@@ -85,6 +86,7 @@ pub enum HalfClose {
 
 /// What the data plane is told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct ProxyConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,
@@ -100,6 +102,8 @@ pub struct ProxyConfig {
     pub handshake_timeout: Duration,
     /// The port of HTTPS that requests without TLS are sent to, if they are.
     pub https_port: Option<u16>,
+    /// Whether clients may speak HTTP/2.
+    pub http2: bool,
     /// How long a client's connection may stay idle.
     pub keep_alive: Duration,
     /// How long an idle connection to a replica is kept; below the replica's own time-out.
@@ -140,6 +144,7 @@ impl Default for ProxyConfig {
             header_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             https_port: None,
+            http2: true,
             keep_alive: Duration::from_secs(60),
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),

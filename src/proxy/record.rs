@@ -253,7 +253,11 @@ impl LogRecord {
             client,
             method: self.method.as_str(),
             path: self.target(),
-            version: if self.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+            version: match self.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
             status: record.status,
             bytes: record.bytes,
             sent: record.sent,

@@ -22,13 +22,12 @@ pub(crate) fn came_over_tls(headers: &HeaderMap) -> bool {
 pub(crate) fn location<B>(request: &Request<B>, port: u16) -> Result<HeaderValue, Failure> {
     const NO_HOST: Failure = Failure::BadRequest("without one Host there is no URL to redirect to");
     let uri = request.uri();
-    let host = match uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => {
-            let mut hosts = request.headers().get_all(HOST).iter();
-            let host = hosts.next().filter(|_| hosts.next().is_none()).ok_or(NO_HOST)?;
-            host.to_str().map_err(|_| NO_HOST)?
-        }
+    let host = if let Some(authority) = uri.authority() {
+        authority.as_str()
+    } else {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let host = hosts.next().filter(|_| hosts.next().is_none()).ok_or(NO_HOST)?;
+        host.to_str().map_err(|_| NO_HOST)?
     };
     let name = match host.rfind(':').filter(|colon| !host[*colon..].contains(']')) {
         Some(colon) => &host[..colon],

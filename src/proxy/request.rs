@@ -132,6 +132,16 @@ impl RequestState {
         self.timeline.get().is_uploaded()
     }
 
+    /// Whether its client is known to have left.
+    pub(crate) fn is_client_gone(&self) -> bool {
+        self.timeline.get().is_client_gone()
+    }
+
+    /// Whether its client does not take what there is for it.
+    pub(crate) fn is_client_blocked(&self) -> bool {
+        self.timeline.get().is_client_blocked()
+    }
+
     /// Takes in what happened to it.
     pub(crate) fn on(&self, input: Input) {
         let worker = &self.connection.worker;

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -17,6 +17,10 @@ use crate::cluster::{FailureKind, InFlight, Outcome};
 use crate::telemetry::Reason;
 
 type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Most bytes of a response that are handed on at once over HTTP/2, where they wait for the window of their
+/// stream: the request is not over before the last ones may be sent. As much as a frame has.
+const MAX_PART: usize = 16 * 1024;
 
 /// Body of a response, to the client.
 #[derive(Debug)]
@@ -38,7 +42,9 @@ impl Source {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Local(full) => full.is_end_stream(),
-            Self::Replica(replica) => replica.body.is_end_stream(),
+            Self::Replica(replica) => {
+                replica.rest.as_ref().is_none_or(|rest| rest.is_empty()) && replica.body.is_end_stream()
+            }
         }
     }
 }
@@ -47,6 +53,8 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct ReplicaBody {
     body: UpstreamBody,
+    /// What has come and is to be handed on later, where that is done in parts.
+    rest: Option<Box<Bytes>>,
     /// `None` once the response is over.
     exchange: Option<Exchange>,
 }
@@ -59,8 +67,24 @@ struct Exchange {
 }
 
 impl ReplicaBody {
-    pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease) -> Self {
-        Self { body, exchange: Some(Exchange { in_flight, lease }) }
+    /// One that is handed on as it comes, or in parts.
+    pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease, in_parts: bool) -> Self {
+        let rest = if in_parts { Some(Box::default()) } else { None };
+        Self { body, rest, exchange: Some(Exchange { in_flight, lease }) }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(rest) = &mut self.rest else { return Pin::new(&mut self.body).poll_frame(cx) };
+        if rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => **rest = data,
+                Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let part = rest.split_to(MAX_PART.min(rest.len()));
+        Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
     /// What is held of the replica.
@@ -100,6 +124,13 @@ impl ResponseBody {
             }
             body
         })
+    }
+
+    /// Tells the request that it ends, if it ends one.
+    pub(crate) fn tell(&self, input: Input) {
+        if let Some(request) = &self.request {
+            request.on(input);
+        }
     }
 
     /// The last byte was handed on.
@@ -142,9 +173,7 @@ impl Body for ResponseBody {
         let Self { source, request: Some(request) } = this else { return Poll::Ready(None) };
         let polled = match source {
             Source::Local(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}).map(Ok),
-            Source::Replica(replica) => {
-                request.poll_within(cx, |cx| Pin::new(&mut replica.body).poll_frame(cx))
-            }
+            Source::Replica(replica) => request.poll_within(cx, |cx| replica.poll_part(cx)),
         };
         match polled {
             Poll::Ready(Ok(Some(Ok(frame)))) => {

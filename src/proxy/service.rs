@@ -2,36 +2,56 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::Future;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, LOCATION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::Full;
 
 use super::connection::Connection;
+use super::error::Failure;
 use super::forwarding::WayFields;
 use super::headers::REQUEST_ID;
-use super::request::ActiveRequest;
+use super::request::{ActiveRequest, End};
 use super::response::{ReplicaBody, ResponseBody};
 use super::timeline::Input;
 use super::tunnel::Tunnel;
 use super::upload::RequestBody;
-use super::{Origin, forward, redirect};
+use super::{Origin, forward, http2, redirect};
 
-/// Responds to a request, whatever happens.
-pub(crate) async fn handle<B>(
+/// Begins a request and responds to it, whatever happens.
+pub(crate) fn handle<B>(
     connection: Rc<Connection>,
+    request: Request<B>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let active = ActiveRequest::begin(&connection, &request);
+    respond(connection, active, request)
+}
+
+/// Responds to a request that was begun.
+pub(crate) async fn respond<B>(
+    connection: Rc<Connection>,
+    active: ActiveRequest,
     request: Request<B>,
 ) -> Result<Response<ResponseBody>, Infallible>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    let active = ActiveRequest::begin(&connection, &request);
     let recorder = &connection.worker.recorder;
     let mut request = request.map(RequestBody::new);
     request.body_mut().belongs_to(active.state());
+    if request.version() == Version::HTTP_2
+        && let Err(failure) = http2::to_http1(&mut request)
+    {
+        let to_head = *request.method() == Method::HEAD;
+        return Ok(failed(&failure, to_head, active));
+    }
     let https = connection.worker.config().https_port.filter(|_| connection.tls.is_none());
     if let Some(port) = https
         && !(connection.is_trusted && redirect::came_over_tls(request.headers()))
@@ -65,19 +85,27 @@ where
             refuse_upgrade(&active, response.headers_mut());
             ResponseBody::replica(response, active)
         }
-        Err(failure) => {
-            tracing::debug!(peer = %connection.peer, %failure, "request not forwarded");
-            let mut response = failure.to_response().map(Full::new);
-            if let Some(id) = active.record().id() {
-                response.headers_mut().insert(REQUEST_ID, id.clone());
-            }
-            refuse_upgrade(&active, response.headers_mut());
-            active.on(Input::Local);
-            active.record().responds(response.status().as_u16(), recorder);
-            active.record().failed(failure.reason());
-            ResponseBody::local(response, to_head, active)
-        }
+        Err(failure) => failed(&failure, to_head, active),
     })
+}
+
+/// Our own response to a request that is not forwarded.
+fn failed(failure: &Failure, to_head: bool, active: ActiveRequest) -> Response<ResponseBody> {
+    tracing::debug!(peer = %active.connection().peer, %failure, "request not forwarded");
+    let mut response = failure.to_response().map(Full::new);
+    if let Some(id) = active.record().id() {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    refuse_upgrade(&active, response.headers_mut());
+    if active.is_client_gone() {
+        // Nobody gets the response.
+        active.end(End::Aborted);
+    } else {
+        active.on(Input::Local);
+        active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
+        active.record().failed(failure.reason());
+    }
+    ResponseBody::local(response, to_head, active)
 }
 
 /// The response with 101 that the replica gave; behind it the connection becomes a tunnel.

@@ -17,8 +17,8 @@
 //!
 //! What happens on the client's side means:
 //! - a *blocked write* (the client does not read): the replica is no longer waited for. The client
-//!   has the time of a pause in a body; then its connection ends.
-//! - a *reset*: the request is aborted by its client, at any stage.
+//!   has the time of a pause in a body; then its connection ends, or over HTTP/2 its stream.
+//! - a *reset* of the connection, or of the stream: the request is aborted by its client, at any stage.
 //! - a *half-close*: nothing ends. The client has sent all it wants to send and may still read.
 
 use std::cell::Cell;
@@ -135,7 +135,7 @@ pub(crate) enum Upload {
 enum Client {
     Open,
     HalfClosed,
-    /// Its connection was reset.
+    /// Its connection or its stream was reset.
     Gone,
 }
 
@@ -166,7 +166,7 @@ pub(crate) enum Input {
     ClientBlocked(bool),
     /// The client sends no more.
     ClientHalfClosed,
-    /// The client's connection was reset.
+    /// The client's connection, or its stream, was reset.
     ClientReset,
     /// It is a tunnel from now on.
     Tunnel,
@@ -189,7 +189,7 @@ pub(crate) enum Expiry {
     ResponseBody,
     /// The client did not send the rest of its body.
     RequestBody,
-    /// The client did not read its response: its connection is to end.
+    /// The client did not read its response: its connection, or its stream, is to end.
     ClientBlocked,
     /// The retry budget stayed spent.
     Retry,
@@ -333,6 +333,16 @@ impl RequestTimeline {
     /// Whether the whole request body was handed on.
     pub(crate) fn is_uploaded(self) -> bool {
         self.upload == Upload::Done
+    }
+
+    /// Whether its client is known to have left.
+    pub(crate) fn is_client_gone(self) -> bool {
+        self.client == Client::Gone
+    }
+
+    /// Whether its client does not take what there is for it, and the request is not over.
+    pub(crate) fn is_client_blocked(self) -> bool {
+        self.client_blocked && self.stage != Stage::Ended
     }
 
     /// Whether a request that is not completed ends because its client left, and not because the

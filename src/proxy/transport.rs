@@ -127,8 +127,13 @@ impl<T: Transport> ClientStream<T> {
     }
 
     /// The stream as it was before, for what is HTTP no more.
-    pub(crate) fn into_inner(self) -> T {
+    pub(crate) fn into_tunnel(self) -> T {
         self.seen.becomes_tunnel();
+        self.io.0
+    }
+
+    /// What it reads from and writes to.
+    pub(crate) fn into_transport(self) -> T {
         self.io.0
     }
 

@@ -67,6 +67,16 @@ impl Upload {
             request.on(input);
         }
     }
+
+    /// It broke off. Over HTTP/2 nothing comes on a stream, and nothing can be told on it, after that.
+    #[cold]
+    fn broke_off(&self) {
+        if let Some(request) = &self.request
+            && request.connection().is_http2()
+        {
+            request.on(Input::ClientReset);
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -83,6 +93,9 @@ impl Body for RequestBody {
             && let Some(trailers) = frame.trailers_mut()
         {
             headers::clean_trailers(trailers);
+        }
+        if matches!(&polled, Poll::Ready(Some(Err(_)))) {
+            upload.broke_off();
         }
         upload.tell(match &polled {
             Poll::Pending => Input::UploadStarved,

@@ -11,6 +11,7 @@ pub struct Via {
     name: HeaderValue,
     http_10: HeaderValue,
     http_11: HeaderValue,
+    http_2: HeaderValue,
 }
 
 impl Via {
@@ -23,12 +24,17 @@ impl Via {
             name: value(&name),
             http_10: value(&format!("1.0 {name}")),
             http_11: value(&format!("1.1 {name}")),
+            http_2: value(&format!("2.0 {name}")),
         }
     }
 
     /// The element for a message that was received with `version`.
     pub(crate) fn value(&self, version: Version) -> &HeaderValue {
-        if version == Version::HTTP_10 { &self.http_10 } else { &self.http_11 }
+        match version {
+            Version::HTTP_10 => &self.http_10,
+            Version::HTTP_2 => &self.http_2,
+            _ => &self.http_11,
+        }
     }
 
     /// Whether a message with these fields has passed this balancer before.
@@ -53,5 +59,6 @@ mod tests {
         headers.append(VIA, HeaderValue::from_static("1.1 a, 1.0 ringherd-0000000000000007 (b)"));
         assert!(us.is_in(&headers));
         assert_eq!(us.value(Version::HTTP_10), "1.0 ringherd-0000000000000007");
+        assert_eq!(us.value(Version::HTTP_2), "2.0 ringherd-0000000000000007");
     }
 }

@@ -247,6 +247,7 @@ pub fn spawn(
         .spawn(move || LocalRuntime::new()?.block_on(run(listeners, grace, shared)))
 }
 
+#[expect(clippy::too_many_lines, reason = "both listeners share what is made here")]
 async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Result<()> {
     let connections = Arc::clone(&shared.connections);
     let plain = TcpListener::from_std(listeners.plain)?;
@@ -272,7 +273,8 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
         let (worker, counted) = enter(&tcp);
         // In a box, because spawning moves the future several times, and this one is large.
         tokio::task::spawn_local(Box::pin(async move {
-            let (stream, seen) = Guarded::new(tcp, worker.local.is_some());
+            let may_be_http2 = worker.config().http2;
+            let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
             connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, None, seen).await;
             worker.recorder.closed();
             drop(counted);
@@ -286,7 +288,11 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
             let secured = handshake::secure(&worker, &acceptor, tcp, peer, stop).await;
             drop(handshake);
             if let Some((stream, session)) = secured {
-                let (stream, seen) = Guarded::new(stream, worker.local.is_some());
+                let (stream, seen) = if session.speaks_http2() {
+                    Guarded::http2(stream)
+                } else {
+                    Guarded::new(stream, worker.local.is_some())
+                };
                 connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, Some(session), seen).await;
             }
             worker.recorder.closed();

@@ -140,6 +140,7 @@ pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
 }
 
 /// The life of a balancer, in order.
+#[expect(clippy::too_many_lines, reason = "it is read from the start to the stop")]
 async fn serve(
     config: Config,
     reload: Reload,

@@ -23,6 +23,7 @@ struct Shard {
     down: Tally,
     accepted: Tally,
     closed: Tally,
+    http2: Tally,
     handshakes: [Tally; Handshake::ALL.len()],
     handshake_failures: [Tally; HandshakeFailure::ALL.len()],
     bytes: Tally,
@@ -126,6 +127,11 @@ impl Recorder {
         self.0.accepted.add(1);
     }
 
+    /// It speaks HTTP/2.
+    pub fn speaks_http2(&self) {
+        self.0.http2.add(1);
+    }
+
     /// It has made a TLS session.
     pub fn handshake(&self, handshake: Handshake) {
         self.0.handshakes[handshake.number()].add(1);
@@ -175,6 +181,8 @@ pub struct Totals {
     pub accepted: u64,
     /// Those that have ended.
     pub closed: u64,
+    /// Those that spoke HTTP/2.
+    pub http2: u64,
     /// TLS sessions made, in the order of [`Handshake::ALL`].
     pub handshakes: [u64; Handshake::ALL.len()],
     /// TLS handshakes that failed, in the order of [`HandshakeFailure::ALL`].
@@ -209,6 +217,7 @@ impl Totals {
         // In this order, so that no connection is counted as closed before it was accepted.
         self.closed += shard.closed.get();
         self.accepted += shard.accepted.get();
+        self.http2 += shard.http2.get();
         self.bytes += shard.bytes.get();
         self.tunnels_closed += shard.tunnels_closed.get();
         self.tunnels_opened += shard.tunnels_opened.get();

@@ -22,15 +22,27 @@ use crate::telemetry::{Handshake, HandshakeFailure};
 /// Most bytes of a session that wait to be encrypted or sent.
 const BUFFER_LIMIT: usize = 16 * 1024;
 
+/// Names of protocols in the handshake (RFC 7301).
+const HTTP2: &str = "h2";
+const HTTP1: &str = "http/1.1";
+
 /// Makes TLS sessions of connections. Clones are the same.
 #[derive(Clone)]
 pub struct Acceptor(Arc<Shared>);
+
+/// What handshakes go by.
+struct Offers {
+    /// Offers HTTP/2 and HTTP/1.1.
+    http2: Arc<ServerConfig>,
+    /// Offers HTTP/1.1 alone. Sessions of either may be resumed with the other.
+    http1: Arc<ServerConfig>,
+}
 
 struct Shared {
     provider: Arc<CryptoProvider>,
     certificates: Arc<Certificates>,
     /// What the next handshakes go by.
-    config: ArcSwap<ServerConfig>,
+    offers: ArcSwap<Offers>,
     /// What the check of client certificates was made of last.
     client_auth: Mutex<ClientAuthState>,
 }
@@ -112,9 +124,9 @@ impl Acceptor {
         let certificates = Certificates::load(config, Arc::clone(&provider))?;
         let Some(certificates) = certificates.map(Arc::new) else { return Ok(None) };
         let client_auth = Mutex::new(ClientAuthState::now(&config.client_auth));
-        let server = server_config(&provider, &certificates, &config.client_auth)?;
-        let config = ArcSwap::from_pointee(server);
-        Ok(Some(Self(Arc::new(Shared { provider, certificates, config, client_auth }))))
+        let offers = offers(&provider, &certificates, &config.client_auth)?;
+        let offers = ArcSwap::from_pointee(offers);
+        Ok(Some(Self(Arc::new(Shared { provider, certificates, offers, client_auth }))))
     }
 
     /// The certificates of the sessions.
@@ -148,14 +160,14 @@ impl Acceptor {
         if state.config == next.config && state.changed == next.changed {
             return None;
         }
-        let Shared { provider, certificates, config, .. } = &*self.0;
-        let made = server_config(provider, certificates, &next.config);
+        let Shared { provider, certificates, offers: current, .. } = &*self.0;
+        let made = offers(provider, certificates, &next.config);
         // Not looked at again before the file changes again.
         state.changed = next.changed;
         match made {
-            Ok(server) => {
+            Ok(made) => {
                 state.config = next.config;
-                config.store(Arc::new(server));
+                current.store(Arc::new(made));
                 None
             }
             Err(error) => Some(error),
@@ -166,36 +178,43 @@ impl Acceptor {
         self.0.client_auth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The handshake on `stream`.
+    /// The handshake on `stream`, in which HTTP/2 may be agreed on if it `offers_http2`.
     ///
     /// # Errors
     /// See [`HandshakeError`].
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
+        offers_http2: bool,
     ) -> Result<Accepted<S>, HandshakeError> {
-        let acceptor = TlsAcceptor::from(self.0.config.load_full());
+        let config = {
+            let offers = self.0.offers.load();
+            Arc::clone(if offers_http2 { &offers.http2 } else { &offers.http1 })
+        };
+        let acceptor = TlsAcceptor::from(config);
         let handshake = acceptor.accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
         let stream = handshake.await.map_err(classified)?;
         let (_, tls) = stream.get_ref();
-        let server_name = tls.server_name().map(Into::into);
-        let client = tls.peer_certificates().and_then(|chain| client_auth::subject(chain.first()?));
-        let certificate = self.0.certificates.find(tls.server_name());
-        let session = Session { certificate, server_name, client };
+        let session = Session {
+            certificate: self.0.certificates.find(tls.server_name()),
+            server_name: tls.server_name().map(Into::into),
+            client: tls.peer_certificates().and_then(|chain| client_auth::subject(chain.first()?)),
+            speaks_http2: tls.alpn_protocol() == Some(HTTP2.as_bytes()),
+        };
         let handshake = Handshake {
             is_1_3: tls.protocol_version() == Some(ProtocolVersion::TLSv1_3),
             is_resumed: tls.handshake_kind() == Some(HandshakeKind::Resumed),
         };
-        Ok(Accepted { session, handshake, stream })
+        Ok(Accepted { stream, session, handshake })
     }
 }
 
-/// TLS 1.2 and 1.3, and HTTP/1.1 within.
-fn server_config(
+/// TLS 1.2 and 1.3, and HTTP/2 or HTTP/1.1 within.
+fn offers(
     provider: &Arc<CryptoProvider>,
     certificates: &Arc<Certificates>,
     client_auth: &ClientAuthConfig,
-) -> Result<ServerConfig, CertificateError> {
+) -> Result<Offers, CertificateError> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(CertificateError::Provider)?;
@@ -204,7 +223,6 @@ fn server_config(
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Keys that live here alone and are replaced every six hours. They outlive reloads of certificates; with
     // another check of clients they are others, because a resumed session is not checked again. Early data
     // stays off: it can be replayed.
@@ -212,7 +230,12 @@ fn server_config(
     if client_auth.mode != ClientAuth::Off {
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
-    Ok(config)
+    let offering = |protocols: &[&str]| {
+        let mut config = config.clone();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    };
+    Ok(Offers { http2: offering(&[HTTP2, HTTP1]), http1: offering(&[HTTP1]) })
 }
 
 fn classified(error: io::Error) -> HandshakeError {

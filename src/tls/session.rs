@@ -13,6 +13,8 @@ pub struct Session {
     pub(super) certificate: Arc<Certificate>,
     /// The subject of its own certificate, if it has shown one.
     pub(super) client: Option<String>,
+    /// Whether HTTP/2 was agreed on.
+    pub(super) speaks_http2: bool,
 }
 
 impl Session {
@@ -20,6 +22,11 @@ impl Session {
     /// verified.
     pub fn client(&self) -> Option<&str> {
         self.client.as_deref()
+    }
+
+    /// Whether HTTP/2 is spoken on it, and not HTTP/1.1.
+    pub fn speaks_http2(&self) -> bool {
+        self.speaks_http2
     }
 
     /// Whether a request for `host`, with or without a port, may come on it: for the host of the
@@ -52,6 +59,7 @@ mod tests {
             server_name: name.map(Into::into),
             certificate: Arc::clone(&certificate),
             client: None,
+            speaks_http2: false,
         };
         let asked = session(Some("a.example"));
         for host in

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod events;
 pub mod held;
+pub mod http2;
 pub mod load;
 pub mod origin;
 pub mod promql;

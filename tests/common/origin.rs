@@ -132,6 +132,13 @@ fn answer(out: &mut TcpStream, path: &str, seen: usize, arrived: &Arrived) -> bo
                 .to_owned(),
             true,
         ),
+        "trailers" => (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n4\r\nabcd\r\n0\r\n\
+             X-Sum: 4\r\nConnection: close\r\n\r\n"
+                .to_owned(),
+            true,
+        ),
+        "empty" => ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), true),
         "slow" => {
             std::thread::sleep(Duration::from_millis(300));
             (ok("slow"), true)

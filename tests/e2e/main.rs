@@ -16,6 +16,7 @@ mod fixed;
 mod forwarding;
 mod full;
 mod healthcheck;
+mod http2;
 mod metrics;
 mod metrics_of_replicas;
 mod programs;

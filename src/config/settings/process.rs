@@ -59,13 +59,24 @@ pub(super) const SERVER: &[Entry<Config>] = &[
     )
     .on_reload(),
     Entry::new(
+        "server.http2",
+        "http2",
+        "WHETHER",
+        at!(Config: proxy.http2),
+        Kind::choice::<bool>(),
+        "Whether clients may speak HTTP/2: over TLS if they ask for it, without TLS if they begin with it \
+         (prior knowledge). A change holds for new connections.",
+    )
+    .on_reload(),
+    Entry::new(
         "server.half-close",
         "half-close",
         "WHAT",
         at!(Config: proxy.half_close),
         Kind::choice::<HalfClose>(),
         "What becomes of a request whose client has closed its sending side. abort: the client has \
-         gone, and the replica is told. serve: the client may still read its response.",
+         gone, and the replica is told. serve: the client may still read its response. HTTP/2 has no such \
+         clients.",
     )
     .on_reload(),
     Entry::new(

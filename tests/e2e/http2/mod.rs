@@ -1,0 +1,17 @@
+//! Clients that speak HTTP/2.
+
+mod ends;
+mod heads;
+mod openings;
+mod streams;
+
+use crate::common::Balancer;
+use crate::common::origin::Origin;
+
+/// A balancer in front of one origin, ready.
+fn in_front_of(origin: &Origin, args: &[&str]) -> Balancer {
+    let upstream = origin.address.to_string();
+    let balancer = Balancer::start(&[&["--upstream", &upstream, "--workers", "1"], args].concat());
+    balancer.wait_until_ready(1);
+    balancer
+}
