@@ -22,7 +22,7 @@ fn names_are_unique_and_well_formed() {
     assert!(!variables.contains(TOKEN_VARIABLE));
     let paths: Vec<_> = all().map(|setting| setting.path).filter(|path| !path.is_empty()).collect();
     assert_eq!(paths.iter().collect::<BTreeSet<_>>().len(), paths.len());
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let plain = |text: &str| text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
     assert!(flags.into_iter().all(plain));
     assert!(paths.iter().all(|path| path.split('.').count() == 2 && path.split('.').all(plain)), "{paths:?}");
     for section in sections() {
