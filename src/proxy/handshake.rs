@@ -20,7 +20,10 @@ use crate::tls::{Accepted, Acceptor, HandshakeError, Session};
 /// How long a client that spoke plain HTTP has to read what it is told.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Makes a TLS session on `tcp`; `None` if it failed, which is counted, or if the balancer stops first.
+/// How long a handshake may still take when the balancer stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Makes a TLS session on `tcp`; `None` if it failed, which is counted, or if the balancer stops meanwhile.
 pub(super) async fn secure(
     worker: &Worker,
     acceptor: &Acceptor,
@@ -34,8 +37,12 @@ pub(super) async fn secure(
     };
     let outcome = tokio::select! {
         outcome = accept(acceptor, tcp, within, offers_http2) => outcome,
-        // An error means that the balancer is gone.
-        _ = stop.wait_for(|stop| *stop) => return None,
+        () = async {
+            // An error means that the balancer is gone.
+            let _ = stop.wait_for(|stop| *stop).await;
+            // The client may believe that it has a session, and have sent a request on it.
+            tokio::time::sleep(STOP_PATIENCE).await;
+        } => return None,
     };
     match outcome {
         Ok(accepted) => {

@@ -274,7 +274,7 @@ fn a_stop_lets_requests_over_tls_finish() {
     let mut stream = client.connect(address, "a.test").expect("a session");
     stream.write_all(b"GET /held HTTP/1.1\r\nHost: a.test\r\n\r\n").expect("it reads");
     held.arrived.recv_timeout(PATIENCE).expect("it arrives");
-    // Idle, and in its handshake.
+    // Just begun, and in its handshake.
     let mut idle = client.connect(address, "a.test").expect("a session");
     let mut silent = TcpStream::connect(address).expect("it listens");
     balancer.signal(Signal::TERM);
