@@ -199,9 +199,10 @@ mod tests {
         for entry in config::entries() {
             let setting = &entry.setting;
             for text in [
-                &match setting.kind.takes_booleans() {
-                    true => format!("--{} [<{}>]", setting.flag, setting.value_name),
-                    false => format!("--{} <{}>", setting.flag, setting.value_name),
+                &if setting.kind.takes_booleans() {
+                    format!("--{} [<{}>]", setting.flag, setting.value_name)
+                } else {
+                    format!("--{} <{}>", setting.flag, setting.value_name)
                 },
                 &setting.full_help(),
                 &entry.default_text(),

@@ -353,6 +353,10 @@ pub(crate) async fn serve(
         // An idle session ends as TLS says, if the client takes that at once. One that breaks off must not:
         // a response without a length would seem to be whole.
         let mut stream = http.into_parts().io;
-        poll_fn(|cx| Poll::Ready(drop(Pin::new(&mut stream).poll_shutdown(cx)))).await;
+        poll_fn(|cx| {
+            let _ = Pin::new(&mut stream).poll_shutdown(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 }

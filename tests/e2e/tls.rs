@@ -1,4 +1,5 @@
 //! TLS towards clients: certificates by host, sessions, redirects, and what strangers to it are told.
+#![expect(clippy::float_cmp, reason = "counts are whole numbers, which are exact")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
