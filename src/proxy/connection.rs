@@ -242,7 +242,9 @@ impl Clients {
     /// Closes those that have been idle longest; whether there were any.
     pub(crate) fn displace(&self) -> bool {
         let clients = self.0.borrow();
-        let idle = clients.iter().filter(|client| client.timeline.get().is_idle());
+        // The end of a response may still wait for a client that reads slowly.
+        let is_idle = |timeline: ConnectionTimeline| timeline.is_idle() && !timeline.is_write_blocked();
+        let idle = clients.iter().filter(|client| is_idle(client.timeline.get()));
         let mut idle: Vec<_> = idle.map(|client| (client.idle_since.get(), client)).collect();
         // Not all: this worker may have few, and another one the clients that wait.
         let displaced = idle.len().div_ceil(2).min(DISPLACED_AT_ONCE);

@@ -58,8 +58,8 @@ pub(crate) async fn forward(
         if forwarding.host().is_some_and(|host| !session.is_for(host)) {
             return Err(Failure::Misdirected);
         }
-        if let Some(subject) = session.client().and_then(|subject| HeaderValue::try_from(subject).ok()) {
-            head.headers_mut().insert(forwarding::CLIENT_SUBJECT, subject);
+        if let Some(subject) = session.client() {
+            forwarding::tell_subject(head.headers_mut(), subject);
         }
     }
     let announced = head.body().size_hint().lower();

@@ -51,7 +51,7 @@ impl WayFields {
             9 if name == "forwarded" => Self::FORWARDED,
             9 if begins_like(name, "x-real-ip") => Self::OTHER,
             // Set here alone, where a client has shown a certificate.
-            21 if begins_like(name, "x-client-cert-subject") => Self::OTHER,
+            21.. if begins_like(name, "x-client-cert-subject") => Self::OTHER,
             13.. if begins_like(name, "x-forwarded-") => match name {
                 "x-forwarded-for" => Self::FOR,
                 "x-forwarded-proto" => Self::PROTO,
@@ -74,6 +74,18 @@ impl WayFields {
     /// Whether any tells who the client is.
     fn tells_of_the_client(self) -> bool {
         self.0 & !Self::VIA != 0
+    }
+}
+
+/// Tells the next hop whose certificate the client has shown, and nothing else of the kind.
+pub(crate) fn tell_subject(headers: &mut HeaderMap, subject: &str) {
+    let is_claim = |name: &&HeaderName| begins_like(name.as_str(), CLIENT_SUBJECT.as_str());
+    let claims: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
+    for name in claims {
+        headers.remove(name);
+    }
+    if let Ok(subject) = HeaderValue::try_from(subject) {
+        headers.insert(CLIENT_SUBJECT, subject);
     }
 }
 

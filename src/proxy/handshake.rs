@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -15,6 +16,7 @@ use super::record::RequestRecord;
 use super::refusal;
 use super::worker::Worker;
 use crate::listen::Linger;
+use crate::listen::open::Open;
 use crate::tls::{Accepted, Acceptor, HandshakeError, Session};
 
 /// How long a client that spoke plain HTTP has to read what it is told.
@@ -23,10 +25,15 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long a handshake may still take when the balancer stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Most handshakes of one worker at a time. Others wait for their turn, so that those who have a session
+/// already are served in between. Who has sent nothing yet does not count.
+const MAX_HANDSHAKES: usize = 256;
+
 /// Makes a TLS session on `tcp`; `None` if it failed, which is counted, or if the balancer stops meanwhile.
 pub(super) async fn secure(
     worker: &Worker,
     acceptor: &Acceptor,
+    handshakes: &Rc<Open>,
     tcp: TcpStream,
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
@@ -36,7 +43,7 @@ pub(super) async fn secure(
         (config.handshake_timeout, config.http2)
     };
     let outcome = tokio::select! {
-        outcome = accept(acceptor, tcp, within, offers_http2) => outcome,
+        outcome = accept(acceptor, handshakes, tcp, within, offers_http2) => outcome,
         () = async {
             // An error means that the balancer is gone.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -64,6 +71,7 @@ pub(super) async fn secure(
 /// then a client of HTTP could not read what it is told. The stream comes back with that error.
 async fn accept(
     acceptor: &Acceptor,
+    handshakes: &Rc<Open>,
     tcp: TcpStream,
     within: Duration,
     offers_http2: bool,
@@ -72,7 +80,11 @@ async fn accept(
         let mut first = [0];
         match tcp.peek(&mut first).await {
             Ok(1) if first[0].is_ascii_alphabetic() => Err((HandshakeError::PlainHttp, Some(tcp))),
-            Ok(_) => acceptor.accept(tcp, offers_http2).await.map_err(|error| (error, None)),
+            Ok(_) => {
+                handshakes.fewer_than(MAX_HANDSHAKES).await;
+                let _handshake = handshakes.enter();
+                acceptor.accept(tcp, offers_http2).await.map_err(|error| (error, None))
+            }
             Err(error) => Err((HandshakeError::Left(error), None)),
         }
     };

@@ -211,14 +211,16 @@ impl<T: Transport> Write for ClientStream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What TLS has taken may wait here as well.
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
         if outcome.is_ready() {
             self.connection.flushed();
         }
-        outcome
+        self.wrote(outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.wrote(outcome)
     }
 }

@@ -40,10 +40,6 @@ const IDLE_SWEEP: Duration = Duration::from_millis(500);
 /// Between two warnings that all connections are in use.
 const FULL_WARNING_PAUSE: Duration = Duration::from_secs(60);
 
-/// Most TLS handshakes of one worker at a time; other clients wait in the queue of the kernel, so that those who
-/// have a session already are served in between.
-const MAX_HANDSHAKES: usize = 256;
-
 /// What all workers share.
 #[derive(Clone)]
 pub struct Shared {
@@ -283,10 +279,9 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     let handshakes = Rc::new(Open::default());
     let accept_tls = |acceptor: &Acceptor, tcp: TcpStream, peer| {
         let (worker, counted) = enter(&tcp);
-        let (acceptor, handshake, stop) = (acceptor.clone(), handshakes.enter(), stop.clone());
+        let (acceptor, handshakes, stop) = (acceptor.clone(), Rc::clone(&handshakes), stop.clone());
         tokio::task::spawn_local(Box::pin(async move {
-            let secured = handshake::secure(&worker, &acceptor, tcp, peer, stop).await;
-            drop(handshake);
+            let secured = handshake::secure(&worker, &acceptor, &handshakes, tcp, peer, stop).await;
             if let Some((stream, session)) = secured {
                 let (stream, seen) = if session.speaks_http2() {
                     Guarded::http2(stream)
@@ -312,17 +307,13 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
         }
     };
     let room = || open.room_within(|| worker.config().max_connections, &make_room);
-    let room_for_handshake = || async {
-        handshakes.fewer_than(MAX_HANDSHAKES).await;
-        room().await;
-    };
     let secured = async {
         if let Some((listener, acceptor)) = tls {
             let accept = |tcp, peer| accept_tls(&acceptor, tcp, peer);
-            accept_loop(listener, stopped(), room_for_handshake, accept).await;
+            accept_loop(listener, stopped(), &room, accept).await;
         }
     };
-    tokio::join!(accept_loop(plain, stopped(), room, accept), secured);
+    tokio::join!(accept_loop(plain, stopped(), &room, accept), secured);
     worker.begin_close();
     if tokio::time::timeout(grace, open.fewer_than(1)).await.is_err() {
         tracing::warn!(

@@ -161,16 +161,19 @@ impl Acceptor {
             return None;
         }
         let Shared { provider, certificates, offers: current, .. } = &*self.0;
-        let made = offers(provider, certificates, &next.config);
-        // Not looked at again before the file changes again.
-        state.changed = next.changed;
-        match made {
+        match offers(provider, certificates, &next.config) {
             Ok(made) => {
-                state.config = next.config;
+                *state = next;
                 current.store(Arc::new(made));
                 None
             }
-            Err(error) => Some(error),
+            Err(error) => {
+                if state.config == next.config {
+                    // Not looked at again before the file changes again.
+                    state.changed = next.changed;
+                }
+                Some(error)
+            }
         }
     }
 

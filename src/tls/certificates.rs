@@ -61,6 +61,8 @@ impl Certificates {
     /// Reads all. `None` where there are none. One that has expired is taken, and said to be.
     pub fn load(config: &TlsConfig, provider: Arc<CryptoProvider>) -> Result<Option<Self>, CertificateError> {
         let read = |files: &CertificateFiles| {
+            // Before it is read: a change in between is seen at the next look.
+            let changed = changed(files);
             let certificate = Certificate::read(files, &provider)?;
             if let Some(error) = expired(files, &certificate) {
                 tracing::warn!(%error, "a certificate has expired; clients will refuse it");
@@ -69,7 +71,7 @@ impl Certificates {
                 files: files.clone(),
                 certificate: Arc::new(certificate),
                 problem: None,
-                changed: changed(files),
+                changed,
             })
         };
         let sources = config.files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -89,6 +91,7 @@ impl Certificates {
         let mut next = Vec::with_capacity(files.len());
         for files in files {
             let before = sources.iter().find(|source| source.files == *files);
+            let changed = changed(files);
             let (certificate, problem) = match self.read_unexpired(files) {
                 Ok(certificate) => (Some(Arc::new(certificate)), None),
                 Err(error) => {
@@ -97,7 +100,6 @@ impl Certificates {
                     (before.map(|source| Arc::clone(&source.certificate)), Some(text))
                 }
             };
-            let changed = changed(files);
             let source = |certificate| SourceState { files: files.clone(), certificate, problem, changed };
             next.extend(certificate.map(source));
         }

@@ -80,6 +80,13 @@ pub(super) async fn serve<T: Transport + 'static>(connection: Rc<Connection>, tr
                 if http.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
+                if streams.are_taken_back() {
+                    tracing::debug!(peer = %connection.peer, "a client that takes its requests back is cut off");
+                    http.as_mut().graceful_shutdown();
+                    // With what says so.
+                    let _ = http.as_mut().poll(cx);
+                    return Poll::Ready(());
+                }
                 let is_expired = connection.is_expired(cx.waker());
                 if is_expired && (is_leaving || connection.is_write_blocked()) {
                     return Poll::Ready(());

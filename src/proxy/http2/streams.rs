@@ -1,6 +1,6 @@
 //! The tasks of one connection's streams. They end with it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -16,8 +16,14 @@ use crate::proxy::timeline::{Expiry, Input};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Streams(Rc<Tasks>);
 
+/// Requests that a client may take back without more ado.
+const MAX_TAKEN_BACK: u32 = 100;
+
 #[derive(Debug, Default)]
 struct Tasks {
+    /// How many there were, and how many of them their client has reset.
+    begun: Cell<u32>,
+    taken_back: Cell<u32>,
     running: RefCell<JoinSet<()>>,
     /// The request whose stream is about to be run.
     next: RefCell<Option<Rc<RequestState>>>,
@@ -27,7 +33,15 @@ impl Streams {
     /// The stream that is run next is that of this request: hyper runs it as soon as it has called the
     /// service.
     pub(super) fn comes_next(&self, request: &Rc<RequestState>) {
+        self.0.begun.set(self.0.begun.get().saturating_add(1));
         self.0.next.replace(Some(Rc::clone(request)));
+    }
+
+    /// Whether the client asks in order to take back: more than half of many requests. Each costs a
+    /// connection to a replica, which has begun to work.
+    pub(super) fn are_taken_back(&self) -> bool {
+        let taken_back = self.0.taken_back.get();
+        taken_back > MAX_TAKEN_BACK && taken_back > self.0.begun.get() / 2
     }
 
     /// Ends all of them.
@@ -42,13 +56,13 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
         let mut running = self.0.running.borrow_mut();
         // Those that have ended meanwhile.
         while running.try_join_next().is_some() {}
-        running.spawn_local(run(stream, self.0.next.take()));
+        running.spawn_local(run(stream, self.0.next.take(), Rc::clone(&self.0)));
     }
 }
 
 /// Runs a stream to its end. It is dropped, which resets it, if its client does not take what there is
 /// for it; hyper itself would wait for ever. The other streams of the connection go on.
-async fn run(stream: impl Future<Output = ()>, request: Option<Rc<RequestState>>) {
+async fn run(stream: impl Future<Output = ()>, request: Option<Rc<RequestState>>, tasks: Rc<Tasks>) {
     let mut stream = pin!(stream);
     poll_fn(|cx| {
         let is_over = stream.as_mut().poll(cx).is_ready();
@@ -70,4 +84,7 @@ async fn run(stream: impl Future<Output = ()>, request: Option<Rc<RequestState>>
         Poll::Pending
     })
     .await;
+    if request.is_some_and(|request| request.is_client_gone()) {
+        tasks.taken_back.set(tasks.taken_back.get().saturating_add(1));
+    }
 }

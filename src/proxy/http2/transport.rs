@@ -73,10 +73,13 @@ impl<T: Transport> Write for Http2Transport<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        // What TLS has taken may wait here as well.
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        self.wrote(outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.wrote(outcome)
     }
 }

@@ -90,6 +90,29 @@ fn a_reset_stream_frees_its_replica() {
 }
 
 #[test]
+fn a_client_that_takes_all_its_requests_back_is_cut_off() {
+    let origin = Origin::start();
+    let balancer = in_front_of(&origin, &[]);
+    run(async {
+        let (client, ending) = Client::connect(balancer.public).await;
+        let mut asked = 0;
+        while !ending.is_finished() && asked < 10_000 {
+            let Ok((mut stream, response)) = client.begin(get("/stall"), false).await else { break };
+            asked += 1;
+            until("it is under way", || (ending.is_finished() || in_flight(&balancer) > 0.0).then_some(()))
+                .await;
+            stream.send_reset(Reason::CANCEL);
+            drop(response);
+            until("it is over", || (ending.is_finished() || in_flight(&balancer) == 0.0).then_some(())).await;
+        }
+        assert!((100..1_000).contains(&asked), "{asked}");
+        // Others are served.
+        let (client, _) = Client::connect(balancer.public).await;
+        client.get("/after").await;
+    });
+}
+
+#[test]
 fn a_refusal_reaches_a_client_that_still_sends() {
     let balancer = Balancer::start(&["--replicas", "0"]);
     run(async {
