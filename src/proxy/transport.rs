@@ -109,6 +109,30 @@ impl<T: Transport> Write for Gathering<T> {
     }
 }
 
+/// Tells a connection whether its client takes what there is for it, by what writes, flushes and
+/// shutdowns come to.
+#[derive(Debug, Default)]
+pub(crate) struct WriteWatch {
+    blocked: Cell<bool>,
+}
+
+impl WriteWatch {
+    pub(crate) fn wrote<R>(
+        &self,
+        outcome: Poll<io::Result<R>>,
+        connection: &Connection,
+    ) -> Poll<io::Result<R>> {
+        let blocked = outcome.is_pending();
+        if self.blocked.replace(blocked) != blocked {
+            connection.write_blocked(blocked);
+        }
+        if matches!(outcome, Poll::Ready(Err(_))) {
+            connection.reset();
+        }
+        outcome
+    }
+}
+
 /// The stream of a client: tells its [`Connection`] what happens on it.
 #[derive(Debug)]
 pub(crate) struct ClientStream<T> {
@@ -116,14 +140,14 @@ pub(crate) struct ClientStream<T> {
     connection: Rc<Connection>,
     /// What the layer below has seen of the bytes.
     seen: ReadState,
-    blocked: Cell<bool>,
+    watch: WriteWatch,
     /// What is sent in place of hyper's refusal, if it refuses something.
     refusal: Option<Refusal>,
 }
 
 impl<T: Transport> ClientStream<T> {
     pub(crate) fn new(io: T, connection: Rc<Connection>, seen: ReadState) -> Self {
-        Self { io: Gathering(io), connection, seen, blocked: Cell::new(false), refusal: None }
+        Self { io: Gathering(io), connection, seen, watch: WriteWatch::default(), refusal: None }
     }
 
     /// The stream as it was before, for what is HTTP no more.
@@ -157,14 +181,7 @@ impl<T: Transport> ClientStream<T> {
     }
 
     fn wrote<R>(&self, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        let blocked = outcome.is_pending();
-        if self.blocked.replace(blocked) != blocked {
-            self.connection.write_blocked(blocked);
-        }
-        if matches!(outcome, Poll::Ready(Err(_))) {
-            self.connection.reset();
-        }
-        outcome
+        self.watch.wrote(outcome, &self.connection)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The stream of bytes under a connection of HTTP/2. Tells the connection what happens on it.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,7 +8,7 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
 use crate::proxy::connection::Connection;
-use crate::proxy::transport::{Gathering, Transport};
+use crate::proxy::transport::{Gathering, Transport, WriteWatch};
 
 /// Like [`crate::proxy::transport::ClientStream`], for a protocol in which what is read need not be part of a
 /// request, hyper's refusals are no responses, and the end of what the client sends is its end.
@@ -17,23 +16,16 @@ use crate::proxy::transport::{Gathering, Transport};
 pub(super) struct Http2Transport<T> {
     io: Gathering<T>,
     connection: Rc<Connection>,
-    is_blocked: Cell<bool>,
+    watch: WriteWatch,
 }
 
 impl<T> Http2Transport<T> {
     pub(super) fn new(io: T, connection: Rc<Connection>) -> Self {
-        Self { io: Gathering(io), connection, is_blocked: Cell::new(false) }
+        Self { io: Gathering(io), connection, watch: WriteWatch::default() }
     }
 
     fn wrote<R>(&self, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        let is_blocked = outcome.is_pending();
-        if self.is_blocked.replace(is_blocked) != is_blocked {
-            self.connection.write_blocked(is_blocked);
-        }
-        if matches!(outcome, Poll::Ready(Err(_))) {
-            self.connection.reset();
-        }
-        outcome
+        self.watch.wrote(outcome, &self.connection)
     }
 }
 
