@@ -11,7 +11,11 @@ trap 'rm -f "$log"' EXIT
 # unsafe blocks of its own.
 cargo fuzz build --sanitizer none
 for target in $(cargo fuzz list); do
-    if ! cargo fuzz run --sanitizer none "$target" -- "-max_total_time=$seconds" >"$log" 2>&1; then
+    # New inputs go to the first folder.
+    folders=("fuzz/corpus/$target")
+    if [ -d "fuzz/seeds/$target" ]; then folders+=("fuzz/seeds/$target"); fi
+    mkdir -p "${folders[0]}"
+    if ! cargo fuzz run --sanitizer none "$target" "${folders[@]}" -- "-max_total_time=$seconds" >"$log" 2>&1; then
         cat "$log"
         exit 1
     fi

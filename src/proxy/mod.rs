@@ -11,6 +11,8 @@ mod forwarding;
 mod handshake;
 mod headers;
 mod http2;
+#[cfg(any(test, feature = "test-util"))]
+mod lab;
 mod pipe;
 mod quiet;
 mod record;
@@ -21,6 +23,8 @@ mod response;
 mod route;
 mod saved_head;
 mod service;
+#[cfg(any(test, feature = "test-util"))]
+pub mod sim;
 #[cfg(test)]
 mod tests;
 mod timeline;

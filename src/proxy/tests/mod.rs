@@ -5,81 +5,22 @@ mod stories;
 mod tunnels;
 mod waiting;
 
-use std::cell::Cell;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::{mpsc, watch};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::clock::TICK;
-use super::transport::{Connect, Connecting, Transport};
-use super::worker::Worker;
-use super::{HalfClose, LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, Via, connection};
-use crate::cluster::{
-    Endpoint, FailureKind, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes,
-};
-use crate::listen::Guarded;
-use crate::ring::{Node, Params, Ring};
-
-use crate::telemetry::{Reason, Totals, Traffic};
+use super::lab::Lab;
+use super::{HalfClose, ProxyConfig};
+use crate::cluster::{Endpoint, FailureKind};
+use crate::telemetry::Reason;
 
 /// Long enough for any machine; nothing waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Connects to the test, which plays the replica.
-struct ToTest(mpsc::UnboundedSender<DuplexStream>);
-
-impl Connect for ToTest {
-    fn connect(&self, _: &Endpoint) -> Connecting {
-        let (ours, theirs) = duplex(64 * 1024);
-        self.0.send(theirs).expect("the test goes on");
-        Box::pin(async move { Ok(Box::new(TokioIo::new(ours)) as Box<dyn Transport>) })
-    }
-}
-
-/// Echoes the body of `/local`.
-struct Echo;
-
-impl LocalRoutes for Echo {
-    fn claims(&self, _: &Method, path: &str) -> bool {
-        path == "/local"
-    }
-
-    fn serve(
-        &self,
-        request: Request<RequestBody>,
-        _: Origin,
-    ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>> {
-        Box::pin(async move {
-            let body = request.into_body().collect().await.expect("a whole body").to_bytes();
-            Response::new(Full::new(body))
-        })
-    }
-}
-
-/// A worker and its replicas in the hands of a test.
-struct Lab {
-    worker: Rc<Worker>,
-    /// The first, or only one.
-    endpoint: Arc<Endpoint>,
-    endpoints: Vec<Arc<Endpoint>>,
-    traffic: Traffic,
-    outcomes: OutcomeReader,
-    dialled: mpsc::UnboundedReceiver<DuplexStream>,
-    start: Instant,
-    now: Cell<Duration>,
-    _publisher: Publisher,
-}
 
 /// The test's end of a stream.
 struct Peer(DuplexStream);
@@ -93,86 +34,6 @@ impl Lab {
         Self::of(1, config)
     }
 
-    /// With so many replicas; each connection of the worker is to one of them.
-    fn of(replicas: u32, config: ProxyConfig) -> Self {
-        let load = Arc::<Load>::default();
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let endpoint =
-            |number| Arc::new(Endpoint::new(format!("S{number}"), number, address, Arc::clone(&load)));
-        let endpoints: Vec<_> = (1..=replicas).map(endpoint).collect();
-        let nodes: Vec<_> = (1..=replicas).map(Node::new).collect();
-        let ring = Ring::build(&Params::default(), &nodes).expect("they fit");
-        let (publisher, readers) =
-            cluster(Snapshot::new(0, Arc::new(ring), endpoints.clone(), Routing::default()));
-        let (outcomes, outcome_reader) = outcomes(16);
-        let (dial, dialled) = mpsc::unbounded_channel();
-        let traffic = Traffic::default();
-        let shared = Shared {
-            readers,
-            outcomes,
-            local: Some(Arc::new(Echo)),
-            traffic: traffic.clone(),
-            access: None,
-            via: Via::new(7),
-            starting: Arc::default(),
-            tls: None,
-            connections: Arc::default(),
-            config: watch::channel(config).1,
-            stop: watch::channel(false).1,
-        };
-        let start = Instant::now();
-        Self {
-            worker: Rc::new(Worker::new(shared, Box::new(ToTest(dial)), start)),
-            endpoint: Arc::clone(&endpoints[0]),
-            endpoints,
-            traffic,
-            outcomes: outcome_reader,
-            dialled,
-            start,
-            now: Cell::default(),
-            _publisher: publisher,
-        }
-    }
-
-    /// A client's connection, of which `buffer` bytes may be on their way, and what serves it.
-    fn client(&self, buffer: usize) -> (Peer, JoinHandle<()>) {
-        let (ours, theirs) = duplex(buffer);
-        let peer = SocketAddr::from(([10, 0, 0, 7], 4711));
-        let (stream, seen) = Guarded::new(ours, true);
-        let worker = Rc::clone(&self.worker);
-        let serving =
-            tokio::task::spawn_local(connection::serve(worker, TokioIo::new(stream), peer, None, seen));
-        (Peer(theirs), serving)
-    }
-
-    /// The replica's end of the next connection to it.
-    async fn replica(&mut self) -> Peer {
-        let dialled = tokio::time::timeout(PATIENCE, self.dialled.recv()).await;
-        Peer(dialled.expect("a connection in time").expect("a worker"))
-    }
-
-    /// A client whose [`GET`] has reached a replica, on a new connection to it.
-    async fn asked(&mut self) -> (Peer, JoinHandle<()>, Peer) {
-        let (mut client, serving) = self.client(4096);
-        client.send(GET).await;
-        let mut replica = self.replica().await;
-        replica.read_to("\r\n\r\n").await;
-        (client, serving, replica)
-    }
-
-    /// The replica that has a request.
-    fn busy(&self) -> Arc<Endpoint> {
-        let busy = self.endpoints.iter().find(|endpoint| endpoint.in_flight() > 0);
-        Arc::clone(busy.expect("one has a request"))
-    }
-
-    /// Lets tasks run until they wait.
-    async fn settle(&self) {
-        for _ in 0..50 {
-            tokio::task::yield_now().await;
-        }
-    }
-
     /// Lets time pass, in ticks.
     async fn pass(&self, time: Duration) {
         self.settle().await;
@@ -184,12 +45,35 @@ impl Lab {
         }
     }
 
-    fn totals(&self) -> Totals {
-        self.traffic.totals()
+    /// A client's connection, of which `buffer` bytes may be on their way, and what serves it.
+    fn client(&self, buffer: usize) -> (Peer, JoinHandle<()>) {
+        let (stream, serving) = self.connect(buffer);
+        (Peer(stream), serving)
+    }
+
+    /// The replica's end of the next connection to it.
+    async fn replica(&mut self) -> Peer {
+        let dialled = tokio::time::timeout(PATIENCE, self.dialled.recv()).await;
+        Peer(dialled.expect("a connection in time").expect("a worker"))
     }
 
     fn failed(&self, reason: Reason) -> u64 {
         self.totals().reasons[reason as usize]
+    }
+
+    /// The replica that has a request.
+    fn busy(&self) -> Arc<Endpoint> {
+        let busy = self.endpoints.iter().find(|endpoint| endpoint.in_flight() > 0);
+        Arc::clone(busy.expect("one has a request"))
+    }
+
+    /// A client whose [`GET`] has reached a replica, on a new connection to it.
+    async fn asked(&mut self) -> (Peer, JoinHandle<()>, Peer) {
+        let (mut client, serving) = self.client(4096);
+        client.send(GET).await;
+        let mut replica = self.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        (client, serving, replica)
     }
 }
 
