@@ -226,7 +226,12 @@ impl Connection {
     /// Whether it is to be closed: its own deadline has passed, or the client does not read what
     /// one of its requests has for it.
     fn is_overdue(&self) -> bool {
-        let stalled = |request: &Rc<RequestState>| request.expired() == Some(Expiry::ClientBlocked);
+        let stalled = |request: &Rc<RequestState>| match request.expired() {
+            None => false,
+            Some(Expiry::ClientBlocked) => true,
+            // Others are for whoever waits for the replica. The 101 of a tunnel has nobody but this.
+            Some(_) => self.tunnel.borrow().is_some(),
+        };
         self.deadline.is_expired() || self.requests.borrow().iter().any(stalled)
     }
 }

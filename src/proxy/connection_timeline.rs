@@ -36,6 +36,8 @@ pub(crate) enum ConnectionInput {
     Displaced,
     /// The balancer stops.
     Drain,
+    /// Its time is over, and the ends of responses still wait for the client's windows (HTTP/2).
+    Unsent,
 }
 
 /// What is spoken.
@@ -134,6 +136,8 @@ impl ConnectionTimeline {
                     Timer::Keep
                 }
             }
+            // A pause in a body, like that of a client that does not read.
+            ConnectionInput::Unsent => after(now, limits.body.get()),
             ConnectionInput::Drain if self.draining => Timer::Keep,
             ConnectionInput::Drain => {
                 self.draining = true;

@@ -74,7 +74,7 @@ pub(super) async fn serve<T: Transport + 'static>(connection: Rc<Connection>, tr
     {
         let stream = Http2Transport::new(transport, Rc::clone(&connection));
         let http = builder(&worker.config(), streams.clone()).serve_connection(stream, service);
-        let (mut http, mut is_leaving) = (pin!(http), false);
+        let (mut http, mut is_leaving, mut awaits_windows) = (pin!(http), false, false);
         poll_fn(|cx| {
             loop {
                 if http.as_mut().poll(cx).is_ready() {
@@ -87,7 +87,12 @@ pub(super) async fn serve<T: Transport + 'static>(connection: Rc<Connection>, tr
                     let _ = http.as_mut().poll(cx);
                     return Poll::Ready(());
                 }
-                let is_expired = connection.is_expired(cx.waker());
+                let mut is_expired = connection.is_expired(cx.waker());
+                if is_expired && is_leaving && !awaits_windows && streams.go_on() {
+                    awaits_windows = true;
+                    connection.on(ConnectionInput::Unsent);
+                    is_expired = connection.is_expired(cx.waker());
+                }
                 if is_expired && (is_leaving || connection.is_write_blocked()) {
                     return Poll::Ready(());
                 }

@@ -44,6 +44,13 @@ impl Streams {
         taken_back > MAX_TAKEN_BACK && taken_back > self.0.begun.get() / 2
     }
 
+    /// Whether any goes on: its request may be over, and the end of its response wait for the client's window.
+    pub(super) fn go_on(&self) -> bool {
+        let mut running = self.0.running.borrow_mut();
+        while running.try_join_next().is_some() {}
+        !running.is_empty()
+    }
+
     /// Ends all of them.
     pub(super) async fn end(&self) {
         let mut running = self.0.running.take();

@@ -1,6 +1,7 @@
 //! The data plane over in-memory streams on both sides: a client and a replica that a test plays
 //! byte by byte, and a clock in its hands.
 
+mod http2;
 mod stories;
 mod tunnels;
 mod waiting;

@@ -1,0 +1,67 @@
+//! What happens over HTTP/2 alone.
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+
+use super::*;
+
+/// A client of HTTP/2 that grants each response so many bytes at first.
+async fn http2_client(lab: &Lab, window: u32) -> (h2::client::SendRequest<Bytes>, JoinHandle<()>) {
+    let (stream, serving) = lab.connect(64 * 1024);
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(window);
+    let (client, connection) = builder.handshake(stream).await.expect("it speaks HTTP/2");
+    tokio::task::spawn_local(connection);
+    (client, serving)
+}
+
+#[tokio::test]
+async fn a_stop_does_not_cut_off_what_waits_for_a_window() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = http2_client(&lab, 1000).await;
+        let request = Request::get("http://a/x").body(()).expect("a request");
+        let (response, _) = client.send_request(request, true).expect("it takes one");
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        let body = "x".repeat(10_000);
+        replica.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+        let mut stream = response.await.expect("a response").into_body();
+        lab.settle().await;
+        assert_eq!(lab.totals().total.count(), 1, "as far as its replica is concerned it is over");
+        lab.worker.begin_close();
+        // Much longer than an idle connection has.
+        lab.pass(TICK * 100).await;
+        let mut read = BytesMut::new();
+        while let Some(part) = stream.data().await {
+            let part = part.expect("all of it");
+            stream.flow_control().release_capacity(part.len()).expect("a window");
+            read.extend_from_slice(&part);
+        }
+        assert_eq!(read, body);
+        lab.pass(TICK * 8).await;
+        serving.await.expect("the connection has ended");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_window_that_stays_closed_does_not_hold_up_a_stop() {
+    local(async {
+        let mut lab = Lab::new();
+        let (mut client, serving) = http2_client(&lab, 1000).await;
+        let request = Request::get("http://a/x").body(()).expect("a request");
+        let (response, _) = client.send_request(request, true).expect("it takes one");
+        let mut replica = lab.replica().await;
+        replica.read_to("\r\n\r\n").await;
+        let body = "x".repeat(10_000);
+        replica.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+        let _held = response.await.expect("a response");
+        lab.worker.begin_close();
+        lab.pass(ProxyConfig::default().body_timeout).await;
+        assert!(!serving.is_finished(), "not too early");
+        lab.pass(TICK * 10).await;
+        serving.await.expect("the connection has ended");
+    })
+    .await;
+}
