@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use common::load::Load;
+use common::load::{Load, Wire};
 use common::origin::Origin;
+use common::tls::{Pair, TlsClient};
 use common::{Balancer, request, wait_until};
 use rustix::process::{Signal, kill_process};
 
@@ -62,6 +63,55 @@ fn no_get_fails_when_a_replica_is_killed() {
         report.good.len(),
         report.failed.len(),
     );
+    assert_eq!(report.failed, []);
+}
+
+/// Everything at once that clients must not notice: a kill, replicas that come and go, another ring, a reload.
+fn disturb(balancer: &mut Balancer) {
+    wait_for_requests(balancer, ENOUGH);
+    kill_one(balancer);
+    wait_for_requests(balancer, ENOUGH);
+    let body = Some(r#"{"n":1,"hostnames":["Came"]}"#);
+    for (method, path) in [("POST", "/add"), ("DELETE", "/rm")] {
+        let changed = request(balancer.public, method, path, body);
+        assert_eq!(changed.status, 200, "{changed:?}");
+        wait_for_requests(balancer, ENOUGH);
+    }
+    let changed = request(balancer.admin, "PUT", "/ring", Some(r#"{"placement":"rendezvous"}"#));
+    assert_eq!(changed.status, 200, "{changed:?}");
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("configuration reloaded");
+    wait_for_requests(balancer, ENOUGH);
+}
+
+#[test]
+fn nothing_fails_over_tls() {
+    let _alone = alone();
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("failover-tls");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let pair = Pair::write(&folder, "t", &["t.test"], 30);
+    let text = |path: &std::path::Path| path.to_str().expect("text").to_owned();
+    let (cert, key) = (text(&pair.cert), text(&pair.key));
+    let tls = ["--tls-listen", "127.0.0.1:0", "--tls-certificate", &cert, "--tls-key", &key];
+    let mut balancer = Balancer::start(&tls);
+    let event = balancer.find_log("it listens for TLS", |event| event["message"] == "listening for TLS");
+    let address = event["address"].as_str().expect("an address").parse().expect("an address");
+    let wire = Wire::Tls(TlsClient::trusting([&pair.der]), "t.test");
+    let load = Load::over(&wire, address, CLIENTS, RATE, "GET");
+    disturb(&mut balancer);
+    let report = load.stop();
+    println!("all at once under {RATE} GET/s over TLS: {} good", report.good.len());
+    assert_eq!(report.failed, []);
+}
+
+#[test]
+fn nothing_fails_over_http2() {
+    let _alone = alone();
+    let mut balancer = Balancer::start(&[]);
+    let load = Load::over(&Wire::Http2, balancer.public, CLIENTS, RATE, "GET");
+    disturb(&mut balancer);
+    let report = load.stop();
+    println!("all at once under {RATE} GET/s over HTTP/2: {} good", report.good.len());
     assert_eq!(report.failed, []);
 }
 

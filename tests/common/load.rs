@@ -1,5 +1,5 @@
 //! Load: keep-alive clients that count every failure, for tests in which something happens
-//! meanwhile. Bounded: it ends when it is told to.
+//! meanwhile, over each protocol that clients speak. Bounded: it ends when it is told to.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,6 +8,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::Request;
+use tokio::task::LocalSet;
+
+use super::http2::{Client as Http2Client, send, url, whole};
+use super::tls::TlsClient;
+
+/// Clients of HTTP/2 that share a connection.
+const STREAMS: u32 = 8;
+
+/// What a client without an answer waits for at most.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// What clients speak.
+#[derive(Clone)]
+pub enum Wire {
+    /// HTTP/1.1, each over a connection of its own.
+    Plain,
+    /// The same in TLS, to a host of this name.
+    Tls(TlsClient, &'static str),
+    /// HTTP/2 by prior knowledge, some of them over one connection.
+    Http2,
+}
+
+/// A connection of HTTP/1.1.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
 
 /// What the clients saw.
 #[derive(Clone, Debug, Default)]
@@ -47,15 +76,22 @@ pub struct Load {
 impl Load {
     /// `clients` clients that together send about `rate` requests a second.
     pub fn start(address: SocketAddr, clients: u32, rate: u32, method: &'static str) -> Self {
+        Self::over(&Wire::Plain, address, clients, rate, method)
+    }
+
+    /// The same over any protocol.
+    pub fn over(wire: &Wire, address: SocketAddr, clients: u32, rate: u32, method: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let pause = Duration::from_secs(1) * clients / rate;
-        let clients = (0..clients)
-            .map(|_| {
-                let stop = Arc::clone(&stop);
-                std::thread::spawn(move || client(address, method, pause, &stop))
+        let threads = if matches!(wire, Wire::Http2) { clients.div_ceil(STREAMS) } else { clients };
+        let clients = (0..threads).map(|_| {
+            let (stop, wire) = (Arc::clone(&stop), wire.clone());
+            std::thread::spawn(move || match wire {
+                Wire::Http2 => http2_clients(address, method, pause, &stop),
+                wire => client(&wire, address, method, pause, &stop),
             })
-            .collect();
-        Self { stop, clients }
+        });
+        Self { clients: clients.collect(), stop }
     }
 
     /// Stops, and reports.
@@ -69,48 +105,108 @@ impl Load {
     }
 }
 
-fn client(address: SocketAddr, method: &str, pause: Duration, stop: &AtomicBool) -> Report {
+impl Report {
+    fn note(&mut self, outcome: Result<String, String>) {
+        match outcome {
+            Ok(body) => {
+                self.good.push(Instant::now());
+                *self.bodies.entry(body).or_default() += 1;
+            }
+            Err(why) => self.failed.push((Instant::now(), why)),
+        }
+    }
+}
+
+fn client(wire: &Wire, address: SocketAddr, method: &str, pause: Duration, stop: &AtomicBool) -> Report {
     let mut report = Report::default();
     let mut connection = None;
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        match exchange(&mut connection, address, method) {
-            Ok(body) => {
-                report.good.push(Instant::now());
-                *report.bodies.entry(body).or_default() += 1;
-            }
-            Err(why) => {
-                connection = None;
-                report.failed.push((Instant::now(), why));
-            }
+        let outcome = exchange(&mut connection, wire, address, method);
+        if outcome.is_err() {
+            connection = None;
         }
+        report.note(outcome);
         std::thread::sleep(pause.saturating_sub(began.elapsed()));
     }
     report
 }
 
+fn connect(wire: &Wire, address: SocketAddr) -> std::io::Result<Box<dyn Stream>> {
+    if let Wire::Tls(client, host) = wire {
+        let stream = client.connect(address, host)?;
+        stream.sock.set_nodelay(true)?;
+        stream.sock.set_read_timeout(Some(LONGEST))?;
+        return Ok(Box::new(stream));
+    }
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LONGEST))?;
+    Ok(Box::new(stream))
+}
+
 fn exchange(
-    connection: &mut Option<BufReader<TcpStream>>,
+    connection: &mut Option<BufReader<Box<dyn Stream>>>,
+    wire: &Wire,
     address: SocketAddr,
     method: &str,
 ) -> Result<String, String> {
     let text = |error: std::io::Error| error.to_string();
     if connection.is_none() {
-        let stream = TcpStream::connect(address).map_err(text)?;
-        stream.set_nodelay(true).map_err(text)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(text)?;
-        *connection = Some(BufReader::new(stream));
+        *connection = Some(BufReader::new(connect(wire, address).map_err(text)?));
     }
     let Some(reader) = connection else { return Err("no connection".to_owned()) };
-    let body = if method == "POST" { "hello" } else { "" };
+    let host = if let Wire::Tls(_, host) = wire { host } else { "t" };
+    let body = body_of(method);
     let request =
-        format!("{method} /home HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        format!("{method} /home HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     reader.get_mut().write_all(request.as_bytes()).map_err(text)?;
     read_answer(reader)
 }
 
+fn body_of(method: &str) -> &'static str {
+    if method == "POST" { "hello" } else { "" }
+}
+
+/// Clients that share a connection, until they are told to stop.
+fn http2_clients(address: SocketAddr, method: &str, pause: Duration, stop: &AtomicBool) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    LocalSet::new().block_on(&runtime, async {
+        let (connection, _ending) = Http2Client::connect(address).await;
+        let clients = (0..STREAMS).map(|_| http2_client(&connection, method, pause, stop));
+        let mut report = Report::default();
+        futures_util::future::join_all(clients).await.into_iter().for_each(|other| report.add(other));
+        report
+    })
+}
+
+async fn http2_client(connection: &Http2Client, method: &str, pause: Duration, stop: &AtomicBool) -> Report {
+    let mut report = Report::default();
+    while !stop.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        let outcome = tokio::time::timeout(LONGEST, http2_exchange(connection, method)).await;
+        report.note(outcome.unwrap_or_else(|_| Err("no answer in time".to_owned())));
+        tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
+    }
+    report
+}
+
+async fn http2_exchange(connection: &Http2Client, method: &str) -> Result<String, String> {
+    let text = |error: h2::Error| error.to_string();
+    let content = body_of(method);
+    let request = Request::builder().method(method).uri(url("/home")).body(()).expect("a request");
+    let (mut body, response) = connection.begin(request, !content.is_empty()).await.map_err(text)?;
+    if !content.is_empty() {
+        send(&mut body, Bytes::from_static(content.as_bytes())).await.map_err(text)?;
+        body.send_data(Bytes::new(), true).map_err(text)?;
+    }
+    let answer = whole(response.await.map_err(text)?).await.map_err(text)?;
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    if answer.status() == 200 { Ok(body) } else { Err(format!("{} {body}", answer.status())) }
+}
+
 /// Reads one answer: the body of a 200, or what else came.
-pub fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<String, String> {
+pub fn read_answer(reader: &mut impl BufRead) -> Result<String, String> {
     let mut line = String::new();
     reader.read_line(&mut line).map_err(|error| error.to_string())?;
     let status = line.split(' ').nth(1).ok_or_else(|| format!("no status: {line:?}"))?.to_owned();

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 
@@ -286,30 +286,6 @@ fn a_stop_lets_requests_over_tls_finish() {
     stream.read_to_string(&mut answer).expect("it answers and closes as TLS does");
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("held"), "{answer}");
     assert!(balancer.wait().success());
-}
-
-#[test]
-fn a_killed_replica_costs_no_get_over_tls() {
-    let folder = folder("kill");
-    let pair = Pair::write(&folder, "a", &["a.test"], 30);
-    let (balancer, address) = start(&pair, &[]);
-    let client = TlsClient::trusting([&pair.der]);
-    let mut stream = client.connect(address, "a.test").expect("a session");
-    for round in 0..60 {
-        if round % 20 == 10 {
-            kill_process(balancer.replica_pids()[0], Signal::KILL).expect("it runs");
-        }
-        let id = format!("GET /home HTTP/1.1\r\nHost: a.test\r\nX-Request-Id: {round}\r\n\r\n");
-        stream.write_all(id.as_bytes()).expect("it reads");
-        let mut head = Vec::new();
-        while !head.ends_with(b"}") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("it answers");
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&head));
-        balancer.wait_until_ready(3);
-    }
 }
 
 #[test]
