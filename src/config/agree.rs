@@ -269,6 +269,7 @@ impl Checker<'_> {
             "tls-listen",
             "tls-certificate",
             "tls-key",
+            "tls-ocsp",
             "tls-self-signed",
             "tls-client-auth",
             "https-redirect",
@@ -278,7 +279,14 @@ impl Checker<'_> {
         let config = &self.config;
         let mut files = Vec::new();
         match (&config.tls_certificate, &config.tls_key) {
-            (Some(cert), Some(key)) => files.push(CertificateFiles { cert: cert.into(), key: key.into() }),
+            (Some(cert), Some(key)) => {
+                let ocsp = config.tls_ocsp.as_ref().map(Into::into);
+                files.push(CertificateFiles { cert: cert.into(), key: key.into(), ocsp });
+            }
+            (None, None) if config.tls_ocsp.is_some() => {
+                let refusal = Refusal::new("is of no use without tls-certificate");
+                return self.refuse("tls-ocsp", refusal.hint("give --tls-certificate too"));
+            }
             (None, None) => {}
             (given, _) => {
                 let [flag, other] =
@@ -290,7 +298,7 @@ impl Checker<'_> {
         // What a table lacks is refused already.
         files.extend(config.certificates.iter().filter_map(|table| {
             let (cert, key) = (table.cert.as_ref()?.into(), table.key.as_ref()?.into());
-            Some(CertificateFiles { cert, key })
+            Some(CertificateFiles { cert, key, ocsp: table.ocsp.as_ref().map(Into::into) })
         }));
         let self_signed = config.tls_self_signed;
         let has_any = !files.is_empty() || self_signed;

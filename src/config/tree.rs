@@ -31,9 +31,10 @@ pub struct Config {
     pub tls_listen: Option<SocketAddr>,
     /// Certificates for it, as they were given together.
     pub tls: TlsConfig,
-    /// File of the first certificate, and of its key; with `certificates` they are in `tls`.
+    /// File of the first certificate, of its key and of what is stapled to it; with `certificates` they are in `tls`.
     pub(super) tls_certificate: Option<String>,
     pub(super) tls_key: Option<String>,
+    pub(super) tls_ocsp: Option<String>,
     pub(super) tls_self_signed: bool,
     /// File of the authorities of clients; also in `tls`.
     pub(super) tls_client_ca: Option<String>,
@@ -82,6 +83,7 @@ pub struct Config {
 pub(super) struct CertificateSettings {
     pub(super) cert: Option<String>,
     pub(super) key: Option<String>,
+    pub(super) ocsp: Option<String>,
 }
 
 /// Parameters of the ring, not yet checked together.
@@ -148,6 +150,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             tls_certificate: None,
             tls_key: None,
+            tls_ocsp: None,
             tls_self_signed: false,
             tls_client_ca: None,
             certificates: Vec::new(),

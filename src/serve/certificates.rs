@@ -35,8 +35,13 @@ pub(super) async fn watch(acceptor: Acceptor, journal: Journal) {
 /// Says what came of reading the files again.
 pub(super) fn tell(acceptor: &Acceptor, problems: &[CertificateError], journal: &Journal) {
     for problem in problems {
-        tracing::error!(%problem, "certificate not reloaded: the one before stays in force");
-        let message = format!("certificate not reloaded, the one before stays in force: {problem}");
+        let what = if problem.is_of_staple() {
+            "nothing new from the authority goes out with a certificate"
+        } else {
+            "certificate not reloaded, the one before stays in force"
+        };
+        tracing::error!(%problem, "{what}");
+        let message = format!("{what}: {problem}");
         journal.record("config", &json!({"message": message, "needs_restart": [], "needs_new_replicas": []}));
     }
     if problems.is_empty() {

@@ -13,9 +13,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::TlsConfig;
-use super::certificate::CertificateError;
 use super::certificates::{Certificates, modified};
 use super::client_auth::{self, ClientAuth, ClientAuthConfig};
+use super::file::CertificateError;
 use super::session::Session;
 use crate::telemetry::{Handshake, HandshakeFailure};
 

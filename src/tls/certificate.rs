@@ -1,8 +1,5 @@
 //! One certificate: read, checked against its key, and asked which hosts it is for.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,9 +11,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::CertificateFiles;
-
-/// Largest file that is read, in bytes: a wrong path does no harm.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+use super::file::{CertificateError, content};
+use super::staple::Staple;
 
 /// How long a certificate that was made up is valid.
 const SELF_SIGNED_DAYS: i64 = 30;
@@ -25,80 +21,38 @@ const SELF_SIGNED_DAYS: i64 = 30;
 #[derive(Debug)]
 pub struct Certificate {
     /// Chain and key, as the handshake needs them.
-    pub(super) key: Arc<CertifiedKey>,
+    key: Arc<CertifiedKey>,
+    /// The same with what its authority says of it, and until when that counts.
+    stapled: Option<(Arc<CertifiedKey>, Staple)>,
     /// Hosts that it is for, in lower case: names, names that begin with `*.`, addresses.
     names: Vec<String>,
     not_after: SystemTime,
 }
 
-/// Why there is no certificate. Each names the file.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// A file cannot be read.
-    #[error("{} cannot be read: {source}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The file of the certificate has none.
-    #[error("{} has no certificate: it must be PEM, with BEGIN CERTIFICATE", _0.display())]
-    NoCertificate(PathBuf),
-    /// The file of the key has none.
-    #[error("{} has no private key: it must be PEM, without a password", _0.display())]
-    NoKey(PathBuf),
-    /// The certificate is not well formed.
-    #[error("the certificate in {} is not valid X.509", _0.display())]
-    Malformed(PathBuf),
-    /// Key and certificate do not belong together.
-    #[error("the key in {} is not that of the certificate in {}", key.display(), cert.display())]
-    Mismatch {
-        /// File of the key.
-        key: PathBuf,
-        /// File of the certificate.
-        cert: PathBuf,
-    },
-    /// The key is of a kind that cannot be used.
-    #[error("the key in {} cannot be used: {reason}", path.display())]
-    Key {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// It has expired.
-    #[error("the certificate in {} expired {} ago", path.display(), humantime::format_duration(*ago))]
-    Expired {
-        /// Which.
-        path: PathBuf,
-        /// How long ago.
-        ago: Duration,
-    },
-    /// TLS itself cannot be set up.
-    #[error("TLS cannot be set up: {0}; please report this")]
-    Provider(rustls::Error),
-    /// None can be made up.
-    #[error("a self-signed certificate cannot be made: {0}")]
-    SelfSigned(String),
-}
-
 impl Certificate {
     /// Reads a certificate. One that has expired is read like any other: see [`Certificate::expired`].
     pub fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Self, CertificateError> {
-        let CertificateFiles { cert, key } = files;
+        let CertificateFiles { cert, key, ocsp } = files;
         let chain = CertificateDer::pem_slice_iter(&content(cert)?).collect::<Result<Vec<_>, _>>();
         let chain = chain.ok().filter(|chain| !chain.is_empty());
         let chain = chain.ok_or_else(|| CertificateError::NoCertificate(cert.clone()))?;
         let private = PrivateKeyDer::from_pem_slice(&content(key)?)
             .map_err(|_| CertificateError::NoKey(key.clone()))?;
-        Self::new(chain, private, provider).map_err(|error| match error {
+        let serial = chain.first().and_then(serial).unwrap_or_default();
+        let mut certificate = Self::new(chain, private, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 CertificateError::Mismatch { key: key.clone(), cert: cert.clone() }
             }
             rustls::Error::InvalidCertificate(_) => CertificateError::Malformed(cert.clone()),
             error => CertificateError::Key { path: key.clone(), reason: error.to_string() },
-        })
+        })?;
+        if let Some(path) = ocsp {
+            let staple = Staple::read(path, &serial)?;
+            let mut key = CertifiedKey::clone(&certificate.key);
+            key.ocsp = Some(staple.der.clone());
+            certificate.stapled = Some((Arc::new(key), staple));
+        }
+        Ok(certificate)
     }
 
     /// Makes one up that nobody has signed, for `localhost` and this machine's loopback addresses.
@@ -125,7 +79,23 @@ impl Certificate {
         let malformed = || rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding);
         let (names, not_after) = facts(chain.first().ok_or_else(malformed)?).ok_or_else(malformed)?;
         let key = Arc::new(CertifiedKey::from_der(chain, key, provider)?);
-        Ok(Self { key, names, not_after })
+        Ok(Self { key, stapled: None, names, not_after })
+    }
+
+    /// Whether it is this one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.key.cert.first() == other.key.cert.first()
+    }
+
+    /// What a handshake at this time needs. What its authority said goes with it as long as it counts.
+    pub(super) fn key(&self, now: SystemTime) -> Arc<CertifiedKey> {
+        let stapled = self.stapled.as_ref().filter(|(_, staple)| staple.expired(now).is_none());
+        Arc::clone(stapled.map_or(&self.key, |(key, _)| key))
+    }
+
+    /// How long ago what its authority said ceased to count, if it has.
+    pub(super) fn staple_expired(&self, now: SystemTime) -> Option<Duration> {
+        self.stapled.as_ref().and_then(|(_, staple)| staple.expired(now))
     }
 
     /// Hosts that it is for.
@@ -166,22 +136,16 @@ fn facts(der: &CertificateDer<'_>) -> Option<(Vec<String>, SystemTime)> {
     Some((names.collect(), UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
+/// The serial number of a certificate, as it stands in it.
+fn serial(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.raw_serial().to_vec())
+}
+
 /// An address of a certificate, as text.
 fn address(bytes: &[u8]) -> Option<String> {
     if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
         return Some(std::net::Ipv4Addr::from(bytes).to_string());
     }
     <[u8; 16]>::try_from(bytes).ok().map(|bytes| std::net::Ipv6Addr::from(bytes).to_string())
-}
-
-pub(super) fn content(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let read = || {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
-        }
-        Ok(bytes)
-    };
-    read().map_err(|source| CertificateError::Read { path: path.to_owned(), source })
 }

@@ -10,7 +10,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::certificate::{Certificate, CertificateError};
+use super::certificate::Certificate;
+use super::file::CertificateError;
 use super::{CertificateFiles, TlsConfig};
 
 /// The certificates in force. Handshakes read them without a lock.
@@ -31,7 +32,7 @@ struct SourceState {
     /// Why what the files have now is not in force.
     problem: Option<String>,
     /// When the files were changed last, as far as that is known.
-    changed: [Option<SystemTime>; 2],
+    changed: [Option<SystemTime>; 3],
 }
 
 /// A certificate as users see it.
@@ -67,6 +68,9 @@ impl Certificates {
             if let Some(error) = expired(files, &certificate) {
                 tracing::warn!(%error, "a certificate has expired; clients will refuse it");
             }
+            if let Some(error) = staple_expired(files, &certificate) {
+                tracing::warn!(%error, "a certificate goes out without what its authority says of it");
+            }
             Ok(SourceState {
                 files: files.clone(),
                 certificate: Arc::new(certificate),
@@ -90,14 +94,18 @@ impl Certificates {
         let mut sources = self.lock();
         let mut next = Vec::with_capacity(files.len());
         for files in files {
-            let before = sources.iter().find(|source| source.files == *files);
+            let is_same =
+                |before: &CertificateFiles| (&before.cert, &before.key) == (&files.cert, &files.key);
+            let before = sources.iter().find(|source| is_same(&source.files));
             let changed = changed(files);
             let (certificate, problem) = match self.read_unexpired(files) {
                 Ok(certificate) => (Some(Arc::new(certificate)), None),
                 Err(error) => {
+                    let before = before.map(|source| &source.certificate);
+                    let kept = if error.is_of_staple() { self.without_staple(files, before) } else { None };
                     let text = error.to_string();
                     problems.push(error);
-                    (before.map(|source| Arc::clone(&source.certificate)), Some(text))
+                    (kept.or_else(|| before.cloned()), Some(text))
                 }
             };
             let source = |certificate| SourceState { files: files.clone(), certificate, problem, changed };
@@ -145,9 +153,22 @@ impl Certificates {
         self.table.load().find(host)
     }
 
+    /// A certificate whose authority says nothing that counts of it: a renewal must not wait for that. The one
+    /// before if it is the same, with what was said of that.
+    fn without_staple(
+        &self,
+        files: &CertificateFiles,
+        before: Option<&Arc<Certificate>>,
+    ) -> Option<Arc<Certificate>> {
+        let files = CertificateFiles { ocsp: None, ..files.clone() };
+        let certificate = self.read_unexpired(&files).ok()?;
+        let same = before.filter(|before| before.is_same(&certificate)).cloned();
+        Some(same.unwrap_or_else(|| Arc::new(certificate)))
+    }
+
     fn read_unexpired(&self, files: &CertificateFiles) -> Result<Certificate, CertificateError> {
         let certificate = Certificate::read(files, &self.provider)?;
-        match expired(files, &certificate) {
+        match expired(files, &certificate).or_else(|| staple_expired(files, &certificate)) {
             Some(error) => Err(error),
             None => Ok(certificate),
         }
@@ -161,7 +182,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.find(hello.server_name()).key))
+        Some(self.find(hello.server_name()).key(SystemTime::now()))
     }
 }
 
@@ -202,8 +223,17 @@ fn expired(files: &CertificateFiles, certificate: &Certificate) -> Option<Certif
     })
 }
 
-fn changed(files: &CertificateFiles) -> [Option<SystemTime>; 2] {
-    [&files.cert, &files.key].map(|path| modified(path))
+fn staple_expired(files: &CertificateFiles, certificate: &Certificate) -> Option<CertificateError> {
+    let ago = certificate.staple_expired(SystemTime::now())?;
+    Some(CertificateError::StapleExpired {
+        path: files.ocsp.clone()?,
+        ago: std::time::Duration::from_secs(ago.as_secs()),
+    })
+}
+
+fn changed(files: &CertificateFiles) -> [Option<SystemTime>; 3] {
+    [Some(&files.cert), Some(&files.key), files.ocsp.as_ref()]
+        .map(|path| path.and_then(|path| modified(path)))
 }
 
 /// When a file was changed last, as far as that is known.
@@ -243,6 +273,7 @@ mod tests {
             let files = CertificateFiles {
                 cert: self.path(&format!("{name}.pem")),
                 key: self.path(&format!("{name}.key")),
+                ocsp: None,
             };
             std::fs::write(&files.cert, params.self_signed(&key).unwrap().pem()).unwrap();
             std::fs::write(&files.key, key.serialize_pem()).unwrap();
@@ -292,7 +323,11 @@ mod tests {
         std::fs::write(&text, "hello").unwrap();
         let odd = folder.path("odd");
         std::fs::write(&odd, "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n").unwrap();
-        let of = |cert: &Path, key: &Path| CertificateFiles { cert: cert.to_owned(), key: key.to_owned() };
+        let of = |cert: &Path, key: &Path| CertificateFiles {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            ocsp: None,
+        };
         for (files, says) in [
             (of(&folder.path("none"), &good.key), "none cannot be read: "),
             (of(&good.cert, &folder.path("none")), "none cannot be read: "),
@@ -353,6 +388,48 @@ mod tests {
         let after = certificates.find(None);
         assert!(after.not_after() > before.not_after() && after.covers("ALSO") && !before.covers("also"));
         assert!(certificates.refresh().is_none());
+    }
+
+    #[test]
+    fn what_an_authority_says_goes_with_its_certificate_as_long_as_it_counts() {
+        let data =
+            |name: &str| PathBuf::from(format!("{}/tests/data/ocsp/{name}", env!("CARGO_MANIFEST_DIR")));
+        let files = |ocsp: &str| CertificateFiles {
+            cert: data("stapled.pem"),
+            key: data("stapled.key"),
+            ocsp: Some(data(ocsp)),
+        };
+        let certificates = load(&[files("good.der")]).unwrap().unwrap();
+        let stapled = |certificates: &Certificates, now| certificates.find(None).key(now).ocsp.is_some();
+        let (now, day) = (SystemTime::now(), std::time::Duration::from_secs(24 * 60 * 60));
+        assert!(stapled(&certificates, now) && !stapled(&certificates, now + day * 36_600));
+        // At the start it is left out, as one that has expired is taken; later it changes nothing.
+        assert!(!stapled(&load(&[files("past.der")]).unwrap().unwrap(), now));
+        for (name, says) in [("past.der", "past.der counted until "), ("revoked.der", "revoked")] {
+            let certificates = load(&[files("good.der")]).unwrap().unwrap();
+            let problems = certificates.reload(&[files(name)]);
+            assert!(problems[0].to_string().contains(says), "{problems:?}");
+            assert!(stapled(&certificates, now));
+            assert!(load(&[files("other.der")]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_renewal_does_not_wait_for_its_authority() {
+        let folder = Folder::new("staple");
+        let data =
+            |name: &str| PathBuf::from(format!("{}/tests/data/ocsp/{name}", env!("CARGO_MANIFEST_DIR")));
+        let mut files = folder.write("a", &["a"], 30);
+        for (from, to) in [("stapled.pem", &files.cert), ("stapled.key", &files.key)] {
+            std::fs::copy(data(from), to).unwrap();
+        }
+        files.ocsp = Some(data("good.der"));
+        let certificates = load(std::slice::from_ref(&files)).unwrap().unwrap();
+        folder.write("a", &["renewed"], 30);
+        let problems = certificates.reload(std::slice::from_ref(&files));
+        assert!(problems[0].to_string().contains("is for another certificate"), "{problems:?}");
+        assert_eq!(certificates.find(None).names(), ["renewed"]);
+        assert!(certificates.find(None).key(SystemTime::now()).ocsp.is_none());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::certificate::{CertificateError, content};
+use super::file::{CertificateError, content};
 
 /// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -8,14 +8,17 @@ mod acceptor;
 mod certificate;
 mod certificates;
 mod client_auth;
+mod file;
 mod session;
+mod staple;
 
 use std::path::PathBuf;
 
 pub use acceptor::{Accepted, Acceptor, HandshakeError};
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::Certificate;
 pub use certificates::{Certificates, Report};
 pub use client_auth::{ClientAuth, ClientAuthConfig};
+pub use file::CertificateError;
 pub use session::Session;
 
 /// Files of one certificate.
@@ -25,6 +28,8 @@ pub struct CertificateFiles {
     pub cert: PathBuf,
     /// Its private key, in PEM: PKCS #8, PKCS #1 or SEC1, without a password.
     pub key: PathBuf,
+    /// What its authority says of it (OCSP, in DER), to be sent with it.
+    pub ocsp: Option<PathBuf>,
 }
 
 /// Which certificates there are.

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::common::client::raw;
 use crate::common::held::held_replica;
 use crate::common::origin::Origin;
 use crate::common::scrape::Scrape;
-use crate::common::tls::{Pair, TlsClient, exchange, kind};
+use crate::common::tls::{Pair, TlsClient, exchange, kind, stapled_by};
 use crate::common::{Balancer, PATIENCE, wait_until};
 
 fn folder(name: &str) -> PathBuf {
@@ -155,7 +156,7 @@ fn certificates_that_change_are_taken_over_and_bad_ones_are_not() {
     let mut stream = open.connect(address, "a.test").expect("a session");
     // One that has expired.
     let expired = Pair::write(&folder, "a", &["a.test"], -1);
-    balancer.wait_for_log("certificate not reloaded: the one before stays in force");
+    balancer.wait_for_log("certificate not reloaded, the one before stays in force");
     assert_eq!(presented(address, "a.test", &[&first, &expired]), first.der);
     let stale = [("certificate", text(&first.cert))];
     assert_eq!(Scrape::of(&balancer).value("ringherd_tls_certificate_stale", &stale), 1.0);
@@ -173,6 +174,28 @@ fn certificates_that_change_are_taken_over_and_bad_ones_are_not() {
     wait_until("it is read again", || {
         (presented(address, "a.test", &[&second, &third]) == third.der).then_some(())
     });
+}
+
+#[test]
+fn what_the_authority_says_goes_out_with_its_certificate() {
+    let data = |name: &str| format!("{}/tests/data/ocsp/{name}", env!("CARGO_MANIFEST_DIR"));
+    let [cert, key, ocsp] = ["stapled.pem", "stapled.key", "good.der"].map(data);
+    let mut balancer = Balancer::start(&[
+        "--tls-listen",
+        "127.0.0.1:0",
+        "--tls-certificate",
+        &cert,
+        "--tls-key",
+        &key,
+        "--tls-ocsp",
+        &ocsp,
+    ]);
+    let address = tls_address(&mut balancer);
+    let authority = CertificateDer::from_pem_file(data("ca.pem")).expect("a certificate");
+    let stapled = std::fs::read(&ocsp).expect("a file");
+    for versions in [&[&rustls::version::TLS12], &[&rustls::version::TLS13]] {
+        assert_eq!(stapled_by(address, "stapled.test", versions, &authority), stapled);
+    }
 }
 
 #[test]
@@ -252,7 +275,7 @@ fn clients_show_certificates_and_replicas_learn_whose() {
     // None: the one before stays.
     std::fs::write(&authorities, "").expect("a file");
     balancer.signal(Signal::HUP);
-    balancer.wait_for_log("certificate not reloaded: the one before stays in force");
+    balancer.wait_for_log("certificate not reloaded, the one before stays in force");
     assert_eq!(ask(&of_mallory, address, "/").expect("a session"), 200);
     drop(balancer);
 

@@ -43,6 +43,17 @@ pub(super) const TLS: &[Entry<Config>] = &[
     .by_default("none")
     .on_reload(),
     Entry::new(
+        "tls.ocsp",
+        "tls-ocsp",
+        "FILE",
+        at!(Config: tls_ocsp),
+        types::PEM,
+        "What the authority of --tls-certificate says of it (OCSP), in DER, to be sent with it while it counts. Read \
+         again when the file changes, and on SIGHUP.",
+    )
+    .by_default("none")
+    .on_reload(),
+    Entry::new(
         "tls.self-signed",
         "tls-self-signed",
         "WHETHER",
@@ -112,6 +123,15 @@ const CERTIFICATE: &[Entry<CertificateSettings>] = &[
         "Its private key, in PEM and without a password.",
     )
     .required(),
+    Entry::new(
+        "certificates.ocsp",
+        "",
+        "FILE",
+        at!(CertificateSettings: ocsp),
+        types::PEM,
+        "What its authority says of it (OCSP), in DER.",
+    )
+    .by_default("none"),
 ];
 
 pub(super) static CERTIFICATES: Array<Config, CertificateSettings> = Array {

@@ -84,7 +84,7 @@ fn needs(flag: &str) -> &'static [(&'static str, &'static str)] {
         "tls-listen" => return &[TLS[1], TLS[2]],
         "tls-certificate" => return &[TLS[0], TLS[2]],
         "tls-key" => return &[TLS[0], TLS[1]],
-        "tls-self-signed" | "https-redirect" => return &TLS,
+        "tls-self-signed" | "tls-ocsp" | "https-redirect" => return &TLS,
         "tls-client-auth" => return &[("tls-client-ca", "/ca.pem")],
         _ => {}
     }

@@ -81,6 +81,7 @@ fn settings_that_do_not_agree() {
             &[("tls-listen", "127.0.0.1:1"), ("tls-key", "k.pem")],
             "--tls-key \"k.pem\": is of no use without tls-certificate",
         ),
+        (&[("tls-ocsp", "o.der")], "--tls-ocsp \"o.der\": is of no use without tls-certificate"),
         (&[("tls-client-auth", "required")], "--tls-client-auth \"required\": needs to know who"),
         (&[("https-redirect", "on")], "--https-redirect \"on\": has nowhere to lead without tls-listen"),
     ];
