@@ -152,8 +152,11 @@ fn line<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], End> {
     }
 }
 
+/// A name in lower case, and its value.
+type Field<'a> = (Vec<u8>, &'a [u8]);
+
 /// Takes one field off `bytes`; none at the end of a head.
-fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<(Vec<u8>, &'a [u8])>, End> {
+fn field<'a>(bytes: &mut &'a [u8]) -> Result<Option<Field<'a>>, End> {
     let line = line(bytes)?;
     if line.is_empty() {
         return Ok(None);

@@ -49,7 +49,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// # Panics
 /// When a law is broken.
 pub fn http1(script: &[u8]) {
-    let sent = run(script, Vec::new(), <[u8]>::to_vec);
+    let sent = run(script, b"", <[u8]>::to_vec);
     assert_passed_on(&sent);
 }
 
@@ -61,7 +61,7 @@ pub fn http1(script: &[u8]) {
 pub fn http2(script: &[u8]) {
     let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     opening.extend(frame(&[4, 0, 0]));
-    run(script, opening, frame);
+    run(script, &opening, frame);
 }
 
 /// A frame of HTTP/2.
@@ -82,13 +82,12 @@ struct Sent {
     passed_on: Vec<Message>,
 }
 
-fn run(script: &[u8], opening: Vec<u8>, of_client: impl Fn(&[u8]) -> Vec<u8>) -> Sent {
+fn run(script: &[u8], opening: &[u8], of_client: impl Fn(&[u8]) -> Vec<u8>) -> Sent {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let playing = async {
         let mut world = World::new();
-        world.to_client.extend(&opening);
-        let mut steps = Steps(script);
-        while let Some((kind, bytes)) = steps.next() {
+        world.to_client.extend(opening);
+        for (kind, bytes) in Steps(script) {
             world.act(kind, bytes, &of_client);
             world.settle().await;
         }
