@@ -8,7 +8,7 @@ pub mod load;
 pub mod outcome;
 pub mod snapshot;
 
-pub use endpoint::{Endpoint, InFlight};
+pub use endpoint::{Endpoint, InFlight, Standing};
 pub use key::KeySource;
 pub use load::Load;
 pub use outcome::{FailureKind, Outcome, OutcomeQueue, OutcomeReader, outcomes};

@@ -119,7 +119,8 @@ impl Snapshot {
 
     /// The replica for request id `request`: the slot's owner if it is up and has room, else
     /// the first such in preference order, else the first that is up at all (the bound alone
-    /// never refuses). `None` when every replica is down or in `tried` (endpoint ids).
+    /// never refuses). `None` when every replica is down or in `tried` (endpoint ids). One that is
+    /// half-open gets a request whose slot it owns, if it has no other of its trial.
     #[inline]
     pub fn pick(&self, request: u64, tried: &[u64]) -> Option<Picked> {
         let slot = self.ring.slot_of(request);
@@ -153,6 +154,10 @@ impl Snapshot {
             let member = &self.members[index];
             if !member.endpoint.is_up() || tried.contains(&member.endpoint.id) {
                 if rank == 0 {
+                    let untried = !tried.contains(&member.endpoint.id);
+                    if let Some(in_flight) = untried.then(|| member.endpoint.begin_trial()).flatten() {
+                        return Some(Picked { in_flight, slot, detour: None });
+                    }
                     owner_was = Detour::Down;
                 }
                 continue;
@@ -242,4 +247,46 @@ impl Reader {
 pub fn cluster(first: Snapshot) -> (Publisher, Readers) {
     let current = Arc::new(ArcSwap::from_pointee(first));
     (Publisher { current: Arc::clone(&current) }, Readers { current })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Load, Standing};
+    use crate::ring::{Node, Params};
+
+    /// A snapshot of `replicas` endpoints with these rules.
+    fn snapshot(replicas: u32, routing: Routing) -> Snapshot {
+        let load = Arc::<Load>::default();
+        let nodes: Vec<_> = (1..=replicas).map(|number| Node { number, weight: 100 }).collect();
+        let ring = Ring::build(&Params::default(), &nodes).expect("they fit");
+        let endpoint = |number: u32| {
+            let address = ([127, 0, 0, 1], number as u16).into();
+            Arc::new(Endpoint::new(format!("S{number}"), number, address, Arc::clone(&load)))
+        };
+        Snapshot::new(1, Arc::new(ring), (1..=replicas).map(endpoint).collect(), routing)
+    }
+
+    fn number(picked: Option<&Picked>) -> Option<u32> {
+        picked.map(|picked| picked.in_flight.endpoint().number)
+    }
+
+    #[test]
+    fn a_half_open_owner_gets_one_request_at_a_time() {
+        let snapshot = snapshot(3, Routing::default());
+        let owner = number(snapshot.pick(7, &[]).as_ref()).expect("one is up");
+        let endpoint = Arc::clone(&snapshot.members()[owner as usize - 1].endpoint);
+        endpoint.set_standing(Standing::Ejected);
+        assert_ne!(number(snapshot.pick(7, &[]).as_ref()), Some(owner));
+        endpoint.set_standing(Standing::HalfOpen);
+        let first = snapshot.pick(7, &[]).expect("the trial");
+        assert!(first.in_flight.is_trial() && number(Some(&first)) == Some(owner));
+        let second = snapshot.pick(7, &[]).expect("another replica");
+        assert!(!second.in_flight.is_trial() && number(Some(&second)) != Some(owner));
+        drop(first);
+        assert_ne!(number(snapshot.pick(7, &[endpoint.id]).as_ref()), Some(owner), "it was tried");
+        assert!(snapshot.pick(7, &[]).expect("the next trial").in_flight.is_trial());
+        endpoint.set_up(false);
+        assert_ne!(number(snapshot.pick(7, &[]).as_ref()), Some(owner), "its heartbeats are bad");
+    }
 }

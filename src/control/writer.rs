@@ -15,10 +15,10 @@ use fxhash::{FxHashMap, FxHashSet};
 
 use super::drain::Drains;
 use super::observer::Published;
-use super::pool::{MemberReport, MemberSpec, Pool, Publication, Version};
+use super::pool::{MemberReport, MemberSpec, Pool, Publication, Sample, Version};
 use super::view::ReplicaViews;
 use super::{ControlError, ReplicaView, State, View};
-use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, cluster};
+use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, Standing, cluster};
 use crate::ring::{BuildError, Node, Params, Ring, slots_moved};
 use crate::runtime::ReplicaId;
 
@@ -39,6 +39,8 @@ pub(super) struct Writer {
     endpoints: FxHashMap<ReplicaId, Arc<Endpoint>>,
     /// The replica that each of these is, by the id of the endpoint.
     replicas: FxHashMap<u64, ReplicaId>,
+    /// Requests and failures of each endpoint when they were last compared.
+    sampled: FxHashMap<u64, (u64, u64)>,
     /// The publication whose ring is being built.
     building: Option<Publication>,
     pub(super) drains: Drains,
@@ -94,6 +96,7 @@ impl Writer {
             listed: Vec::new(),
             endpoints: FxHashMap::default(),
             replicas: FxHashMap::default(),
+            sampled: FxHashMap::default(),
             building: None,
             drains: Drains::default(),
             shown: ReplicaViews::default(),
@@ -217,6 +220,36 @@ impl Writer {
         if let Some(endpoint) = self.endpoints.get(&id) {
             endpoint.set_up(up);
         }
+    }
+
+    /// What real requests say of a replica on the ring.
+    pub(super) fn set_standing(&self, id: ReplicaId, standing: Standing) {
+        if let Some(endpoint) = self.endpoints.get(&id) {
+            endpoint.set_standing(standing);
+        }
+    }
+
+    /// Failures in a row at a replica, which are looked at with this.
+    pub(super) fn take_streak(&self, id: ReplicaId) -> u32 {
+        self.endpoints.get(&id).map_or(0, |endpoint| endpoint.take_streak())
+    }
+
+    /// How requests went at each replica on the ring since the last call.
+    pub(super) fn samples(&mut self) -> Vec<Sample> {
+        let before = std::mem::take(&mut self.sampled);
+        let mut samples = Vec::with_capacity(self.listed.len());
+        for MemberSpec { id, .. } in &self.listed {
+            let Some(endpoint) = self.endpoints.get(id) else { continue };
+            let (requests, failures) = endpoint.experience();
+            let (old_requests, old_failures) = before.get(&endpoint.id).copied().unwrap_or_default();
+            self.sampled.insert(endpoint.id, (requests, failures));
+            samples.push(Sample {
+                id: *id,
+                requests: requests - old_requests,
+                failures: failures - old_failures,
+            });
+        }
+        samples
     }
 
     /// The replica that an endpoint is.

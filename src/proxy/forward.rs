@@ -143,6 +143,11 @@ async fn await_replica(active: &ActiveRequest, key: u64) -> Result<Picked, Failu
     Err(Failure::NoReplica)
 }
 
+/// Whether a replica says that it, or what is behind it, could not serve the request.
+pub(super) fn is_refusal(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
+}
+
 /// Counts a request that waits for a replica, until it drops.
 struct Waiting<'a>(&'a Worker);
 
@@ -200,6 +205,19 @@ impl Attempts<'_> {
             self.active.record().picked(&picked, &self.worker.recorder);
             let missed = match self.attempt(endpoint, fresh_only).await {
                 Ok((mut response, lease)) => {
+                    if is_refusal(response.status()) {
+                        picked.in_flight.went_wrong(FailureKind::Status, &self.worker.outcomes);
+                        let is_trial = picked.in_flight.is_trial();
+                        if let Some(other) = is_trial.then(|| self.pick_after_trial(endpoint.id)).flatten() {
+                            picked = other;
+                            fresh_only = true;
+                            self.active.record().retried(&self.worker.recorder);
+                            continue;
+                        }
+                    } else if picked.in_flight.is_trial() && headers::is_events(response.headers()) {
+                        // It may go on for hours.
+                        picked.in_flight.went_well(&self.worker.outcomes);
+                    }
                     *response.version_mut() = Version::HTTP_11;
                     if self.worker.config().expose_replica
                         && let Ok(name) = HeaderValue::from_str(&endpoint.name)
@@ -214,7 +232,13 @@ impl Attempts<'_> {
             let id = endpoint.id;
             if let Some(kind) = missed.kind {
                 endpoint.failed();
-                self.worker.outcomes.report(Outcome { endpoint: id, kind });
+                let outcomes = &self.worker.outcomes;
+                if missed.reused {
+                    // It may just have closed an idle connection.
+                    outcomes.report(Outcome { endpoint: id, kind: Some(kind), is_trial: false });
+                } else {
+                    picked.in_flight.went_wrong(kind, outcomes);
+                }
             }
             if !self.may_repeat(&missed.failure) {
                 return Err(missed.failure);
@@ -275,6 +299,21 @@ impl Attempts<'_> {
         })
     }
 
+    /// Another replica for a request with which one was tried out that cannot serve it yet, if the
+    /// request may be repeated at once.
+    #[cold]
+    fn pick_after_trial(&mut self, tried: u64) -> Option<Picked> {
+        let saved = self.saved.as_ref()?;
+        let reader = &self.worker.reader;
+        self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
+        self.permit.as_ref()?;
+        self.tried.push(tried);
+        let picked = reader.with(|snapshot| snapshot.pick(self.key, &self.tried))?;
+        self.sent += 1;
+        *self.request = Some(saved.to_request());
+        Some(picked)
+    }
+
     /// Sends the request to this replica, on an idle connection or on a new one.
     async fn attempt(
         &mut self,
@@ -329,7 +368,8 @@ impl Attempts<'_> {
     /// there, and the budget has room.
     fn may_take_back(&mut self, endpoint: &Endpoint) -> bool {
         let is_last = self.sent + 1 >= MAX_SENT || self.made >= MAX_ATTEMPTS;
-        if endpoint.is_up() || self.saved.is_none() || is_last {
+        // One that is ejected for what requests met with may be slow to respond to this one, or try it.
+        if endpoint.is_healthy() || self.saved.is_none() || is_last {
             return false;
         }
         let reader = &self.worker.reader;

@@ -139,6 +139,11 @@ impl RequestRecord {
         recorder.responded(status);
     }
 
+    /// Whether the response has a status that says that nobody could serve it.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.status, 502..=504)
+    }
+
     /// It gets no whole response from a replica.
     pub(crate) fn failed(&mut self, reason: Reason) {
         self.reason = Some(reason);

@@ -113,6 +113,9 @@ fn switch(response: Response<ReplicaBody>, active: ActiveRequest) -> Response<Re
     let (head, body) = response.into_parts();
     if let Some((in_flight, lease)) = body.into_exchange() {
         let connection = Rc::clone(active.connection());
+        if in_flight.is_watched() {
+            in_flight.went_well(&connection.worker.outcomes);
+        }
         connection.becomes(Tunnel::new(active, in_flight, lease));
     }
     Response::from_parts(head, ResponseBody::none())

@@ -1,6 +1,7 @@
 //! What tests of the real binary share: a balancer as a child process, and clients.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod backend;
 pub mod client;
 pub mod events;
 pub mod held;

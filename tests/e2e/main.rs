@@ -9,6 +9,7 @@ mod contrib;
 mod drain;
 mod early_response;
 mod edge;
+mod ejection;
 mod event_schemas;
 mod events;
 mod exhaustion;
