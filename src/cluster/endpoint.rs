@@ -209,19 +209,61 @@ impl Endpoint {
         self.enter(false)
     }
 
-    fn enter(self: &Arc<Self>, is_trial: bool) -> InFlight {
-        self.hot.begun.fetch_add(1, Ordering::Relaxed);
+    /// The same unless `cap` requests are in flight already, over all workers; `u64::MAX` for no cap.
+    #[inline]
+    pub fn begin_below(self: &Arc<Self>, cap: u64) -> Option<InFlight> {
+        if cap == u64::MAX {
+            return Some(self.begin());
+        }
+        self.reserve(cap).then(|| self.enter_counted(false))
+    }
+
+    /// Counts a request as begun, if fewer than `cap` are in flight. Never more are: what has ended is
+    /// read first, and only grows until the count of those begun is exchanged.
+    #[inline(never)]
+    fn reserve(&self, cap: u64) -> bool {
+        loop {
+            let ended = self.hot.ended.load(Ordering::Acquire);
+            let begun = self.hot.begun.load(Ordering::Relaxed);
+            if begun.saturating_sub(ended) >= cap {
+                return false;
+            }
+            let next = begun + 1;
+            if self.hot.begun.compare_exchange(begun, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                return true;
+            }
+        }
+    }
+
+    fn enter_counted(self: &Arc<Self>, is_trial: bool) -> InFlight {
         self.load.enter();
         InFlight { endpoint: Arc::clone(self), is_trial }
     }
 
-    /// The same for a request of its half-open trial, if that is due and has none under way.
-    pub fn begin_trial(self: &Arc<Self>) -> Option<InFlight> {
+    fn enter(self: &Arc<Self>, is_trial: bool) -> InFlight {
+        self.hot.begun.fetch_add(1, Ordering::Relaxed);
+        self.enter_counted(is_trial)
+    }
+
+    /// [`Endpoint::begin_below`] for a request of its half-open trial, if that is due and has none under way.
+    pub fn begin_trial(self: &Arc<Self>, cap: u64) -> Option<InFlight> {
         let is_due = self.hot.gate.load(Ordering::Relaxed) == HALF_OPEN;
         if !is_due || self.hot.on_trial.swap(true, Ordering::Relaxed) {
             return None;
         }
-        Some(self.enter(true))
+        if cap == u64::MAX {
+            return Some(self.enter(true));
+        }
+        if !self.reserve(cap) {
+            self.hot.on_trial.store(false, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.enter_counted(true))
+    }
+
+    /// What all endpoints that share it count together.
+    pub fn load(&self) -> &Arc<Load> {
+        &self.load
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{Ordering, fence};
 use arc_swap::{ArcSwap, Cache};
 
 use super::load::RetryPermit;
-use super::{Endpoint, InFlight, KeySource};
+use super::{Endpoint, InFlight, KeySource, Load};
 use crate::ring::Ring;
 
 /// How requests become keys and how much of the load one replica may take.
@@ -23,6 +23,8 @@ pub struct Routing {
     pub key: KeySource,
     /// Factor `c` of bounded load (at least 1), or `None` for no bound.
     pub bounded_load: Option<f64>,
+    /// Most requests in flight at one replica, or `None` for no cap.
+    pub max_requests: Option<u64>,
 }
 
 /// An endpoint and its share of the bound.
@@ -51,6 +53,8 @@ pub struct Snapshot {
     version: u64,
     ring: Arc<Ring>,
     members: Vec<BoundedEndpoint>,
+    /// Most requests in flight at one replica.
+    cap: u64,
     routing: Routing,
 }
 
@@ -94,7 +98,7 @@ impl Snapshot {
                     .map_or(f64::INFINITY, |c| c * f64::from(node.weight) / total),
             })
             .collect();
-        Self { version, ring, members, routing }
+        Self { version, ring, members, cap: routing.max_requests.unwrap_or(u64::MAX), routing }
     }
 
     /// Grows by one with each publication.
@@ -119,14 +123,18 @@ impl Snapshot {
 
     /// The replica for request id `request`: the slot's owner if it is up and has room, else
     /// the first such in preference order, else the first that is up at all (the bound alone
-    /// never refuses). `None` when every replica is down or in `tried` (endpoint ids). One that is
+    /// never refuses). `None` when every replica is down, in `tried` (endpoint ids) or at the cap. One that is
     /// half-open gets a request whose slot it owns, if it has no other of its trial.
     #[inline]
     pub fn pick(&self, request: u64, tried: &[u64]) -> Option<Picked> {
         let slot = self.ring.slot_of(request);
         let owner = &self.members[self.ring.owner_at(slot)?];
-        if owner.endpoint.is_up() && owner.has_room() && !tried.contains(&owner.endpoint.id) {
-            return Some(Picked { in_flight: owner.endpoint.begin(), slot, detour: None });
+        if owner.endpoint.is_up()
+            && owner.has_room()
+            && !tried.contains(&owner.endpoint.id)
+            && let Some(in_flight) = owner.endpoint.begin_below(self.cap)
+        {
+            return Some(Picked { in_flight, slot, detour: None });
         }
         self.pick_next(slot, tried)
     }
@@ -141,6 +149,11 @@ impl Snapshot {
         self.members.iter().any(|member| member.endpoint.is_up() && !tried.contains(&member.endpoint.id))
     }
 
+    /// What the members count together; `None` if there are none.
+    pub fn load(&self) -> Option<&Arc<Load>> {
+        self.members.first().map(|member| member.endpoint.load())
+    }
+
     /// Takes a retry out of the budget that the members share, if one is left.
     pub fn try_retry(&self) -> Option<RetryPermit> {
         self.members.first()?.endpoint.try_retry()
@@ -148,33 +161,33 @@ impl Snapshot {
 
     #[cold]
     fn pick_next(&self, slot: u32, tried: &[u64]) -> Option<Picked> {
-        let mut first_up = None;
+        let mut over_bound = Vec::new();
         let mut owner_was = Detour::Full;
         for (rank, index) in self.ring.preference(slot).enumerate() {
             let member = &self.members[index];
             if !member.endpoint.is_up() || tried.contains(&member.endpoint.id) {
                 if rank == 0 {
                     let untried = !tried.contains(&member.endpoint.id);
-                    if let Some(in_flight) = untried.then(|| member.endpoint.begin_trial()).flatten() {
+                    if let Some(in_flight) = untried.then(|| member.endpoint.begin_trial(self.cap)).flatten()
+                    {
                         return Some(Picked { in_flight, slot, detour: None });
                     }
                     owner_was = Detour::Down;
                 }
                 continue;
             }
-            if member.has_room() {
-                return Some(Picked {
-                    in_flight: member.endpoint.begin(),
-                    slot,
-                    detour: (rank > 0).then_some(owner_was),
-                });
+            let detour = (rank > 0).then_some(owner_was);
+            if member.has_room()
+                && let Some(in_flight) = member.endpoint.begin_below(self.cap)
+            {
+                return Some(Picked { in_flight, slot, detour });
             }
-            first_up.get_or_insert((rank, member));
+            over_bound.push((detour, member));
         }
-        first_up.map(|(rank, member)| Picked {
-            in_flight: member.endpoint.begin(),
-            slot,
-            detour: (rank > 0).then_some(owner_was),
+        // The bound alone refuses nobody; the cap does.
+        over_bound.into_iter().find_map(|(detour, member)| {
+            let in_flight = member.endpoint.begin_below(self.cap)?;
+            Some(Picked { in_flight, slot, detour })
         })
     }
 }
@@ -252,7 +265,7 @@ pub fn cluster(first: Snapshot) -> (Publisher, Readers) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Load, Standing};
+    use crate::cluster::Standing;
     use crate::ring::{Node, Params};
 
     /// A snapshot of `replicas` endpoints with these rules.
@@ -269,6 +282,37 @@ mod tests {
 
     fn number(picked: Option<&Picked>) -> Option<u32> {
         picked.map(|picked| picked.in_flight.endpoint().number)
+    }
+
+    #[test]
+    fn a_cap_is_never_exceeded_and_the_next_replica_helps_out() {
+        for bounded_load in [None, Some(1.0)] {
+            let snapshot = snapshot(3, Routing { max_requests: Some(2), bounded_load, ..Routing::default() });
+            let held: Vec<_> = (0..6).map(|_| snapshot.pick(7, &[]).expect("room")).collect();
+            assert!(snapshot.members().iter().all(|member| member.endpoint.in_flight() == 2));
+            assert!(snapshot.pick(7, &[]).is_none() && snapshot.has_other(&[]), "all are full");
+            let freed = held.into_iter().next_back().map(|picked| picked.in_flight.endpoint().id);
+            assert!(freed.is_some() && snapshot.pick(7, &[]).is_some());
+        }
+    }
+
+    #[test]
+    fn a_cap_holds_over_threads() {
+        const CAP: u64 = 3;
+        let snapshot = snapshot(1, Routing { max_requests: Some(CAP), ..Routing::default() });
+        let endpoint = &snapshot.members()[0].endpoint;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        let picked = snapshot.pick(7, &[]);
+                        assert!(endpoint.in_flight() <= CAP);
+                        drop(picked);
+                    }
+                });
+            }
+        });
+        assert_eq!(endpoint.in_flight(), 0);
     }
 
     #[test]

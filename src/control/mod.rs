@@ -51,6 +51,8 @@ pub struct ControlConfig {
     pub key: KeySource,
     /// Bounded load as configured.
     pub bounded_load: BoundedLoad,
+    /// Most requests in flight at one replica; 0 for no cap.
+    pub max_requests: u32,
     /// Heartbeats.
     pub health: HealthConfig,
     /// Ejection by what requests meet with.
@@ -148,6 +150,7 @@ impl Default for ControlConfig {
             ring: Params::default(),
             key: KeySource::default(),
             bounded_load: BoundedLoad::default(),
+            max_requests: 0,
             health: HealthConfig::default(),
             outliers: OutlierConfig::default(),
             drain_timeout: Duration::from_secs(10),

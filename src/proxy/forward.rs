@@ -19,7 +19,7 @@ use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, UpstreamBody};
 use super::worker::Worker;
-use super::{forwarding, headers, route};
+use super::{forwarding, headers, queue, route};
 use crate::cluster::load::RetryPermit;
 use crate::cluster::{Endpoint, FailureKind, Outcome, Picked, Snapshot};
 use crate::ring;
@@ -86,11 +86,15 @@ pub(crate) async fn forward(
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
         let key = route::key(&snapshot.routing().key, head, &id, address_key);
-        (key, snapshot.pick(key, &[]))
+        // Who waits for room has come before.
+        (key, if worker.queue.is_empty() { snapshot.pick(key, &[]) } else { None })
     });
     active.record().identify(id, trace_id);
     let picked = match picked {
         Some(picked) => picked,
+        None if worker.reader.with(|snapshot| snapshot.has_other(&[])) => {
+            queue::wait_for_room(active, key, &[]).await?
+        }
         None => await_replica(active, key).await?,
     };
     let mut attempts = Attempts {
@@ -252,7 +256,15 @@ impl Attempts<'_> {
             // `picked` still counts as in flight: waiting requests count in the total of which
             // the budget is a share.
             self.take_from_budget(&missed.failure).await?;
-            picked = self.pick().ok_or(missed.failure)?;
+            // It may be the one place that there is.
+            drop(picked);
+            picked = match self.pick() {
+                Some(other) => other,
+                None if self.worker.reader.with(|snapshot| snapshot.has_other(&self.tried)) => {
+                    queue::wait_for_room(self.active, self.key, &self.tried).await?
+                }
+                None => return Err(missed.failure),
+            };
             self.active.record().retried(&self.worker.recorder);
         }
     }

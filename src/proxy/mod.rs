@@ -12,6 +12,7 @@ mod handshake;
 mod headers;
 mod http2;
 mod pipe;
+mod queue;
 mod quiet;
 mod record;
 mod redirect;
@@ -92,6 +93,10 @@ pub struct ProxyConfig {
     pub connect_timeout: Duration,
     /// How long a request waits for a replica where none takes requests and one is starting.
     pub wait_for_replica: Duration,
+    /// Most requests that wait, over all workers, where all replicas have as many as they may.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
     /// Time from the end of the request to the head of its response.
     pub response_timeout: Duration,
     /// Longest pause within a body, either way.
@@ -138,6 +143,8 @@ impl Default for ProxyConfig {
         Self {
             connect_timeout: Duration::from_secs(1),
             wait_for_replica: Duration::from_secs(2),
+            queue: 1024,
+            queue_timeout: Duration::from_secs(1),
             // A long poll, or a model that thinks, takes half a minute and more.
             response_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::clock::{Clock, TICK};
 use super::connection::Clients;
+use super::queue::Queue;
 use super::saved_head::Buffers;
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
@@ -98,6 +99,8 @@ pub(crate) struct Worker {
     pub(crate) starting: Arc<AtomicUsize>,
     /// Requests that wait for a replica.
     pub(crate) waiting: Cell<usize>,
+    /// Those that wait for room at one.
+    pub(crate) queue: Queue,
     /// Of the members, as of the last tick.
     ejections: Cell<u64>,
     /// Whether a request waits at a replica that was taken out of the choice.
@@ -129,6 +132,7 @@ impl Worker {
             via: shared.via,
             starting: shared.starting,
             waiting: Cell::new(0),
+            queue: Queue::default(),
             ejections: Cell::new(0),
             waits_in_vain: Cell::new(false),
             client: RefCell::new(client_for(&config)),

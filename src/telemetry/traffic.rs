@@ -20,6 +20,7 @@ struct Shard {
     reasons: [Tally; Reason::ALL.len()],
     retries: Tally,
     full: Tally,
+    queued: Tally,
     down: Tally,
     accepted: Tally,
     closed: Tally,
@@ -112,6 +113,11 @@ impl Recorder {
         self.0.retries.add(1);
     }
 
+    /// A request waits for room at a replica.
+    pub fn queued(&self) {
+        self.0.queued.add(1);
+    }
+
     /// The owner of a request's slot was passed over: it had its share of the load.
     pub fn passed_over_full(&self) {
         self.0.full.add(1);
@@ -173,6 +179,8 @@ pub struct Totals {
     pub reasons: [u64; Reason::ALL.len()],
     /// Attempts that followed a failed one.
     pub retries: u64,
+    /// Requests that have waited for room at a replica.
+    pub queued: u64,
     /// Requests that passed over an owner that had its share of the load.
     pub full: u64,
     /// Requests that passed over an owner that was down, or had failed at them.
@@ -213,6 +221,7 @@ impl Totals {
         add_up(&mut self.handshake_failures, &shard.handshake_failures);
         self.retries += shard.retries.get();
         self.full += shard.full.get();
+        self.queued += shard.queued.get();
         self.down += shard.down.get();
         // In this order, so that no connection is counted as closed before it was accepted.
         self.closed += shard.closed.get();

@@ -168,6 +168,24 @@ impl Drop for Balancer {
     }
 }
 
+/// A balancer of two workers before `backends`, with these further arguments.
+pub fn before(backends: &[backend::Backend], args: &[&str]) -> Balancer {
+    let upstreams: Vec<_> = backends.iter().map(|backend| backend.address.to_string()).collect();
+    let mut all = vec!["--workers", "2"];
+    all.extend(upstreams.iter().flat_map(|upstream| ["--upstream", upstream.as_str()]));
+    all.extend(args);
+    let balancer = Balancer::start(&all);
+    balancer.wait_until_ready(backends.len());
+    balancer
+}
+
+/// The value of the metric whose line begins so.
+pub fn metric(balancer: &Balancer, line: &str) -> f64 {
+    let metrics = request(balancer.admin, "GET", "/metrics", None).body;
+    let value = metrics.lines().find_map(|each| each.strip_prefix(line)).unwrap_or_else(|| panic!("{line}"));
+    value.trim().parse().expect("a number")
+}
+
 /// All processes below `pid`.
 pub fn descendants(pid: Pid) -> Vec<Pid> {
     let mut found = Vec::new();

@@ -3,18 +3,7 @@
 use serde_json::Value;
 
 use crate::common::backend::Backend;
-use crate::common::{Balancer, request, wait_until};
-
-/// A balancer before `backends`, with these further arguments.
-fn before(backends: &[Backend], args: &[&str]) -> Balancer {
-    let upstreams: Vec<_> = backends.iter().map(|backend| backend.address.to_string()).collect();
-    let mut all = vec!["--workers", "2"];
-    all.extend(upstreams.iter().flat_map(|upstream| ["--upstream", upstream.as_str()]));
-    all.extend(args);
-    let balancer = Balancer::start(&all);
-    balancer.wait_until_ready(backends.len());
-    balancer
-}
+use crate::common::{Balancer, before, metric, request, wait_until};
 
 fn status(balancer: &Balancer, method: &str) -> u16 {
     request(balancer.public, method, "/x", None).status
@@ -22,12 +11,6 @@ fn status(balancer: &Balancer, method: &str) -> u16 {
 
 fn state(balancer: &Balancer, index: usize) -> Value {
     balancer.ring()[index]["state"].clone()
-}
-
-fn metric(balancer: &Balancer, line: &str) -> f64 {
-    let metrics = request(balancer.admin, "GET", "/metrics", None).body;
-    let value = metrics.lines().find_map(|each| each.strip_prefix(line)).unwrap_or_else(|| panic!("{line}"));
-    value.trim().parse().expect("a number")
 }
 
 #[test]

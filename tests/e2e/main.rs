@@ -21,6 +21,7 @@ mod http2;
 mod metrics;
 mod metrics_of_replicas;
 mod programs;
+mod queue;
 mod refusals;
 mod reload;
 mod routing;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::HOUR;
+use super::{HOUR, MILLISECOND};
 use crate::config::model::{Entry, Kind, at};
 use crate::config::tree::Config;
 
@@ -80,6 +80,38 @@ pub(super) const OUTLIERS: &[Entry<Config>] = &[
         at!(Config: control.outliers.interval),
         Kind::duration(Duration::from_millis(100), HOUR),
         "Time over which success rates are compared.",
+    )
+    .on_reload(),
+];
+
+pub(super) const QUEUE: &[Entry<Config>] = &[
+    Entry::new(
+        "queue.max-requests-per-replica",
+        "max-requests-per-replica",
+        "N",
+        at!(Config: control.max_requests),
+        Kind::integer(0, 1_000_000, "requests"),
+        "Most requests in flight at one replica, from all workers; tunnels and responses under way count. The \
+         next replica takes what is above. 0 for no cap.",
+    )
+    .on_reload(),
+    Entry::new(
+        "queue.length",
+        "queue",
+        "N",
+        at!(Config: proxy.queue),
+        Kind::integer(0, 1_000_000, "requests"),
+        "Most requests that wait, with their bodies unread, where all replicas are at their cap. Beyond that \
+         the response is 503 (overloaded).",
+    )
+    .on_reload(),
+    Entry::new(
+        "queue.timeout",
+        "queue-timeout",
+        "DURATION",
+        at!(Config: proxy.queue_timeout),
+        Kind::duration(MILLISECOND, HOUR),
+        "How long such a request waits for room; then the response is 503 (queue-timeout).",
     )
     .on_reload(),
 ];
