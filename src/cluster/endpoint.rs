@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
 use super::load::{Load, RetryPermit};
 use super::outcome::{FailureKind, Outcome, OutcomeQueue};
+use super::slow_start::{self, SlowStart};
 
 /// One incarnation of a replica. Shared by successive snapshots, so that its counters and its
 /// health survive a rebuild of the ring; a replacement is a new endpoint with the old number.
@@ -25,6 +26,7 @@ pub struct Endpoint {
     load: Arc<Load>,
     /// Set once, when it drains.
     leaves: OnceLock<Instant>,
+    slow_start: SlowStart,
     hot: CachePadded<Hot>,
 }
 
@@ -61,6 +63,8 @@ const DOWN: u8 = 1;
 const EJECTED: u8 = 2;
 /// It was, and gets one request at a time.
 const HALF_OPEN: u8 = 4;
+/// It has just come, and does not take all of its keys yet.
+const WARMING: u8 = 8;
 
 /// How real requests went at a replica, as far as that decides whether it gets more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -78,13 +82,47 @@ impl Endpoint {
     /// An endpoint that may be picked, with all counters at zero.
     pub fn new(name: String, number: u32, address: SocketAddr, load: Arc<Load>) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { id, name, number, address, load, leaves: OnceLock::new(), hot: CachePadded::default() }
+        Self {
+            id,
+            name,
+            number,
+            address,
+            load,
+            leaves: OnceLock::new(),
+            slow_start: SlowStart::new(),
+            hot: CachePadded::default(),
+        }
     }
 
     /// Whether requests may be sent to it. Relaxed: a reader that sees the old value for some
     /// nanoseconds is a reader that came a little earlier.
     pub fn is_up(&self) -> bool {
+        self.hot.gate.load(Ordering::Relaxed) & !WARMING == 0
+    }
+
+    /// Whether it is up and takes all of its keys.
+    pub(super) fn is_open(&self) -> bool {
         self.hot.gate.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether it takes the request of this key, where it is up: not all while it is warming up.
+    pub(super) fn takes(&self, key: u64) -> bool {
+        if self.hot.gate.load(Ordering::Relaxed) & WARMING == 0 {
+            return true;
+        }
+        let Some(share) = self.slow_start.share() else {
+            self.set_gate(WARMING, 0);
+            return true;
+        };
+        slow_start::takes(key, share)
+    }
+
+    /// It takes a growing share of its keys for so long, of which some has `passed`. For the supervisor.
+    pub fn warm_up(&self, takes: Duration, passed: Duration) {
+        if takes > passed {
+            self.slow_start.begin(takes, passed);
+            self.set_gate(WARMING, WARMING);
+        }
     }
 
     /// Whether its heartbeats are good. It is up only if its [`Standing`] is good too.
@@ -247,7 +285,7 @@ impl Endpoint {
 
     /// [`Endpoint::begin_below`] for a request of its half-open trial, if that is due and has none under way.
     pub fn begin_trial(self: &Arc<Self>, cap: u64) -> Option<InFlight> {
-        let is_due = self.hot.gate.load(Ordering::Relaxed) == HALF_OPEN;
+        let is_due = self.hot.gate.load(Ordering::Relaxed) & !WARMING == HALF_OPEN;
         if !is_due || self.hot.on_trial.swap(true, Ordering::Relaxed) {
             return None;
         }

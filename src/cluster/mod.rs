@@ -6,6 +6,7 @@ pub mod endpoint;
 pub mod key;
 pub mod load;
 pub mod outcome;
+mod slow_start;
 pub mod snapshot;
 
 pub use endpoint::{Endpoint, InFlight, Standing};

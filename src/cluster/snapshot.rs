@@ -76,6 +76,8 @@ pub enum Detour {
     Full,
     /// The owner is down, or was tried already.
     Down,
+    /// The owner has just come, and does not take this key yet (slow start).
+    Warming,
 }
 
 impl Snapshot {
@@ -129,14 +131,14 @@ impl Snapshot {
     pub fn pick(&self, request: u64, tried: &[u64]) -> Option<Picked> {
         let slot = self.ring.slot_of(request);
         let owner = &self.members[self.ring.owner_at(slot)?];
-        if owner.endpoint.is_up()
+        if owner.endpoint.is_open()
             && owner.has_room()
             && !tried.contains(&owner.endpoint.id)
             && let Some(in_flight) = owner.endpoint.begin_below(self.cap)
         {
             return Some(Picked { in_flight, slot, detour: None });
         }
-        self.pick_next(slot, tried)
+        self.pick_next(request, slot, tried)
     }
 
     /// How often one of those that share the members' load was taken out of the choice.
@@ -160,7 +162,7 @@ impl Snapshot {
     }
 
     #[cold]
-    fn pick_next(&self, slot: u32, tried: &[u64]) -> Option<Picked> {
+    fn pick_next(&self, request: u64, slot: u32, tried: &[u64]) -> Option<Picked> {
         let mut over_bound = Vec::new();
         let mut owner_was = Detour::Full;
         for (rank, index) in self.ring.preference(slot).enumerate() {
@@ -177,14 +179,19 @@ impl Snapshot {
                 continue;
             }
             let detour = (rank > 0).then_some(owner_was);
-            if member.has_room()
+            let takes = member.endpoint.takes(request);
+            if takes
+                && member.has_room()
                 && let Some(in_flight) = member.endpoint.begin_below(self.cap)
             {
                 return Some(Picked { in_flight, slot, detour });
             }
+            if rank == 0 && !takes {
+                owner_was = Detour::Warming;
+            }
             over_bound.push((detour, member));
         }
-        // The bound alone refuses nobody; the cap does.
+        // The bound refuses nobody, nor does a slow start; the cap does.
         over_bound.into_iter().find_map(|(detour, member)| {
             let in_flight = member.endpoint.begin_below(self.cap)?;
             Some(Picked { in_flight, slot, detour })
@@ -264,6 +271,8 @@ pub fn cluster(first: Snapshot) -> (Publisher, Readers) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::cluster::Standing;
     use crate::ring::{Node, Params};
@@ -313,6 +322,32 @@ mod tests {
             }
         });
         assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_replica_that_warms_up_takes_a_part_of_its_keys_and_no_other_key_moves() {
+        let snapshot = snapshot(3, Routing::default());
+        let homes: Vec<_> = (0..2000).map(|key| number(snapshot.pick(key, &[]).as_ref())).collect();
+        let hour = Duration::from_secs(3600);
+        snapshot.members()[1].endpoint.warm_up(hour, hour / 2);
+        let mut taken = 0;
+        for (key, &home) in (0..).zip(&homes) {
+            let picked = snapshot.pick(key, &[]);
+            if number(picked.as_ref()) != home {
+                assert_eq!(home, Some(2));
+                assert_eq!(picked.and_then(|picked| picked.detour), Some(Detour::Warming));
+            } else if home == Some(2) {
+                taken += 1;
+            }
+        }
+        let of_it = homes.iter().filter(|&&home| home == Some(2)).count();
+        assert!((of_it * 2 / 5..of_it * 3 / 5).contains(&taken), "{taken} of {of_it}");
+
+        // All alike: nobody spares anybody, and each key is at home.
+        snapshot.members().iter().for_each(|member| member.endpoint.warm_up(hour, Duration::ZERO));
+        assert!((0..).zip(&homes).all(|(key, &home)| number(snapshot.pick(key, &[]).as_ref()) == home));
+        let others = [snapshot.members()[0].endpoint.id, snapshot.members()[2].endpoint.id];
+        assert!((0..2000).all(|key| number(snapshot.pick(key, &others).as_ref()) == Some(2)), "it is up");
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct ControlConfig {
     pub max_requests: u32,
     /// Heartbeats.
     pub health: HealthConfig,
+    /// How long a replica that comes takes a growing share of its keys.
+    pub slow_start: Duration,
     /// Ejection by what requests meet with.
     pub outliers: OutlierConfig,
     /// How long a leaving replica may finish its requests.
@@ -152,6 +154,7 @@ impl Default for ControlConfig {
             bounded_load: BoundedLoad::default(),
             max_requests: 0,
             health: HealthConfig::default(),
+            slow_start: Duration::ZERO,
             outliers: OutlierConfig::default(),
             drain_timeout: Duration::from_secs(10),
             start_timeout: Duration::from_secs(10),

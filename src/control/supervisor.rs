@@ -282,8 +282,10 @@ impl Supervisor {
             Action::Kill(id) => self.runtime.kill(id),
             Action::Check(probe) => self.checker.send(probe, &self.pool.config().health),
             Action::Locate(id) => self.runtime.locate(id),
-            Action::SetUp(id, up) => self.writer.set_up(id, up),
-            Action::SetStanding(id, standing) => self.writer.set_standing(id, standing),
+            Action::SetUp(id, up) => self.writer.set_up(id, up, self.pool.config().slow_start),
+            Action::SetStanding(id, standing) => {
+                self.writer.set_standing(id, standing, self.pool.config().slow_start);
+            }
             // Until a ring is built nothing else can be published, and what is wanted may be more by
             // then.
             Action::Publish { heals, .. } => {

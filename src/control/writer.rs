@@ -173,6 +173,7 @@ impl Writer {
         pool: &Pool,
     ) -> Published {
         let endpoints = members.iter().map(|member| self.endpoint(member)).collect();
+        self.warm_up(&members, pool.config().slow_start);
         self.version += 1;
         let snapshot = Snapshot::new(self.version, Arc::clone(&self.ring), endpoints, routing.clone());
         self.drains.retire(self.publisher.publish(snapshot));
@@ -188,6 +189,19 @@ impl Writer {
             keys_moved: keys_moved.map(|moved| f64::from(moved) / f64::from(self.ring.params().slots())),
             peak_to_average: self.ring.peak_to_average(),
             build_seconds: built_in.map(|took| took.as_secs_f64()),
+        }
+    }
+
+    /// Lets those of `members` begin slowly that join others.
+    fn warm_up(&self, members: &[MemberSpec], slow_start: Duration) {
+        if slow_start.is_zero() || self.listed.is_empty() {
+            return;
+        }
+        let before: FxHashSet<_> = self.listed.iter().map(|member| (member.id, member.address)).collect();
+        for member in members.iter().filter(|member| !before.contains(&(member.id, member.address))) {
+            if let Some(endpoint) = self.endpoints.get(&member.id) {
+                endpoint.warm_up(slow_start, Duration::ZERO);
+            }
         }
     }
 
@@ -215,16 +229,23 @@ impl Writer {
     }
 
     /// Lets requests go to a replica on the ring, or not.
-    pub(super) fn set_up(&self, id: ReplicaId, up: bool) {
+    pub(super) fn set_up(&self, id: ReplicaId, up: bool, slow_start: Duration) {
         // Without an endpoint it will have one, which begins as it is then.
         if let Some(endpoint) = self.endpoints.get(&id) {
+            if up {
+                endpoint.warm_up(slow_start, Duration::ZERO);
+            }
             endpoint.set_up(up);
         }
     }
 
     /// What real requests say of a replica on the ring.
-    pub(super) fn set_standing(&self, id: ReplicaId, standing: Standing) {
+    pub(super) fn set_standing(&self, id: ReplicaId, standing: Standing, slow_start: Duration) {
         if let Some(endpoint) = self.endpoints.get(&id) {
+            // One that comes back because too few are left is needed at once.
+            if standing == Standing::Good && endpoint.standing() == Standing::HalfOpen {
+                endpoint.warm_up(slow_start, Duration::ZERO);
+            }
             endpoint.set_standing(standing);
         }
     }

@@ -98,6 +98,7 @@ impl RequestRecord {
             match detour {
                 Detour::Full => recorder.passed_over_full(),
                 Detour::Down => recorder.passed_over_down(),
+                Detour::Warming => recorder.passed_over_warming(),
             }
         }
         if let Some(log) = &mut self.log {

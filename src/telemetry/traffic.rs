@@ -22,6 +22,7 @@ struct Shard {
     full: Tally,
     queued: Tally,
     down: Tally,
+    warming: Tally,
     accepted: Tally,
     closed: Tally,
     http2: Tally,
@@ -128,6 +129,11 @@ impl Recorder {
         self.0.down.add(1);
     }
 
+    /// The owner of a request's slot was passed over: it had just come.
+    pub fn passed_over_warming(&self) {
+        self.0.warming.add(1);
+    }
+
     /// A client has connected.
     pub fn accepted(&self) {
         self.0.accepted.add(1);
@@ -185,6 +191,8 @@ pub struct Totals {
     pub full: u64,
     /// Requests that passed over an owner that was down, or had failed at them.
     pub down: u64,
+    /// Requests that passed over an owner that had just come.
+    pub warming: u64,
     /// Connections accepted from clients.
     pub accepted: u64,
     /// Those that have ended.
@@ -223,6 +231,7 @@ impl Totals {
         self.full += shard.full.get();
         self.queued += shard.queued.get();
         self.down += shard.down.get();
+        self.warming += shard.warming.get();
         // In this order, so that no connection is counted as closed before it was accepted.
         self.closed += shard.closed.get();
         self.accepted += shard.accepted.get();

@@ -27,6 +27,7 @@ mod reload;
 mod routing;
 mod session;
 mod shutdown;
+mod slow_start;
 mod spread;
 mod tls;
 #[cfg(feature = "tools")]

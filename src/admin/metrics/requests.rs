@@ -41,8 +41,8 @@ pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64,
     page.counter("queued_requests", "Requests that have ever waited for room at a replica", totals.queued)?;
     page.counters(
         "spills",
-        "Requests that passed over the owner of their slot, by what it was: full (bounded load, or its cap) or down",
-        [(vec![("owner", "full")], totals.full), (vec![("owner", "down")], totals.down)],
+        "Requests that passed over the owner of their slot, by what it was: full (bounded load, or its cap), down, or warming (slow start)",
+        [(vec![("owner", "full")], totals.full), (vec![("owner", "down")], totals.down), (vec![("owner", "warming")], totals.warming)],
     )?;
     page.gauge("tunnels", "Tunnels of upgraded requests that are open", totals.open_tunnels() as f64)?;
     page.counter("tunnels_opened", "Tunnels of upgraded requests ever opened", totals.tunnels_opened)?;

@@ -40,6 +40,7 @@ fn config(kind: u8) -> ControlConfig {
         drain_timeout: Duration::from_secs(3),
         start_timeout: Duration::from_secs(4),
         replace_after: Duration::from_secs(6),
+        slow_start: Duration::from_secs(1),
         ..ControlConfig::default()
     }
 }

@@ -202,9 +202,9 @@ impl World {
                 self.later(5000, Happening::Drained(id));
             }
             Action::Locate(id) => self.later(300, Happening::Located(id)),
-            Action::SetUp(id, up) => self.writer.set_up(id, up),
+            Action::SetUp(id, up) => self.writer.set_up(id, up, self.pool.config().slow_start),
             Action::SetStanding(id, standing) => {
-                self.writer.set_standing(id, standing);
+                self.writer.set_standing(id, standing, self.pool.config().slow_start);
                 if standing == Standing::HalfOpen {
                     self.later(500, Happening::Tried(id));
                 }
