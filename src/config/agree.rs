@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::given::{ENGINE_VARIABLE, Given, TOKEN_VARIABLE};
+use super::given::{ENGINE_VARIABLE, Given, STICKY_VARIABLE, TOKEN_VARIABLE};
 use super::inputs::ReadFile;
 use super::model::{Content, Entry, Name, Problem, Refusal, Source, entries};
 use super::settings::{self, MODEL};
 use super::tree::Config;
-use super::types::{OnExit, RuntimeKind, no_overlay, token, without_tls};
+use super::types::{OnExit, RuntimeKind, no_overlay, sticky_secret, token, without_tls};
+use crate::proxy::StickySecret;
 use crate::ring::Params;
 use crate::runtime::engine::{Host, nano_cpus};
 use crate::tls::{CertificateFiles, ClientAuth};
@@ -41,6 +42,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.tls();
     checker.listeners();
     checker.config.admin.token = checker.token();
+    checker.config.proxy.sticky.secret = checker.sticky_secret();
     checker.config
 }
 
@@ -347,8 +349,37 @@ impl Checker<'_> {
         }
     }
 
+    /// The secret of sticky sessions, from its file or its variable. No message repeats it.
+    fn sticky_secret(&mut self) -> Option<StickySecret> {
+        const FLAG: &str = "sticky-secret-file";
+        let path = self.config.sticky_secret_file.clone().filter(|_| self.good(&[FLAG]));
+        match (path, self.given.sticky_secret.clone()) {
+            (None, None) => None,
+            (None, Some(text)) => {
+                let checked = sticky_secret(&text);
+                checked.map_err(|refusal| self.refuse_variable(STICKY_VARIABLE, refusal)).ok()
+            }
+            (Some(_), Some(_)) => {
+                let what = format!("is set besides {STICKY_VARIABLE}");
+                self.refuse(FLAG, Refusal::new(what).hint("give the secret in one of them"));
+                None
+            }
+            (Some(path), None) => {
+                let content = (self.read_file)(path.as_ref())
+                    .map_err(|error| Refusal::new(format!("cannot be read: {error}")));
+                let checked = content.and_then(|content| sticky_secret(without_newline(&content)));
+                checked.map_err(|refusal| self.refuse(FLAG, refusal)).ok()
+            }
+        }
+        .map(|text| StickySecret::new(&text))
+    }
+
     fn refuse_token(&mut self, refusal: Refusal) {
-        let name = Name::unknown(TOKEN_VARIABLE);
+        self.refuse_variable(TOKEN_VARIABLE, refusal);
+    }
+
+    fn refuse_variable(&mut self, name: &'static str, refusal: Refusal) {
+        let name = Name::unknown(name);
         self.problems.push(Problem::new(name, Source::Environment, None, refusal));
     }
 }

@@ -75,6 +75,8 @@ pub struct Config {
     pub(super) ring: RingSettings,
     /// File of the token, which is in `admin`.
     pub(super) admin_token_file: Option<String>,
+    /// File of the secret of sticky sessions, which is in `proxy`.
+    pub(super) sticky_secret_file: Option<String>,
 }
 
 /// A certificate of the file.
@@ -169,6 +171,7 @@ impl Default for Config {
             discover: None,
             ring: RingSettings::default(),
             admin_token_file: None,
+            sticky_secret_file: None,
         }
     }
 }

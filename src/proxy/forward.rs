@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -19,9 +20,9 @@ use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, UpstreamBody};
 use super::worker::Worker;
-use super::{forwarding, headers, queue, route};
+use super::{forwarding, headers, queue, redirect, route};
 use crate::cluster::load::RetryPermit;
-use crate::cluster::{Endpoint, FailureKind, Outcome, Picked, Snapshot};
+use crate::cluster::{Endpoint, FailureKind, KeySource, Outcome, Picked, Snapshot};
 use crate::ring;
 
 /// Largest `Content-Length` that is forwarded: above it many servers take it for negative.
@@ -83,9 +84,19 @@ pub(crate) async fn forward(
         active.offers_upgrade();
         offer.add_to(head.headers_mut());
     }
+    let mut cookie = None;
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
-        let key = route::key(&snapshot.routing().key, head, &id, address_key);
+        let key = match &snapshot.routing().key {
+            KeySource::Sticky(name) => {
+                let is_secure = connection.tls.is_some()
+                    || connection.is_trusted && redirect::came_over_tls(head.headers());
+                let session = worker.sticky().session(head.headers(), name, is_secure);
+                cookie = session.cookie;
+                session.key
+            }
+            source => route::key(source, head, &id, address_key),
+        };
         // Who waits for room has come before.
         (key, if worker.queue.is_empty() { snapshot.pick(key, &[]) } else { None })
     });
@@ -109,7 +120,11 @@ pub(crate) async fn forward(
         sent: 0,
         permit: None,
     };
-    attempts.run(picked).await
+    let mut response = attempts.run(picked).await?;
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, *cookie);
+    }
+    Ok(response)
 }
 
 /// The routing key of the client's address. Behind a trusted proxy each request has a client of its

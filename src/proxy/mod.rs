@@ -22,6 +22,7 @@ mod response;
 mod route;
 mod saved_head;
 mod service;
+mod sticky;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -45,6 +46,7 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use ipnet::IpNet;
 
+pub use sticky::{StickyConfig, StickySecret};
 pub use trace::TraceContext;
 pub use upload::RequestBody;
 pub use via::Via;
@@ -134,6 +136,8 @@ pub struct ProxyConfig {
     /// Peers whose word on their clients is taken: their `X-Forwarded-*`, `Forwarded` and
     /// `X-Real-IP` are kept.
     pub trusted_proxies: Vec<IpNet>,
+    /// Sticky sessions.
+    pub sticky: StickyConfig,
     /// Whether requests carry the balancer's name in `Via`, by which it notices loops.
     pub via: bool,
 }
@@ -165,6 +169,7 @@ impl Default for ProxyConfig {
             expose_replica: false,
             trace_context: TraceContext::Pass,
             trusted_proxies: Vec::new(),
+            sticky: StickyConfig::default(),
             via: true,
         }
     }

@@ -29,6 +29,7 @@ mod session;
 mod shutdown;
 mod slow_start;
 mod spread;
+mod sticky;
 mod tls;
 #[cfg(feature = "tools")]
 mod top;

@@ -19,7 +19,7 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 16] = [
+pub(super) static MODEL: [Section<Config>; 17] = [
     Section::of("server", "Server", process::SERVER),
     Section::of("tls", "TLS", tls::TLS),
     Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
@@ -30,6 +30,7 @@ pub(super) static MODEL: [Section<Config>; 16] = [
     Section::of("health", "Health", traffic::HEALTH),
     Section::of("outlier-detection", "Outlier detection", resilience::OUTLIERS),
     Section::of("queue", "Queue", resilience::QUEUE),
+    Section::of("sticky", "Sticky sessions", resilience::STICKY),
     Section::of("timeouts", "Time-outs", traffic::TIMEOUTS),
     Section::of("limits", "Limits", traffic::LIMITS),
     Section::of("tracing", "Tracing", traffic::TRACING),

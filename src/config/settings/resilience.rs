@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{HOUR, MILLISECOND};
 use crate::config::model::{Entry, Kind, at};
 use crate::config::tree::Config;
+use crate::config::types;
 
 pub(super) const OUTLIERS: &[Entry<Config>] = &[
     Entry::new(
@@ -112,6 +113,30 @@ pub(super) const QUEUE: &[Entry<Config>] = &[
         at!(Config: proxy.queue_timeout),
         Kind::duration(MILLISECOND, HOUR),
         "How long such a request waits for room; then the response is 503 (queue-timeout).",
+    )
+    .on_reload(),
+];
+
+pub(super) const STICKY: &[Entry<Config>] = &[
+    Entry::new(
+        "sticky.secret-file",
+        "sticky-secret-file",
+        "FILE",
+        at!(Config: sticky_secret_file),
+        types::FILE,
+        "File with the secret that cookies of --key sticky:NAME are signed with: 16 to 1024 visible ASCII \
+         characters; one newline at the end is ignored. It may be given in RINGHERD_STICKY_SECRET instead. \
+         Without it one is drawn at each start, and sessions of before begin anew.",
+    )
+    .by_default("drawn at the start")
+    .on_reload(),
+    Entry::new(
+        "sticky.max-age",
+        "sticky-max-age",
+        "DURATION",
+        at!(Config: proxy.sticky.max_age),
+        Kind::duration(Duration::ZERO, Duration::from_secs(400 * 24 * 60 * 60)),
+        "How long browsers keep such a cookie, counted from when it was set. 0s for as long as they run.",
     )
     .on_reload(),
 ];

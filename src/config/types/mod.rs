@@ -102,8 +102,10 @@ pub(super) const HOST_PORT: Kind = Kind::text("HOST:PORT", "10.0.0.7:8080");
 pub(super) const NETWORK: Kind = Kind::text("an IP address or a network", "10.0.0.0/8");
 
 /// Which part of a request is hashed.
-pub(super) const KEY: Kind =
-    Kind::text("request-id, path, uri, client-ip, header:NAME, cookie:NAME or query:NAME", "header:x-user");
+pub(super) const KEY: Kind = Kind::text(
+    "request-id, path, uri, client-ip, header:NAME, cookie:NAME, query:NAME or sticky:NAME",
+    "header:x-user",
+);
 
 /// The path of a file.
 pub(super) const PEM: Kind = Kind::text("the path of a file", "/etc/ringherd/site.pem");
@@ -260,6 +262,23 @@ pub(super) fn token(text: &str) -> Result<String, Refusal> {
         Err(Refusal::new("the token must be of visible ASCII characters, without white space"))
     } else if !TOKEN_LENGTH.contains(&text.len()) {
         Err(Refusal::new(format!("the token has {} characters; it must have {min} to {max}", text.len())))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Shortest and longest secret of sticky sessions, in characters.
+const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// A secret of sticky sessions. The refusal does not repeat it.
+pub(super) fn sticky_secret(text: &str) -> Result<String, Refusal> {
+    let (min, max) = (SECRET_LENGTH.start(), SECRET_LENGTH.end());
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        Err(Refusal::new("the secret must be of visible ASCII characters, without white space"))
+    } else if !SECRET_LENGTH.contains(&text.len()) {
+        let hint = "as printed by: openssl rand -base64 32";
+        let what = format!("the secret has {} characters; it must have {min} to {max}", text.len());
+        Err(Refusal::new(what).hint(hint))
     } else {
         Ok(text.to_owned())
     }

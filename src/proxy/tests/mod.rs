@@ -24,7 +24,9 @@ use tokio::task::{JoinHandle, LocalSet};
 use super::clock::TICK;
 use super::transport::{Connect, Connecting, Transport};
 use super::worker::Worker;
-use super::{HalfClose, LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, Via, connection};
+use super::{
+    HalfClose, LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, StickySecret, Via, connection,
+};
 use crate::cluster::{
     Endpoint, FailureKind, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes,
 };
@@ -114,6 +116,7 @@ impl Lab {
             traffic: traffic.clone(),
             access: None,
             via: Via::new(7),
+            sticky_secret: StickySecret::new("the secret of the lab"),
             starting: Arc::default(),
             tls: None,
             connections: Arc::default(),
