@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::given::{ENGINE_VARIABLE, Given, STICKY_VARIABLE, TOKEN_VARIABLE};
@@ -13,8 +14,9 @@ use super::inputs::ReadFile;
 use super::model::{Content, Entry, Name, Problem, Refusal, Source, entries};
 use super::settings::{self, MODEL};
 use super::tree::Config;
+use super::types::header::line;
 use super::types::{OnExit, RuntimeKind, no_overlay, sticky_secret, token, without_tls};
-use crate::proxy::StickySecret;
+use crate::proxy::{HeaderChange, HeaderRules, Message, StickySecret, is_host};
 use crate::ring::Params;
 use crate::runtime::engine::{Host, nano_cpus};
 use crate::tls::{CertificateFiles, ClientAuth};
@@ -41,6 +43,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.ring();
     checker.tls();
     checker.listeners();
+    checker.headers();
     checker.config.admin.token = checker.token();
     checker.config.proxy.sticky.secret = checker.sticky_secret();
     checker.config
@@ -262,6 +265,35 @@ impl Checker<'_> {
                 self.refuse(flag, Refusal::new(what).hint("choose another port"));
             }
         }
+    }
+
+    /// The header rules, in their order. What is wrong in one table is refused already.
+    fn headers(&mut self) {
+        let mut rules = HeaderRules::default();
+        let sources = self.given.tables.get("headers").map_or(&[][..], Vec::as_slice);
+        for (table, given) in self.config.headers.iter().zip(sources) {
+            let Some(message) = table.on else { continue };
+            let lines =
+                |texts: &[String]| texts.iter().filter_map(|text| line(text).ok()).collect::<Vec<_>>();
+            let removed = table.remove.iter().filter_map(|name| name.parse().ok()).map(HeaderChange::Remove);
+            let set = lines(&table.set).into_iter().map(|(name, value)| HeaderChange::Set(name, value));
+            let added = lines(&table.add).into_iter().map(|(name, value)| HeaderChange::Add(name, value));
+            for change in removed.chain(set).chain(added) {
+                let is_host = matches!(&change, HeaderChange::Set(name, _) if is_host(name));
+                if is_host && message == Message::Response {
+                    let refusal = Refusal::new("sets Host, which no response has");
+                    let name = Name::unknown("headers.set");
+                    self.problems.push(Problem::new(name, given.source.clone(), None, refusal));
+                }
+                rules.push(message, change, table.always);
+            }
+            if table.always && message == Message::Request {
+                let refusal = Refusal::new("is about responses").hint("leave it out for requests");
+                let name = Name::unknown("headers.always");
+                self.problems.push(Problem::new(name, given.source.clone(), None, refusal));
+            }
+        }
+        self.config.proxy.header_rules = Some(rules).filter(|rules| !rules.is_empty()).map(Arc::new);
     }
 
     /// The certificates, and whether there is a listener for them and the other way round.

@@ -75,6 +75,9 @@ pub(crate) async fn forward(
     let may_be_repeated = has_no_body && offer.is_none() && head.method().is_idempotent();
     let address_key = client_key(active, head);
     let peer = &connection.address_text;
+    if let Some(rules) = &worker.config().header_rules {
+        rules.change_request(head.headers_mut());
+    }
     let saved = may_be_repeated.then(|| {
         let keeps_case = worker.config().preserve_header_case;
         SavedHead::of(head, &forwarding, peer, via, keeps_case, &worker.head_buffers)
@@ -121,6 +124,11 @@ pub(crate) async fn forward(
         permit: None,
     };
     let mut response = attempts.run(picked).await?;
+    if let Some(rules) = &worker.config().header_rules
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        rules.change_response(response.headers_mut());
+    }
     if let Some(cookie) = cookie {
         response.headers_mut().append(SET_COOKIE, *cookie);
     }

@@ -9,6 +9,7 @@ mod error;
 mod forward;
 mod forwarding;
 mod handshake;
+mod header_rules;
 mod headers;
 mod http2;
 mod pipe;
@@ -39,6 +40,7 @@ pub mod worker;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,6 +48,7 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use ipnet::IpNet;
 
+pub use header_rules::{HeaderChange, HeaderRules, Message, is_host, why_not};
 pub use sticky::{StickyConfig, StickySecret};
 pub use trace::TraceContext;
 pub use upload::RequestBody;
@@ -136,6 +139,8 @@ pub struct ProxyConfig {
     /// Peers whose word on their clients is taken: their `X-Forwarded-*`, `Forwarded` and
     /// `X-Real-IP` are kept.
     pub trusted_proxies: Vec<IpNet>,
+    /// What is changed in heads, if anything is.
+    pub header_rules: Option<Arc<HeaderRules>>,
     /// Sticky sessions.
     pub sticky: StickyConfig,
     /// Whether requests carry the balancer's name in `Via`, by which it notices loops.
@@ -169,6 +174,7 @@ impl Default for ProxyConfig {
             expose_replica: false,
             trace_context: TraceContext::Pass,
             trusted_proxies: Vec::new(),
+            header_rules: None,
             sticky: StickyConfig::default(),
             via: true,
         }

@@ -16,6 +16,7 @@ mod exhaustion;
 mod fixed;
 mod forwarding;
 mod full;
+mod header_rules;
 mod healthcheck;
 mod http2;
 mod metrics;

@@ -6,6 +6,7 @@
 //! this: flags, variables, keys of the file, help, documentation, example, schema, what
 //! `ringherd check` prints, and the list of what needs a restart.
 
+mod headers;
 mod process;
 mod replicas;
 mod resilience;
@@ -19,7 +20,7 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 17] = [
+pub(super) static MODEL: [Section<Config>; 18] = [
     Section::of("server", "Server", process::SERVER),
     Section::of("tls", "TLS", tls::TLS),
     Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
@@ -33,6 +34,7 @@ pub(super) static MODEL: [Section<Config>; 17] = [
     Section::of("sticky", "Sticky sessions", resilience::STICKY),
     Section::of("timeouts", "Time-outs", traffic::TIMEOUTS),
     Section::of("limits", "Limits", traffic::LIMITS),
+    Section::tables("headers", "Header rules", &headers::HEADERS),
     Section::of("tracing", "Tracing", traffic::TRACING),
     Section::of("access-log", "Access log", process::ACCESS_LOG),
     Section::of("admin", "Admin", process::ADMIN),

@@ -4,6 +4,7 @@
 
 mod command;
 mod container;
+pub(super) mod header;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +20,7 @@ use crate::admin;
 use crate::cluster::KeySource;
 use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
-use crate::proxy::{HalfClose, TraceContext};
+use crate::proxy::{HalfClose, Message, TraceContext};
 use crate::ring::{Family, Placement, Probing};
 use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
@@ -69,6 +70,7 @@ choices!(ReadOnly { On = "on", Off = "off" });
 choices!(Family { Classic = "classic", Modified = "modified" });
 choices!(Probing { Quadratic = "quadratic", Linear = "linear" });
 choices!(Placement { Ring = "ring", Rendezvous = "rendezvous", Balanced = "balanced" });
+choices!(Message { Request = "request", Response = "response" });
 choices!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
 choices!(Format { Json = "json", Common = "common" });
 impl Choice for bool {
