@@ -23,6 +23,8 @@ pub enum KeySource {
     Cookie(String),
     /// A query parameter, as sent (not percent-decoded).
     Query(String),
+    /// The session in a cookie of this name, which the balancer sets and signs.
+    Sticky(String),
 }
 
 impl KeySource {
@@ -34,7 +36,9 @@ impl KeySource {
 
 /// A key source that cannot be used, with what would be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a key: use request-id, path, uri, client-ip, header:NAME, cookie:NAME or query:NAME")]
+#[error(
+    "'{0}' is not a key: use request-id, path, uri, client-ip, header:NAME, cookie:NAME, query:NAME or sticky:NAME"
+)]
 pub struct KeyError(String);
 
 impl FromStr for KeySource {
@@ -52,10 +56,14 @@ impl FromStr for KeySource {
             },
             Some(("header", name)) => name.parse().map(Self::Header).map_err(|_| bad()),
             // The same tokens as header names: what cookies and query keys are made of.
-            Some((kind @ ("cookie" | "query"), name)) => {
+            Some((kind @ ("cookie" | "query" | "sticky"), name)) => {
                 name.parse::<HeaderName>().map_err(|_| bad())?;
                 let name = name.to_owned();
-                Ok(if kind == "cookie" { Self::Cookie(name) } else { Self::Query(name) })
+                Ok(match kind {
+                    "cookie" => Self::Cookie(name),
+                    "query" => Self::Query(name),
+                    _ => Self::Sticky(name),
+                })
             }
             Some(_) => Err(bad()),
         }
@@ -72,6 +80,7 @@ impl fmt::Display for KeySource {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),
+            Self::Sticky(name) => write!(f, "sticky:{name}"),
         }
     }
 }
@@ -82,14 +91,25 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_what_is_parsed() {
-        for text in ["request-id", "path", "uri", "client-ip", "header:x-user", "cookie:SID", "query:id"] {
+        for text in [
+            "request-id",
+            "path",
+            "uri",
+            "client-ip",
+            "header:x-user",
+            "cookie:SID",
+            "query:id",
+            "sticky:SRV",
+        ] {
             assert_eq!(text.parse::<KeySource>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn nonsense_is_refused_with_the_choices() {
-        for text in ["", "ip", "header:", "header:a b", "cookie:", "query:a=b", "body:x"] {
+        for text in
+            ["", "ip", "header:", "header:a b", "cookie:", "query:a=b", "sticky:", "sticky:a;b", "body:x"]
+        {
             let error = text.parse::<KeySource>().unwrap_err().to_string();
             assert!(error.contains("header:NAME"), "{error}");
         }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Retries that may always be in flight, however little else is.
 const RETRIES_AT_LEAST: u64 = 3;
@@ -14,15 +16,40 @@ const RETRY_PERCENT: u64 = 20;
 /// Load of the whole balancer, shared by all workers.
 #[derive(Debug, Default)]
 pub struct Load {
-    in_flight: CachePadded<AtomicU64>,
+    flow: CachePadded<Flow>,
+    /// Requests that wait for an endpoint with room.
+    queued: AtomicU64,
+    /// Tells the first of each worker's queue that there may be room.
+    room: Notify,
     retries: CachePadded<AtomicU64>,
     ejections: AtomicU64,
+}
+
+/// What changes with each request.
+#[derive(Debug, Default)]
+struct Flow {
+    in_flight: AtomicU64,
+    /// Who is to be told of room.
+    waiting: AtomicU64,
 }
 
 impl Load {
     /// Requests in flight over all endpoints.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.flow.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests that wait for an endpoint with room.
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// A place among those that wait, of which there may be `limit`; `None` if all are taken.
+    pub fn enter_queue(self: &Arc<Self>, limit: u64) -> Option<Queued> {
+        self.queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < limit).then(|| now + 1))
+            .ok()
+            .map(|_| Queued { load: Arc::clone(self) })
     }
 
     /// Retries in flight.
@@ -46,11 +73,19 @@ impl Load {
     }
 
     pub(super) fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.flow.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn leave(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.flow.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.flow.waiting.load(Ordering::Relaxed) != 0 {
+            self.tell_of_room();
+        }
+    }
+
+    #[cold]
+    fn tell_of_room(&self) {
+        self.room.notify_one();
     }
 
     /// Takes a retry out of the budget (20 % of what is in flight, at least 3), or `None` when
@@ -61,6 +96,45 @@ impl Load {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < limit).then(|| now + 1))
             .ok()
             .map(|_| RetryPermit { load: Arc::clone(self) })
+    }
+}
+
+/// A place among the requests that wait for an endpoint with room; given up when dropped.
+#[derive(Debug)]
+pub struct Queued {
+    load: Arc<Load>,
+}
+
+impl Queued {
+    /// The first of its queue: it is told of room until it drops.
+    pub fn front(&self) -> Front<'_> {
+        self.load.flow.waiting.fetch_add(1, Ordering::Relaxed);
+        Front(&self.load)
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.load.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Who is told of room.
+#[derive(Debug)]
+pub struct Front<'a>(&'a Load);
+
+impl Front<'_> {
+    /// Ready when a request has ended since this was called, or soon after it was. Each is told to one
+    /// who waits, the longest first. A request that ends on another thread at the same moment may be
+    /// missed: who waits looks again after a while.
+    pub fn room(&self) -> Notified<'_> {
+        self.0.room.notified()
+    }
+}
+
+impl Drop for Front<'_> {
+    fn drop(&mut self) {
+        self.0.flow.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -87,6 +161,23 @@ mod tests {
         assert!(load.try_retry().is_none());
         drop(permits);
         assert!(load.try_retry().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_queue_has_a_limit_and_its_front_is_told_when_a_request_ends() {
+        let load = Arc::new(Load::default());
+        load.enter();
+        let first = load.enter_queue(2).expect("a place");
+        let second = load.enter_queue(2).expect("a place");
+        assert!(load.enter_queue(2).is_none());
+        let front = first.front();
+        let room = front.room();
+        load.leave();
+        room.await;
+        drop(front);
+        assert_eq!(load.flow.waiting.load(Ordering::Relaxed), 0);
+        drop((first, second));
+        assert_eq!(load.queued(), 0);
     }
 
     #[test]

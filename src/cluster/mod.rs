@@ -6,9 +6,10 @@ pub mod endpoint;
 pub mod key;
 pub mod load;
 pub mod outcome;
+mod slow_start;
 pub mod snapshot;
 
-pub use endpoint::{Endpoint, InFlight};
+pub use endpoint::{Endpoint, InFlight, Standing};
 pub use key::KeySource;
 pub use load::Load;
 pub use outcome::{FailureKind, Outcome, OutcomeQueue, OutcomeReader, outcomes};

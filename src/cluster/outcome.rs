@@ -17,15 +17,32 @@ pub enum FailureKind {
     Timeout,
     /// What came was not an HTTP response.
     BadResponse,
+    /// The response has a status that says that nobody could serve the request: 502, 503 or 504.
+    Status,
 }
 
-/// One failed request.
+impl FailureKind {
+    /// What went wrong, to stand behind "the last: ".
+    pub fn as_words(self) -> &'static str {
+        match self {
+            Self::Connect => "no connection",
+            Self::Closed => "connection closed",
+            Self::Timeout => "no response in time",
+            Self::BadResponse => "a bad response",
+            Self::Status => "a response with 502, 503 or 504",
+        }
+    }
+}
+
+/// A request that failed, or one of a half-open trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// [`Endpoint::id`](super::Endpoint::id) of the replica.
     pub endpoint: u64,
-    /// What went wrong.
-    pub kind: FailureKind,
+    /// What went wrong; `None` if the request went well, which is told of trials alone.
+    pub kind: Option<FailureKind>,
+    /// Whether it was one of a half-open trial.
+    pub is_trial: bool,
 }
 
 #[derive(Debug)]
@@ -55,12 +72,15 @@ pub fn outcomes(capacity: usize) -> (OutcomeQueue, OutcomeReader) {
 
 impl OutcomeQueue {
     /// Reports; when the queue is full the outcome is only counted, because those before it
-    /// already lead to a check of their replicas and the request must not wait.
-    pub fn report(&self, outcome: Outcome) {
-        if self.0.queue.push(outcome).is_err() {
+    /// already lead to a check of their replicas and the request must not wait. Returns whether it
+    /// was taken in.
+    pub fn report(&self, outcome: Outcome) -> bool {
+        let taken = self.0.queue.push(outcome).is_ok();
+        if !taken {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
         }
         self.0.wake.notify_one();
+        taken
     }
 }
 
@@ -89,7 +109,7 @@ mod tests {
     async fn a_full_queue_counts_what_it_drops() {
         let (queue, mut reader) = outcomes(2);
         for endpoint in 0..5 {
-            queue.report(Outcome { endpoint, kind: FailureKind::Connect });
+            queue.report(Outcome { endpoint, kind: Some(FailureKind::Connect), is_trial: false });
         }
         assert_eq!(reader.next().await.endpoint, 0);
         assert_eq!(reader.next().await.endpoint, 1);

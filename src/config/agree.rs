@@ -6,14 +6,17 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::given::{ENGINE_VARIABLE, Given, TOKEN_VARIABLE};
+use super::given::{ENGINE_VARIABLE, Given, STICKY_VARIABLE, TOKEN_VARIABLE};
 use super::inputs::ReadFile;
 use super::model::{Content, Entry, Name, Problem, Refusal, Source, entries};
 use super::settings::{self, MODEL};
 use super::tree::Config;
-use super::types::{OnExit, RuntimeKind, no_overlay, token, without_tls};
+use super::types::header::line;
+use super::types::{OnExit, RuntimeKind, no_overlay, sticky_secret, token, without_tls};
+use crate::proxy::{HeaderChange, HeaderRules, Message, StickySecret, is_host};
 use crate::ring::Params;
 use crate::runtime::engine::{Host, nano_cpus};
 use crate::tls::{CertificateFiles, ClientAuth};
@@ -40,7 +43,9 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.ring();
     checker.tls();
     checker.listeners();
+    checker.headers();
     checker.config.admin.token = checker.token();
+    checker.config.proxy.sticky.secret = checker.sticky_secret();
     checker.config
 }
 
@@ -262,6 +267,35 @@ impl Checker<'_> {
         }
     }
 
+    /// The header rules, in their order. What is wrong in one table is refused already.
+    fn headers(&mut self) {
+        let mut rules = HeaderRules::default();
+        let sources = self.given.tables.get("headers").map_or(&[][..], Vec::as_slice);
+        for (table, given) in self.config.headers.iter().zip(sources) {
+            let Some(message) = table.on else { continue };
+            let lines =
+                |texts: &[String]| texts.iter().filter_map(|text| line(text).ok()).collect::<Vec<_>>();
+            let removed = table.remove.iter().filter_map(|name| name.parse().ok()).map(HeaderChange::Remove);
+            let set = lines(&table.set).into_iter().map(|(name, value)| HeaderChange::Set(name, value));
+            let added = lines(&table.add).into_iter().map(|(name, value)| HeaderChange::Add(name, value));
+            for change in removed.chain(set).chain(added) {
+                let is_host = matches!(&change, HeaderChange::Set(name, _) if is_host(name));
+                if is_host && message == Message::Response {
+                    let refusal = Refusal::new("sets Host, which no response has");
+                    let name = Name::unknown("headers.set");
+                    self.problems.push(Problem::new(name, given.source.clone(), None, refusal));
+                }
+                rules.push(message, change, table.always);
+            }
+            if table.always && message == Message::Request {
+                let refusal = Refusal::new("is about responses").hint("leave it out for requests");
+                let name = Name::unknown("headers.always");
+                self.problems.push(Problem::new(name, given.source.clone(), None, refusal));
+            }
+        }
+        self.config.proxy.header_rules = Some(rules).filter(|rules| !rules.is_empty()).map(Arc::new);
+    }
+
     /// The certificates, and whether there is a listener for them and the other way round.
     fn tls(&mut self) {
         const CERTIFICATE: [&str; 2] = ["tls-certificate", "tls-key"];
@@ -355,8 +389,37 @@ impl Checker<'_> {
         }
     }
 
+    /// The secret of sticky sessions, from its file or its variable. No message repeats it.
+    fn sticky_secret(&mut self) -> Option<StickySecret> {
+        const FLAG: &str = "sticky-secret-file";
+        let path = self.config.sticky_secret_file.clone().filter(|_| self.good(&[FLAG]));
+        match (path, self.given.sticky_secret.clone()) {
+            (None, None) => None,
+            (None, Some(text)) => {
+                let checked = sticky_secret(&text);
+                checked.map_err(|refusal| self.refuse_variable(STICKY_VARIABLE, refusal)).ok()
+            }
+            (Some(_), Some(_)) => {
+                let what = format!("is set besides {STICKY_VARIABLE}");
+                self.refuse(FLAG, Refusal::new(what).hint("give the secret in one of them"));
+                None
+            }
+            (Some(path), None) => {
+                let content = (self.read_file)(path.as_ref())
+                    .map_err(|error| Refusal::new(format!("cannot be read: {error}")));
+                let checked = content.and_then(|content| sticky_secret(without_newline(&content)));
+                checked.map_err(|refusal| self.refuse(FLAG, refusal)).ok()
+            }
+        }
+        .map(|text| StickySecret::new(&text))
+    }
+
     fn refuse_token(&mut self, refusal: Refusal) {
-        let name = Name::unknown(TOKEN_VARIABLE);
+        self.refuse_variable(TOKEN_VARIABLE, refusal);
+    }
+
+    fn refuse_variable(&mut self, name: &'static str, refusal: Refusal) {
+        let name = Name::unknown(name);
         self.problems.push(Problem::new(name, Source::Environment, None, refusal));
     }
 }

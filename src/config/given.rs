@@ -13,6 +13,9 @@ use super::{file, suggest};
 /// Variable that holds the bearer token itself.
 pub(super) const TOKEN_VARIABLE: &str = "RINGHERD_ADMIN_TOKEN";
 
+/// Variable that holds the secret of sticky sessions itself.
+pub(super) const STICKY_VARIABLE: &str = "RINGHERD_STICKY_SECRET";
+
 /// Variable by which the tools of Docker find the engine.
 pub(super) const ENGINE_VARIABLE: &str = "DOCKER_HOST";
 
@@ -28,6 +31,8 @@ pub(super) struct Given {
     pub(super) tables: BTreeMap<&'static str, Vec<TableItem>>,
     /// The bearer token from the environment.
     pub(super) token: Option<String>,
+    /// The secret of sticky sessions from the environment.
+    pub(super) sticky_secret: Option<String>,
     /// Where other tools find the Docker engine.
     pub(super) engine: Option<String>,
     /// Whether the tools of Docker are to use TLS.
@@ -91,6 +96,7 @@ impl Given {
                 ENGINE_VARIABLE => self.engine = Some(text()).filter(|host| !host.is_empty()),
                 ENGINE_TLS_VARIABLE => self.engine_tls = !value.is_empty(),
                 TOKEN_VARIABLE => self.token = Some(text()),
+                STICKY_VARIABLE => self.sticky_secret = Some(text()),
                 name if name.starts_with(ENV_PREFIX) => {
                     match settings::all().find(|setting| setting.env() == name) {
                         Some(setting) => self.insert(setting, &[value], Source::Environment, problems),
@@ -154,7 +160,10 @@ fn words_of(texts: &[&str]) -> Result<Vec<String>, WordsError> {
 }
 
 fn unknown_variable(name: &str) -> Problem {
-    let names: Vec<String> = settings::all().map(Setting::env).chain([TOKEN_VARIABLE.to_owned()]).collect();
+    let names: Vec<String> = settings::all()
+        .map(Setting::env)
+        .chain([TOKEN_VARIABLE, STICKY_VARIABLE].map(str::to_owned))
+        .collect();
     let near = suggest::nearest(name, names.iter().map(String::as_str));
     let hint = near.map_or_else(
         || format!("unset it: names that begin with {ENV_PREFIX} are ringherd's own"),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::given::{Given, TOKEN_VARIABLE};
+use super::given::{Given, STICKY_VARIABLE, TOKEN_VARIABLE};
 use super::model::{Content, Entry, Name, Section, Setting, Shown, Source, one_line};
 use super::settings::MODEL;
 use super::tree::Config;
@@ -23,26 +23,31 @@ impl Loaded {
     pub(super) fn new(config: Config, given: Given) -> Self {
         Self { config, given }
     }
+
+    /// The variable that holds the secret of which the setting with this flag names the file, if that was
+    /// given there.
+    fn variable(&self, flag: &str) -> Option<&'static str> {
+        match flag {
+            "admin-token-file" if self.given.token.is_some() => Some(TOKEN_VARIABLE),
+            "sticky-secret-file" if self.given.sticky_secret.is_some() => Some(STICKY_VARIABLE),
+            _ => None,
+        }
+    }
 }
 
 impl Loaded {
     /// The configuration as JSON: by section and key the value, null where there is none, and where it
     /// came from. Secrets are not in it.
     pub fn to_json(&self) -> Value {
-        let in_variable = self.given.token.is_some();
-        json(&MODEL, &self.config, &self.given, |entry| match entry.setting.flag {
-            "admin-token-file" if in_variable => Some(TOKEN_VARIABLE.to_owned()),
-            _ => None,
-        })
+        json(&MODEL, &self.config, &self.given, |entry| self.variable(entry.setting.flag).map(str::to_owned))
     }
 }
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let in_variable = self.given.token.is_some();
-        print(f, &MODEL, &self.config, &self.given, |entry| match entry.setting.flag {
-            "admin-token-file" if in_variable => Some(format!("token-file = (set)  # {TOKEN_VARIABLE}")),
-            _ => None,
+        print(f, &MODEL, &self.config, &self.given, |entry| {
+            let variable = self.variable(entry.setting.flag)?;
+            Some(format!("{} = (set)  # {variable}", entry.setting.key()))
         })
     }
 }

@@ -8,7 +8,7 @@ use super::types::{CommandLine, OnExit, PublicAdmin, RuntimeKind};
 use crate::admin::AdminConfig;
 use crate::control::ControlConfig;
 use crate::names::HostPort;
-use crate::proxy::ProxyConfig;
+use crate::proxy::{Message, ProxyConfig};
 use crate::ring::{Family, Params, Placement, Probing};
 use crate::runtime::docker::DockerConfig;
 use crate::runtime::engine;
@@ -40,6 +40,8 @@ pub struct Config {
     pub(super) tls_client_ca: Option<String>,
     /// Those of the file.
     pub(super) certificates: Vec<CertificateSettings>,
+    /// Header rules; together they are in `proxy`.
+    pub(super) headers: Vec<HeaderSettings>,
     /// Whether requests without TLS are sent to `tls_listen`; also in `proxy`.
     pub(super) https_redirect: bool,
     /// Worker threads of the data plane (at least 1).
@@ -76,6 +78,8 @@ pub struct Config {
     pub(super) ring: RingSettings,
     /// File of the token, which is in `admin`.
     pub(super) admin_token_file: Option<String>,
+    /// File of the secret of sticky sessions, which is in `proxy`.
+    pub(super) sticky_secret_file: Option<String>,
 }
 
 /// A certificate of the file.
@@ -84,6 +88,16 @@ pub(super) struct CertificateSettings {
     pub(super) cert: Option<String>,
     pub(super) key: Option<String>,
     pub(super) ocsp: Option<String>,
+}
+
+/// Header rules of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct HeaderSettings {
+    pub(super) on: Option<Message>,
+    pub(super) remove: Vec<String>,
+    pub(super) set: Vec<String>,
+    pub(super) add: Vec<String>,
+    pub(super) always: bool,
 }
 
 /// Parameters of the ring, not yet checked together.
@@ -154,6 +168,7 @@ impl Default for Config {
             tls_self_signed: false,
             tls_client_ca: None,
             certificates: Vec::new(),
+            headers: Vec::new(),
             https_redirect: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             grace: Duration::from_secs(10),
@@ -172,6 +187,7 @@ impl Default for Config {
             discover: None,
             ring: RingSettings::default(),
             admin_token_file: None,
+            sticky_secret_file: None,
         }
     }
 }

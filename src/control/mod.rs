@@ -27,7 +27,7 @@ pub use error::ControlError;
 pub use observer::Observer;
 pub use request::{Add, Control, Remove, Request, RingChange};
 pub use supervisor::{Supervisor, supervisor};
-pub use transition::{ExitCause, Transition};
+pub use transition::{EjectionCause, ExitCause, Transition};
 pub use view::{ReplicaView, ReplicaViews, State, View};
 
 use std::net::SocketAddr;
@@ -51,8 +51,14 @@ pub struct ControlConfig {
     pub key: KeySource,
     /// Bounded load as configured.
     pub bounded_load: BoundedLoad,
+    /// Most requests in flight at one replica; 0 for no cap.
+    pub max_requests: u32,
     /// Heartbeats.
     pub health: HealthConfig,
+    /// How long a replica that comes takes a growing share of its keys.
+    pub slow_start: Duration,
+    /// Ejection by what requests meet with.
+    pub outliers: OutlierConfig,
     /// How long a leaving replica may finish its requests.
     pub drain_timeout: Duration,
     /// How long a new replica has for its first good heartbeat.
@@ -76,6 +82,42 @@ pub struct HealthConfig {
     pub timeout: Duration,
     /// Failures in a row that eject a replica (at least 1).
     pub unhealthy_after: u32,
+}
+
+/// Outlier detection, with Envoy's names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutlierConfig {
+    /// Failures in a row that eject a replica; 0 for never.
+    pub consecutive_failures: u32,
+    /// Over which success rates are compared.
+    pub interval: Duration,
+    /// How far below the mean a success rate is that ejects, in standard deviations; 0 for never.
+    pub stdev_factor: f64,
+    /// Replicas that there have to be to compare with.
+    pub min_replicas: u32,
+    /// Requests that a replica has to have had in a window to be compared.
+    pub min_requests: u64,
+    /// How long a first ejection lasts; each one after it twice as long.
+    pub base_ejection_time: Duration,
+    /// The longest.
+    pub max_ejection_time: Duration,
+    /// How many of those whose heartbeats are good may be ejected, in percent (0 to 100).
+    pub max_ejection_percent: u32,
+}
+
+impl Default for OutlierConfig {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 5,
+            interval: Duration::from_secs(10),
+            stdev_factor: 1.9,
+            min_replicas: 5,
+            min_requests: 100,
+            base_ejection_time: Duration::from_secs(10),
+            max_ejection_time: Duration::from_secs(300),
+            max_ejection_percent: 50,
+        }
+    }
 }
 
 /// Bounded load as configured.
@@ -110,7 +152,10 @@ impl Default for ControlConfig {
             ring: Params::default(),
             key: KeySource::default(),
             bounded_load: BoundedLoad::default(),
+            max_requests: 0,
             health: HealthConfig::default(),
+            slow_start: Duration::ZERO,
+            outliers: OutlierConfig::default(),
             drain_timeout: Duration::from_secs(10),
             start_timeout: Duration::from_secs(10),
             replace_after: Duration::from_secs(30),

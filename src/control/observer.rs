@@ -63,6 +63,7 @@ impl Observer {
                 tracing::info!("replicas can be started and stopped");
                 self.journal.record("outage", &OutageFacts { available: true, reason: "" });
             }
+            Event::TrialEnded { went_well, .. } => self.upkeep.trial_ended(*went_well),
             Event::Heartbeat(_, verdict) => self.upkeep.heartbeat(match verdict {
                 Verdict::Good => Heartbeat::Good,
                 Verdict::Bad(_) | Verdict::NoAnswer(_) => Heartbeat::Bad,
@@ -81,7 +82,7 @@ impl Observer {
             Transition::Died(_) => "died",
             _ => state.as_str(),
         };
-        if matches!(transition, Transition::Ejected | Transition::Died(_)) {
+        if matches!(transition, Transition::Ejected | Transition::Outlier(_) | Transition::Died(_)) {
             tracing::warn!(replica = %name, number, id, %state, address = shown, reason, "replica {what}");
         } else {
             tracing::info!(replica = %name, number, id, %state, address = shown, reason, "replica {what}");
@@ -89,9 +90,24 @@ impl Observer {
         if let Transition::Starting(Some(cause)) = transition {
             self.upkeep.restarted(cause.as_str());
         }
+        if let Transition::Outlier(cause) = transition {
+            self.upkeep.ejected(*cause as usize);
+        }
         let (number, address, event) = (*number, *address, transition.as_str());
         let facts = ReplicaFacts { replica: name, number, event, state: state.as_str(), reason, address };
         self.journal.record("replica", &facts);
+    }
+
+    /// A replica at which requests fail was not ejected, because too few others would be left.
+    pub(super) fn ejection_refused(&self, replica: &str, reason: &str, is_news: bool) {
+        self.upkeep.ejection_refused();
+        if is_news {
+            tracing::warn!(
+                replica,
+                reason,
+                "replica is not ejected: too few others take requests (--outlier-max-ejection-percent)"
+            );
+        }
     }
 
     pub(super) fn published(&self, published: &Published) {

@@ -19,9 +19,9 @@ use super::pool::{Action, Event, Pool, RuntimeFacts, Ticket};
 use super::request::{Call, Reply};
 use super::writer::{Build, Built, Writer};
 use super::{Control, ControlConfig, ControlError, Observer, Request, View};
-use crate::cluster::{Outcome, OutcomeReader, Readers};
+use crate::cluster::{FailureKind, Outcome, OutcomeReader, Readers};
 use crate::ring::BuildError;
-use crate::runtime::{Runtime, RuntimeEvent};
+use crate::runtime::{ReplicaId, Runtime, RuntimeEvent};
 
 /// Requests that may wait; more are refused as [`ControlError::Busy`].
 const CALLS_WAITING: usize = 64;
@@ -47,6 +47,8 @@ pub struct Supervisor {
     checker: Checker,
     /// The ring that is being built, if one is.
     builds: JoinSet<Result<Built, BuildError>>,
+    /// When success rates are compared next.
+    compare_at: Instant,
     /// Whether the pool has asked for a publication that was not looked at yet.
     publication_wanted: bool,
     /// Whether something was published that the view does not show yet.
@@ -62,6 +64,8 @@ enum Happened {
     Event(Event),
     Call(Option<Call>),
     Outcome(Outcome),
+    /// The time has come to compare success rates.
+    Window,
     Built(Result<Built, BuildError>),
 }
 
@@ -97,6 +101,7 @@ pub fn supervisor(
         last_ticket: 0,
         checker: Checker::default(),
         builds: JoinSet::new(),
+        compare_at: now(),
         publication_wanted: false,
         published: false,
         answers: Vec::new(),
@@ -141,6 +146,7 @@ impl Supervisor {
         }
         let deadline = self.pool.next_deadline();
         let draining = !self.writer.drains.is_empty();
+        let compares = self.pool.config().outliers.stdev_factor > 0.0;
         tokio::select! {
             call = self.calls.recv(), if !self.abandoned => Happened::Call(call),
             Some(event) = self.events.recv() => Happened::Event(Event::Runtime(event)),
@@ -148,6 +154,7 @@ impl Supervisor {
             (id, verdict) = self.checker.next() => Happened::Event(Event::Heartbeat(id, verdict)),
             Some(built) = self.builds.join_next() => Happened::Built(finished(built)),
             () = until(deadline) => Happened::Event(Event::Tick),
+            () = until(Some(self.compare_at)), if compares => Happened::Window,
             () = tokio::time::sleep(DRAIN_POLL), if draining => Happened::Event(Event::Tick),
         }
     }
@@ -172,8 +179,14 @@ impl Supervisor {
             Happened::Call(call) => self.take_call(call),
             Happened::Outcome(outcome) => {
                 if let Some(id) = self.writer.replica_of(outcome.endpoint) {
-                    self.checker.forget(id);
-                    self.step(Event::RequestFailed(id));
+                    self.take_outcome(id, outcome);
+                }
+            }
+            Happened::Window => {
+                let samples = self.writer.samples();
+                self.compare_at = now() + self.pool.config().outliers.interval;
+                if samples.len() >= self.pool.config().outliers.min_replicas as usize {
+                    self.step(Event::SuccessRates(samples));
                 }
             }
             Happened::Built(built) => {
@@ -181,6 +194,21 @@ impl Supervisor {
                 self.publication_wanted = true;
                 self.tell_published(published);
             }
+        }
+    }
+
+    /// A failed connection leads to a heartbeat soon. What else failed says nothing of those.
+    fn take_outcome(&mut self, id: ReplicaId, outcome: Outcome) {
+        let streak = self.writer.take_streak(id);
+        let Outcome { kind, is_trial, .. } = outcome;
+        if kind.is_some_and(|kind| kind != FailureKind::Status) {
+            self.checker.forget(id);
+            self.step(Event::RequestFailed(id));
+        }
+        if is_trial {
+            self.step(Event::TrialEnded { id, went_well: kind.is_none() });
+        } else if let Some(kind) = kind.filter(|_| streak > 0) {
+            self.step(Event::RequestsFailed { id, streak, last: kind.as_words() });
         }
     }
 
@@ -254,7 +282,10 @@ impl Supervisor {
             Action::Kill(id) => self.runtime.kill(id),
             Action::Check(probe) => self.checker.send(probe, &self.pool.config().health),
             Action::Locate(id) => self.runtime.locate(id),
-            Action::SetUp(id, up) => self.writer.set_up(id, up),
+            Action::SetUp(id, up) => self.writer.set_up(id, up, self.pool.config().slow_start),
+            Action::SetStanding(id, standing) => {
+                self.writer.set_standing(id, standing, self.pool.config().slow_start);
+            }
             // Until a ring is built nothing else can be published, and what is wanted may be more by
             // then.
             Action::Publish { heals, .. } => {
@@ -268,6 +299,9 @@ impl Supervisor {
             Action::Note(change) => self.observer.change(&change),
             Action::Unready { name, reason } => {
                 tracing::warn!(replica = name, reason, "replica is not ready");
+            }
+            Action::EjectionRefused { name, reason, is_news } => {
+                self.observer.ejection_refused(&name, &reason, is_news);
             }
             Action::Ignored { name, reason } => {
                 tracing::warn!(replica = name, reason, "a replica was found and is not taken over");

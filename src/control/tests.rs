@@ -150,7 +150,7 @@ async fn failed_requests_make_an_illness_known_before_the_next_heartbeat_is_due(
         let view = herd.until_ready(2).await;
         herd.fake.set_mood("Server 2", Mood::Sick);
         let endpoint = view.replicas[1].endpoint.as_ref().expect("on the ring").id;
-        herd.outcomes.report(Outcome { endpoint, kind: FailureKind::Timeout });
+        herd.outcomes.report(Outcome { endpoint, kind: Some(FailureKind::Timeout), is_trial: false });
         herd.until(|view| view.replicas[1].state == State::Ejected).await;
         herd.stop().await;
     })

@@ -11,6 +11,8 @@ pub enum Transition {
     Joined,
     /// It gets no requests, for ill health.
     Ejected,
+    /// It gets no requests, or one at a time, for what happened to those it got.
+    Outlier(EjectionCause),
     /// It gets requests again.
     Recovered,
     /// It ended without being asked, or was given up.
@@ -19,6 +21,17 @@ pub enum Transition {
     Left,
     /// It is gone after it left, or is not wanted any more.
     Stopped,
+}
+
+/// Why a replica is an outlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EjectionCause {
+    /// Requests in a row have failed at it.
+    Consecutive,
+    /// Far more of its requests failed than of those of others.
+    SuccessRate,
+    /// A request of its half-open trial failed.
+    Trial,
 }
 
 /// How a replica came to its end without being asked.
@@ -42,7 +55,7 @@ impl Transition {
         match self {
             Self::Starting(_) => "starting",
             Self::Joined => "joined",
-            Self::Ejected => "ejected",
+            Self::Ejected | Self::Outlier(_) => "ejected",
             Self::Recovered => "recovered",
             Self::Died(_) => "died",
             Self::Left => "left",
@@ -55,9 +68,23 @@ impl Transition {
         match self {
             Self::Starting(_) => State::Starting,
             Self::Joined | Self::Recovered => State::Ready,
-            Self::Ejected => State::Ejected,
+            Self::Ejected | Self::Outlier(_) => State::Ejected,
             Self::Left => State::Draining,
             Self::Died(_) | Self::Stopped => State::Stopped,
+        }
+    }
+}
+
+impl EjectionCause {
+    /// All there are, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Consecutive, Self::SuccessRate, Self::Trial];
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Consecutive => "consecutive",
+            Self::SuccessRate => "success-rate",
+            Self::Trial => "trial",
         }
     }
 }

@@ -15,10 +15,10 @@ use fxhash::{FxHashMap, FxHashSet};
 
 use super::drain::Drains;
 use super::observer::Published;
-use super::pool::{MemberReport, MemberSpec, Pool, Publication, Version};
+use super::pool::{MemberReport, MemberSpec, Pool, Publication, Sample, Version};
 use super::view::ReplicaViews;
 use super::{ControlError, ReplicaView, State, View};
-use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, cluster};
+use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, Standing, cluster};
 use crate::ring::{BuildError, Node, Params, Ring, slots_moved};
 use crate::runtime::ReplicaId;
 
@@ -39,6 +39,8 @@ pub(super) struct Writer {
     endpoints: FxHashMap<ReplicaId, Arc<Endpoint>>,
     /// The replica that each of these is, by the id of the endpoint.
     replicas: FxHashMap<u64, ReplicaId>,
+    /// Requests and failures of each endpoint when they were last compared.
+    sampled: FxHashMap<u64, (u64, u64)>,
     /// The publication whose ring is being built.
     building: Option<Publication>,
     pub(super) drains: Drains,
@@ -94,6 +96,7 @@ impl Writer {
             listed: Vec::new(),
             endpoints: FxHashMap::default(),
             replicas: FxHashMap::default(),
+            sampled: FxHashMap::default(),
             building: None,
             drains: Drains::default(),
             shown: ReplicaViews::default(),
@@ -170,6 +173,7 @@ impl Writer {
         pool: &Pool,
     ) -> Published {
         let endpoints = members.iter().map(|member| self.endpoint(member)).collect();
+        self.warm_up(&members, pool.config().slow_start);
         self.version += 1;
         let snapshot = Snapshot::new(self.version, Arc::clone(&self.ring), endpoints, routing.clone());
         self.drains.retire(self.publisher.publish(snapshot));
@@ -185,6 +189,19 @@ impl Writer {
             keys_moved: keys_moved.map(|moved| f64::from(moved) / f64::from(self.ring.params().slots())),
             peak_to_average: self.ring.peak_to_average(),
             build_seconds: built_in.map(|took| took.as_secs_f64()),
+        }
+    }
+
+    /// Lets those of `members` begin slowly that join others.
+    fn warm_up(&self, members: &[MemberSpec], slow_start: Duration) {
+        if slow_start.is_zero() || self.listed.is_empty() {
+            return;
+        }
+        let before: FxHashSet<_> = self.listed.iter().map(|member| (member.id, member.address)).collect();
+        for member in members.iter().filter(|member| !before.contains(&(member.id, member.address))) {
+            if let Some(endpoint) = self.endpoints.get(&member.id) {
+                endpoint.warm_up(slow_start, Duration::ZERO);
+            }
         }
     }
 
@@ -212,11 +229,48 @@ impl Writer {
     }
 
     /// Lets requests go to a replica on the ring, or not.
-    pub(super) fn set_up(&self, id: ReplicaId, up: bool) {
+    pub(super) fn set_up(&self, id: ReplicaId, up: bool, slow_start: Duration) {
         // Without an endpoint it will have one, which begins as it is then.
         if let Some(endpoint) = self.endpoints.get(&id) {
+            if up {
+                endpoint.warm_up(slow_start, Duration::ZERO);
+            }
             endpoint.set_up(up);
         }
+    }
+
+    /// What real requests say of a replica on the ring.
+    pub(super) fn set_standing(&self, id: ReplicaId, standing: Standing, slow_start: Duration) {
+        if let Some(endpoint) = self.endpoints.get(&id) {
+            // One that comes back because too few are left is needed at once.
+            if standing == Standing::Good && endpoint.standing() == Standing::HalfOpen {
+                endpoint.warm_up(slow_start, Duration::ZERO);
+            }
+            endpoint.set_standing(standing);
+        }
+    }
+
+    /// Failures in a row at a replica, which are looked at with this.
+    pub(super) fn take_streak(&self, id: ReplicaId) -> u32 {
+        self.endpoints.get(&id).map_or(0, |endpoint| endpoint.take_streak())
+    }
+
+    /// How requests went at each replica on the ring since the last call.
+    pub(super) fn samples(&mut self) -> Vec<Sample> {
+        let before = std::mem::take(&mut self.sampled);
+        let mut samples = Vec::with_capacity(self.listed.len());
+        for MemberSpec { id, .. } in &self.listed {
+            let Some(endpoint) = self.endpoints.get(id) else { continue };
+            let (requests, failures) = endpoint.experience();
+            let (old_requests, old_failures) = before.get(&endpoint.id).copied().unwrap_or_default();
+            self.sampled.insert(endpoint.id, (requests, failures));
+            samples.push(Sample {
+                id: *id,
+                requests: requests - old_requests,
+                failures: failures - old_failures,
+            });
+        }
+        samples
     }
 
     /// The replica that an endpoint is.

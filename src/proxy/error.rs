@@ -55,6 +55,12 @@ pub(crate) enum Failure {
     /// No replica on the ring is up.
     #[error("no replica is available")]
     NoReplica,
+    /// All replicas have as many requests as they may, and so has the queue.
+    #[error("all replicas are full and so is the queue: see --max-requests-per-replica and --queue")]
+    Overloaded,
+    /// No replica had room in time.
+    #[error("no replica had room within --queue-timeout: see --max-requests-per-replica")]
+    QueueTimeout,
     /// Every replica tried refused the connection.
     #[error("no replica accepts connections; the last was '{0}'")]
     Connect(String),
@@ -104,6 +110,7 @@ impl Failure {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
+            Self::Overloaded | Self::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoReplica | Self::Connect(_) | Self::Exhausted(_) | Self::RetryBudget(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -127,6 +134,8 @@ impl Failure {
             Self::ClientTimeout => Reason::ClientTimeout,
             Self::ClientBody => Reason::ClientBody,
             Self::NoReplica => Reason::NoReplica,
+            Self::Overloaded => Reason::Overloaded,
+            Self::QueueTimeout => Reason::QueueTimeout,
             Self::Connect(_) => Reason::ConnectFailed,
             Self::Exhausted(_) => Reason::Exhausted,
             Self::RetryBudget(_) => Reason::RetryBudget,

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -19,9 +20,9 @@ use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, UpstreamBody};
 use super::worker::Worker;
-use super::{forwarding, headers, route};
+use super::{forwarding, headers, queue, redirect, route};
 use crate::cluster::load::RetryPermit;
-use crate::cluster::{Endpoint, FailureKind, Outcome, Picked, Snapshot};
+use crate::cluster::{Endpoint, FailureKind, KeySource, Outcome, Picked, Snapshot};
 use crate::ring;
 
 /// Largest `Content-Length` that is forwarded: above it many servers take it for negative.
@@ -74,6 +75,9 @@ pub(crate) async fn forward(
     let may_be_repeated = has_no_body && offer.is_none() && head.method().is_idempotent();
     let address_key = client_key(active, head);
     let peer = &connection.address_text;
+    if let Some(rules) = &worker.config().header_rules {
+        rules.change_request(head.headers_mut());
+    }
     let saved = may_be_repeated.then(|| {
         let keeps_case = worker.config().preserve_header_case;
         SavedHead::of(head, &forwarding, peer, via, keeps_case, &worker.head_buffers)
@@ -83,14 +87,28 @@ pub(crate) async fn forward(
         active.offers_upgrade();
         offer.add_to(head.headers_mut());
     }
+    let mut cookie = None;
     // One load for key and replica: both are rules of the same snapshot.
     let (key, picked) = worker.reader.with(|snapshot| {
-        let key = route::key(&snapshot.routing().key, head, &id, address_key);
-        (key, snapshot.pick(key, &[]))
+        let key = match &snapshot.routing().key {
+            KeySource::Sticky(name) => {
+                let is_secure = connection.tls.is_some()
+                    || connection.is_trusted && redirect::came_over_tls(head.headers());
+                let session = worker.sticky().session(head.headers(), name, is_secure);
+                cookie = session.cookie;
+                session.key
+            }
+            source => route::key(source, head, &id, address_key),
+        };
+        // Who waits for room has come before.
+        (key, if worker.queue.is_empty() { snapshot.pick(key, &[]) } else { None })
     });
     active.record().identify(id, trace_id);
     let picked = match picked {
         Some(picked) => picked,
+        None if worker.reader.with(|snapshot| snapshot.has_other(&[])) => {
+            queue::wait_for_room(active, key, &[]).await?
+        }
         None => await_replica(active, key).await?,
     };
     let mut attempts = Attempts {
@@ -105,7 +123,16 @@ pub(crate) async fn forward(
         sent: 0,
         permit: None,
     };
-    attempts.run(picked).await
+    let mut response = attempts.run(picked).await?;
+    if let Some(rules) = &worker.config().header_rules
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        rules.change_response(response.headers_mut());
+    }
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, *cookie);
+    }
+    Ok(response)
 }
 
 /// The routing key of the client's address. Behind a trusted proxy each request has a client of its
@@ -141,6 +168,11 @@ async fn await_replica(active: &ActiveRequest, key: u64) -> Result<Picked, Failu
         }
     }
     Err(Failure::NoReplica)
+}
+
+/// Whether a replica says that it, or what is behind it, could not serve the request.
+pub(super) fn is_refusal(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
 }
 
 /// Counts a request that waits for a replica, until it drops.
@@ -200,6 +232,19 @@ impl Attempts<'_> {
             self.active.record().picked(&picked, &self.worker.recorder);
             let missed = match self.attempt(endpoint, fresh_only).await {
                 Ok((mut response, lease)) => {
+                    if is_refusal(response.status()) {
+                        picked.in_flight.went_wrong(FailureKind::Status, &self.worker.outcomes);
+                        let is_trial = picked.in_flight.is_trial();
+                        if let Some(other) = is_trial.then(|| self.pick_after_trial(endpoint.id)).flatten() {
+                            picked = other;
+                            fresh_only = true;
+                            self.active.record().retried(&self.worker.recorder);
+                            continue;
+                        }
+                    } else if picked.in_flight.is_trial() && headers::is_events(response.headers()) {
+                        // It may go on for hours.
+                        picked.in_flight.went_well(&self.worker.outcomes);
+                    }
                     *response.version_mut() = Version::HTTP_11;
                     if self.worker.config().expose_replica
                         && let Ok(name) = HeaderValue::from_str(&endpoint.name)
@@ -214,7 +259,13 @@ impl Attempts<'_> {
             let id = endpoint.id;
             if let Some(kind) = missed.kind {
                 endpoint.failed();
-                self.worker.outcomes.report(Outcome { endpoint: id, kind });
+                let outcomes = &self.worker.outcomes;
+                if missed.reused {
+                    // It may just have closed an idle connection.
+                    outcomes.report(Outcome { endpoint: id, kind: Some(kind), is_trial: false });
+                } else {
+                    picked.in_flight.went_wrong(kind, outcomes);
+                }
             }
             if !self.may_repeat(&missed.failure) {
                 return Err(missed.failure);
@@ -228,7 +279,15 @@ impl Attempts<'_> {
             // `picked` still counts as in flight: waiting requests count in the total of which
             // the budget is a share.
             self.take_from_budget(&missed.failure).await?;
-            picked = self.pick().ok_or(missed.failure)?;
+            // It may be the one place that there is.
+            drop(picked);
+            picked = match self.pick() {
+                Some(other) => other,
+                None if self.worker.reader.with(|snapshot| snapshot.has_other(&self.tried)) => {
+                    queue::wait_for_room(self.active, self.key, &self.tried).await?
+                }
+                None => return Err(missed.failure),
+            };
             self.active.record().retried(&self.worker.recorder);
         }
     }
@@ -273,6 +332,21 @@ impl Attempts<'_> {
             [_] if self.made < 2 => reader.with(|snapshot| snapshot.pick(self.key, &[])),
             _ => None,
         })
+    }
+
+    /// Another replica for a request with which one was tried out that cannot serve it yet, if the
+    /// request may be repeated at once.
+    #[cold]
+    fn pick_after_trial(&mut self, tried: u64) -> Option<Picked> {
+        let saved = self.saved.as_ref()?;
+        let reader = &self.worker.reader;
+        self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
+        self.permit.as_ref()?;
+        self.tried.push(tried);
+        let picked = reader.with(|snapshot| snapshot.pick(self.key, &self.tried))?;
+        self.sent += 1;
+        *self.request = Some(saved.to_request());
+        Some(picked)
     }
 
     /// Sends the request to this replica, on an idle connection or on a new one.
@@ -329,7 +403,8 @@ impl Attempts<'_> {
     /// there, and the budget has room.
     fn may_take_back(&mut self, endpoint: &Endpoint) -> bool {
         let is_last = self.sent + 1 >= MAX_SENT || self.made >= MAX_ATTEMPTS;
-        if endpoint.is_up() || self.saved.is_none() || is_last {
+        // One that is ejected for what requests met with may be slow to respond to this one, or try it.
+        if endpoint.is_healthy() || self.saved.is_none() || is_last {
             return false;
         }
         let reader = &self.worker.reader;

@@ -289,7 +289,12 @@ pub(crate) fn forward_response(headers: &mut HeaderMap, id: Option<&HeaderValue>
     Some(if found.events { BodyKind::Events } else { BodyKind::Plain })
 }
 
-/// The same for a response with 101; `None` unless it takes what was offered.
+/// Whether a response is a stream of events.
+pub(crate) fn is_events(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(EVENTS))
+}
+
+/// [`forward_response`] for a response with 101; `None` unless it takes what was offered.
 pub(crate) fn forward_switch(
     headers: &mut HeaderMap,
     offer: Option<&Offer>,

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use super::transport::{Connect, Connecting, Transport};
 use super::worker::Worker;
-use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, Via, connection};
+use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, StickySecret, Via, connection};
 use crate::cluster::{Endpoint, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes};
 use crate::listen::Guarded;
 use crate::ring::{Family, Node, Params, Placement, Probing, Ring};
@@ -98,6 +98,7 @@ impl Lab {
             traffic: traffic.clone(),
             access: None,
             via: Via::new(7),
+            sticky_secret: StickySecret::new("the secret of the lab"),
             starting: Arc::default(),
             tls: None,
             connections: Arc::default(),

@@ -9,11 +9,13 @@ mod error;
 mod forward;
 mod forwarding;
 mod handshake;
+mod header_rules;
 mod headers;
 mod http2;
 #[cfg(any(test, feature = "test-util"))]
 mod lab;
 mod pipe;
+mod queue;
 mod quiet;
 mod record;
 mod redirect;
@@ -25,6 +27,7 @@ mod saved_head;
 mod service;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sim;
+mod sticky;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -41,6 +44,7 @@ pub mod worker;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,6 +52,8 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use ipnet::IpNet;
 
+pub use header_rules::{HeaderChange, HeaderRules, Message, is_host, why_not};
+pub use sticky::{StickyConfig, StickySecret};
 pub use trace::TraceContext;
 pub use upload::RequestBody;
 pub use via::Via;
@@ -96,6 +102,10 @@ pub struct ProxyConfig {
     pub connect_timeout: Duration,
     /// How long a request waits for a replica where none takes requests and one is starting.
     pub wait_for_replica: Duration,
+    /// Most requests that wait, over all workers, where all replicas have as many as they may.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
     /// Time from the end of the request to the head of its response.
     pub response_timeout: Duration,
     /// Longest pause within a body, either way.
@@ -133,6 +143,10 @@ pub struct ProxyConfig {
     /// Peers whose word on their clients is taken: their `X-Forwarded-*`, `Forwarded` and
     /// `X-Real-IP` are kept.
     pub trusted_proxies: Vec<IpNet>,
+    /// What is changed in heads, if anything is.
+    pub header_rules: Option<Arc<HeaderRules>>,
+    /// Sticky sessions.
+    pub sticky: StickyConfig,
     /// Whether requests carry the balancer's name in `Via`, by which it notices loops.
     pub via: bool,
 }
@@ -142,6 +156,8 @@ impl Default for ProxyConfig {
         Self {
             connect_timeout: Duration::from_secs(1),
             wait_for_replica: Duration::from_secs(2),
+            queue: 1024,
+            queue_timeout: Duration::from_secs(1),
             // A long poll, or a model that thinks, takes half a minute and more.
             response_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
@@ -162,6 +178,8 @@ impl Default for ProxyConfig {
             expose_replica: false,
             trace_context: TraceContext::Pass,
             trusted_proxies: Vec::new(),
+            header_rules: None,
+            sticky: StickyConfig::default(),
             via: true,
         }
     }

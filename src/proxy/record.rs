@@ -98,6 +98,7 @@ impl RequestRecord {
             match detour {
                 Detour::Full => recorder.passed_over_full(),
                 Detour::Down => recorder.passed_over_down(),
+                Detour::Warming => recorder.passed_over_warming(),
             }
         }
         if let Some(log) = &mut self.log {
@@ -137,6 +138,11 @@ impl RequestRecord {
     pub(crate) fn responds(&mut self, status: u16, recorder: &Recorder) {
         self.status = status;
         recorder.responded(status);
+    }
+
+    /// Whether the response has a status that says that nobody could serve it.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.status, 502..=504)
     }
 
     /// It gets no whole response from a replica.

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use super::request::{ActiveRequest, End};
 use super::timeline::{Expiry, Input};
 use super::upstream::{Lease, UpstreamBody};
-use crate::cluster::{FailureKind, InFlight, Outcome};
+use crate::cluster::{FailureKind, InFlight};
 use crate::telemetry::Reason;
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -138,11 +138,15 @@ impl ResponseBody {
         let Some(request) = &self.request else { return };
         if let Source::Replica(body) = &mut self.source
             && let Some(Exchange { in_flight, lease }) = body.exchange.take()
-            // With an upload that goes on, bytes of this request would still come on the connection.
-            && request.is_uploaded()
         {
             let worker = &request.connection().worker;
-            worker.idle.put(in_flight.endpoint().id, lease, worker.clock.now());
+            if in_flight.is_watched() && !request.record().is_refused() {
+                in_flight.went_well(&worker.outcomes);
+            }
+            // With an upload that goes on, bytes of this request would still come on the connection.
+            if request.is_uploaded() {
+                worker.idle.put(in_flight.endpoint().id, lease, worker.clock.now());
+            }
         }
         request.end(End::Complete);
     }
@@ -152,9 +156,8 @@ impl ResponseBody {
         let (Source::Replica(body), Some(request)) = (&mut self.source, &self.request) else { return };
         // The connection to the replica ends with its lease.
         if let (Some(exchange), Some(kind)) = (body.exchange.take(), blame) {
-            let endpoint = exchange.in_flight.endpoint();
-            endpoint.failed();
-            request.connection().worker.outcomes.report(Outcome { endpoint: endpoint.id, kind });
+            exchange.in_flight.endpoint().failed();
+            exchange.in_flight.went_wrong(kind, &request.connection().worker.outcomes);
         }
         request.record().failed(reason);
         request.end(End::Aborted);

@@ -16,6 +16,8 @@ pub(crate) fn key<B>(source: &KeySource, request: &Request<B>, request_id: &Head
         KeySource::Header(name) => request.headers().get(name).map_or(&[][..], HeaderValue::as_bytes),
         KeySource::Cookie(name) => cookie(request.headers(), name),
         KeySource::Query(name) => query(request.uri(), name),
+        // Needs to be verified: `super::sticky`.
+        KeySource::Sticky(_) => &[],
     };
     if text.is_empty() { fastrand::u64(..) } else { ring::request_id(text) }
 }

@@ -89,6 +89,13 @@ where
     })
 }
 
+/// Applies the header rules that hold for responses of our own.
+fn change_own(active: &ActiveRequest, headers: &mut HeaderMap) {
+    if let Some(rules) = &active.connection().worker.config().header_rules {
+        rules.change_own(headers);
+    }
+}
+
 /// Our own response to a request that is not forwarded.
 fn failed(failure: &Failure, to_head: bool, active: ActiveRequest) -> Response<ResponseBody> {
     tracing::debug!(peer = %active.connection().peer, %failure, "request not forwarded");
@@ -96,6 +103,7 @@ fn failed(failure: &Failure, to_head: bool, active: ActiveRequest) -> Response<R
     if let Some(id) = active.record().id() {
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }
+    change_own(&active, response.headers_mut());
     refuse_upgrade(&active, response.headers_mut());
     if active.is_client_gone() {
         // Nobody gets the response.
@@ -113,6 +121,9 @@ fn switch(response: Response<ReplicaBody>, active: ActiveRequest) -> Response<Re
     let (head, body) = response.into_parts();
     if let Some((in_flight, lease)) = body.into_exchange() {
         let connection = Rc::clone(active.connection());
+        if in_flight.is_watched() {
+            in_flight.went_well(&connection.worker.outcomes);
+        }
         connection.becomes(Tunnel::new(active, in_flight, lease));
     }
     Response::from_parts(head, ResponseBody::none())
@@ -141,6 +152,7 @@ fn redirected<B>(request: &Request<B>, port: u16, active: ActiveRequest) -> Resp
             response = failure.to_response().map(Full::new);
         }
     }
+    change_own(&active, response.headers_mut());
     if request.headers().contains_key(UPGRADE) {
         active.offers_upgrade();
     }

@@ -56,6 +56,8 @@ pub(crate) struct Limits {
     pub(super) body: Cell<Millis>,
     /// For a replica that is about to take requests.
     replica: Cell<Millis>,
+    /// For room at a replica.
+    room: Cell<Millis>,
     /// For a pause within a stream of events, or of a tunnel.
     stream: Cell<Millis>,
 }
@@ -78,6 +80,7 @@ impl Limits {
         self.body.set(millis(config.body_timeout));
         self.replica.set(millis(config.wait_for_replica));
         self.stream.set(millis(config.stream_timeout));
+        self.room.set(millis(config.queue_timeout));
     }
 }
 
@@ -98,6 +101,8 @@ pub(crate) enum Stage {
     AwaitingHead,
     /// No replica is there for it; one is about to be.
     AwaitingReplica,
+    /// All replicas have as many requests as they may.
+    AwaitingRoom,
     /// It is to be sent again, once the retry budget has room for it.
     AwaitingRetry,
     /// The response is on its way.
@@ -146,6 +151,8 @@ pub(crate) enum Input {
     Local,
     /// There is no replica for it yet.
     AwaitReplica,
+    /// All replicas have as many requests as they may.
+    AwaitRoom,
     /// A connection to a replica is begun.
     Connect,
     /// It is handed to a connection.
@@ -195,6 +202,8 @@ pub(crate) enum Expiry {
     Retry,
     /// No replica came.
     Replica,
+    /// No replica had room.
+    Room,
     /// Nothing came on the tunnel, from neither side.
     TunnelIdle,
     /// The replica of the tunnel leaves.
@@ -232,6 +241,7 @@ impl RequestTimeline {
         match input {
             Input::Local => self.stage = Stage::Local,
             Input::AwaitReplica => self.stage = Stage::AwaitingReplica,
+            Input::AwaitRoom => self.stage = Stage::AwaitingRoom,
             Input::Connect => self.stage = Stage::Connecting,
             Input::Sent => self.stage = Stage::AwaitingHead,
             Input::AwaitRetry => self.stage = Stage::AwaitingRetry,
@@ -296,6 +306,7 @@ impl RequestTimeline {
             _ if self.client_blocked => Some(limits.body.get()),
             Stage::Routing | Stage::Local => None,
             Stage::AwaitingReplica => Some(limits.replica.get()),
+            Stage::AwaitingRoom => Some(limits.room.get()),
             Stage::Connecting => Some(limits.connect.get()),
             Stage::AwaitingHead if self.upload != Upload::Done => Some(limits.body.get()),
             Stage::AwaitingHead | Stage::AwaitingRetry => Some(limits.response.get()),
@@ -313,6 +324,7 @@ impl RequestTimeline {
             _ if self.client_blocked => Some(Expiry::ClientBlocked),
             Stage::Routing | Stage::Local => None,
             Stage::AwaitingReplica => Some(Expiry::Replica),
+            Stage::AwaitingRoom => Some(Expiry::Room),
             Stage::Connecting => Some(Expiry::Connect),
             Stage::AwaitingRetry => Some(Expiry::Retry),
             Stage::AwaitingHead | Stage::Responding(_) if self.upload == Upload::Client => {
@@ -364,6 +376,7 @@ mod tests {
     const BODY: Millis = 20_000;
     const STREAM: Millis = 3_600_000;
     const REPLICA: Millis = 2_000;
+    const ROOM: Millis = 1_500;
     const ENDS: Millis = 1_000_000;
 
     fn limits() -> Limits {
@@ -375,6 +388,7 @@ mod tests {
             body_timeout: Duration::from_millis(BODY),
             stream_timeout: Duration::from_millis(STREAM),
             wait_for_replica: Duration::from_millis(REPLICA),
+            queue_timeout: Duration::from_millis(ROOM),
             ..ProxyConfig::default()
         })
     }
@@ -406,6 +420,8 @@ mod tests {
             (false, &[Local, ClientBlocked(true)], some(BODY, Expiry::ClientBlocked)),
             (false, &[Local, ClientBlocked(true), ClientBlocked(false)], none),
             (false, &[AwaitReplica], some(REPLICA, Expiry::Replica)),
+            (false, &[AwaitRoom], some(ROOM, Expiry::Room)),
+            (true, &[AwaitRoom, Connect], some(CONNECT, Expiry::Connect)),
             (true, &[AwaitReplica, Connect], some(CONNECT, Expiry::Connect)),
             (false, &[Connect], some(CONNECT, Expiry::Connect)),
             (false, &[Connect, Sent], some(RESPONSE, Expiry::ResponseHead)),
@@ -477,6 +493,7 @@ mod tests {
         let input = prop::sample::select(vec![
             Local,
             AwaitReplica,
+            AwaitRoom,
             Connect,
             Sent,
             AwaitRetry,

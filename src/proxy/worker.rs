@@ -20,7 +20,9 @@ use tokio::sync::watch;
 
 use super::clock::{Clock, TICK};
 use super::connection::Clients;
+use super::queue::Queue;
 use super::saved_head::Buffers;
+use super::sticky::{Sticky, StickySecret};
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
 use super::tunnels::Tunnels;
@@ -61,6 +63,8 @@ pub struct Shared {
     pub connections: Arc<AtomicUsize>,
     /// How the balancer names itself.
     pub via: Via,
+    /// What cookies of sticky sessions are signed with where nothing is configured.
+    pub sticky_secret: StickySecret,
     /// The configuration in force; a new value is taken over within a tick.
     pub config: watch::Receiver<ProxyConfig>,
     /// Turns true when the balancer stops.
@@ -94,10 +98,14 @@ pub(crate) struct Worker {
     /// Where the text of request ids is cut from.
     pub(crate) id_text: RefCell<BytesMut>,
     via: Via,
+    sticky: RefCell<Sticky>,
+    sticky_secret: StickySecret,
     /// See [`Shared::starting`].
     pub(crate) starting: Arc<AtomicUsize>,
     /// Requests that wait for a replica.
     pub(crate) waiting: Cell<usize>,
+    /// Those that wait for room at one.
+    pub(crate) queue: Queue,
     /// Of the members, as of the last tick.
     ejections: Cell<u64>,
     /// Whether a request waits at a replica that was taken out of the choice.
@@ -127,8 +135,11 @@ impl Worker {
             clock: Clock::new(start),
             server: RefCell::new(server_for(&config)),
             via: shared.via,
+            sticky: RefCell::new(Sticky::new(&config.sticky, &shared.sticky_secret)),
+            sticky_secret: shared.sticky_secret,
             starting: shared.starting,
             waiting: Cell::new(0),
+            queue: Queue::default(),
             ejections: Cell::new(0),
             waits_in_vain: Cell::new(false),
             client: RefCell::new(client_for(&config)),
@@ -151,6 +162,11 @@ impl Worker {
         self.config().via.then_some(&self.via)
     }
 
+    /// What makes and knows the cookies of sticky sessions.
+    pub(crate) fn sticky(&self) -> Ref<'_, Sticky> {
+        self.sticky.borrow()
+    }
+
     /// What serves the connections of clients.
     pub(crate) fn server(&self) -> Ref<'_, server::Builder> {
         self.server.borrow()
@@ -168,6 +184,7 @@ impl Worker {
         self.server.replace(server_for(&config));
         self.client.replace(client_for(&config));
         self.limits.set(&config);
+        self.sticky.replace(Sticky::new(&config.sticky, &self.sticky_secret));
         self.config.replace(config);
     }
 

@@ -30,10 +30,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, Context, Listener, Sources};
-use crate::cluster;
+use crate::cluster::{self, KeySource};
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, Request as ControlRequest, View};
-use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, Via};
+use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, Via};
 use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
@@ -166,6 +166,8 @@ async fn serve(
     let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
 
+    let sticky_secret = StickySecret::random().ok_or_else(|| io::Error::other("no random numbers"))?;
+    tell_of_drawn_secret(&config);
     let started = tokio::select! {
         () = wait_for_replicas(&control) => true,
         _ = signals.end() => false,
@@ -184,6 +186,7 @@ async fn serve(
             traffic,
             access,
             via: Via::new(fastrand::u64(..)),
+            sticky_secret,
             starting: watch_starting(&control),
             tls: tls.clone(),
             connections: Arc::default(),
@@ -241,6 +244,16 @@ fn administer(admin: &Admin, listener: TcpListener) -> io::Result<(CancellationT
     tracing::info!(%address, dashboard = admin::server::dashboard_url(address), "admin API is up");
     let serving = admin::server::serve(listener, admin.clone(), stop.clone());
     Ok((stop, tokio::task::spawn_local(serving)))
+}
+
+/// Says that sticky sessions end with this balancer, if they do.
+fn tell_of_drawn_secret(config: &Config) {
+    if matches!(config.control.key, KeySource::Sticky(_)) && config.proxy.sticky.secret.is_none() {
+        tracing::warn!(
+            "cookies of sticky sessions are signed with a secret drawn at this start: other balancers and the \
+             next start replace them (--sticky-secret-file)"
+        );
+    }
 }
 
 /// Waits for a step of the stop; a second signal ends the process instead.

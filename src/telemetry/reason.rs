@@ -44,6 +44,10 @@ reasons! {
     Stopped => "stopped",
     /// No replica on the ring is up.
     NoReplica => "no-replica",
+    /// All replicas had as many requests as they may, and so had the queue.
+    Overloaded => "overloaded",
+    /// No replica had room in time.
+    QueueTimeout => "queue-timeout",
     /// Every replica tried refused the connection.
     ConnectFailed => "connect-failed",
     /// This machine has run out of what a connection takes.

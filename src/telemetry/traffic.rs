@@ -20,7 +20,9 @@ struct Shard {
     reasons: [Tally; Reason::ALL.len()],
     retries: Tally,
     full: Tally,
+    queued: Tally,
     down: Tally,
+    warming: Tally,
     accepted: Tally,
     closed: Tally,
     http2: Tally,
@@ -112,6 +114,11 @@ impl Recorder {
         self.0.retries.add(1);
     }
 
+    /// A request waits for room at a replica.
+    pub fn queued(&self) {
+        self.0.queued.add(1);
+    }
+
     /// The owner of a request's slot was passed over: it had its share of the load.
     pub fn passed_over_full(&self) {
         self.0.full.add(1);
@@ -120,6 +127,11 @@ impl Recorder {
     /// The owner of a request's slot was passed over: it was down, or had failed at the request.
     pub fn passed_over_down(&self) {
         self.0.down.add(1);
+    }
+
+    /// The owner of a request's slot was passed over: it had just come.
+    pub fn passed_over_warming(&self) {
+        self.0.warming.add(1);
     }
 
     /// A client has connected.
@@ -173,10 +185,14 @@ pub struct Totals {
     pub reasons: [u64; Reason::ALL.len()],
     /// Attempts that followed a failed one.
     pub retries: u64,
+    /// Requests that have waited for room at a replica.
+    pub queued: u64,
     /// Requests that passed over an owner that had its share of the load.
     pub full: u64,
     /// Requests that passed over an owner that was down, or had failed at them.
     pub down: u64,
+    /// Requests that passed over an owner that had just come.
+    pub warming: u64,
     /// Connections accepted from clients.
     pub accepted: u64,
     /// Those that have ended.
@@ -213,7 +229,9 @@ impl Totals {
         add_up(&mut self.handshake_failures, &shard.handshake_failures);
         self.retries += shard.retries.get();
         self.full += shard.full.get();
+        self.queued += shard.queued.get();
         self.down += shard.down.get();
+        self.warming += shard.warming.get();
         // In this order, so that no connection is counted as closed before it was accepted.
         self.closed += shard.closed.get();
         self.accepted += shard.accepted.get();

@@ -34,12 +34,20 @@ impl Heartbeat {
     }
 }
 
+/// How many causes there are of an ejection by outlier detection.
+pub const EJECTION_CAUSES: usize = 3;
+
 /// The counters.
 #[derive(Debug, Default)]
 pub struct Upkeep {
     heartbeats: [Tally; Heartbeat::ALL.len()],
     /// By reason; restarts are rare enough for a lock.
     restarts: Mutex<BTreeMap<&'static str, u64>>,
+    /// Replicas ejected for what happened to requests, by cause.
+    ejections: [Tally; EJECTION_CAUSES],
+    ejections_refused: Tally,
+    trials_passed: Tally,
+    trials_failed: Tally,
     publications: Tally,
     slots_moved: Tally,
     /// The bits of a share.
@@ -67,6 +75,38 @@ impl Upkeep {
     /// A replica is started in the place of one that died of `reason`.
     pub fn restarted(&self, reason: &'static str) {
         *self.restarts.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    /// A replica was ejected by outlier detection, for the cause of this number.
+    pub fn ejected(&self, cause: usize) {
+        if let Some(tally) = self.ejections.get(cause) {
+            tally.add(1);
+        }
+    }
+
+    /// One was not, because too few others take requests.
+    pub fn ejection_refused(&self) {
+        self.ejections_refused.add(1);
+    }
+
+    /// A request of the trial of a half-open replica has ended.
+    pub fn trial_ended(&self, went_well: bool) {
+        if went_well { &self.trials_passed } else { &self.trials_failed }.add(1);
+    }
+
+    /// Ejections by outlier detection, in the order of the numbers of their causes.
+    pub fn ejections(&self) -> [u64; EJECTION_CAUSES] {
+        self.ejections.each_ref().map(Tally::get)
+    }
+
+    /// Those that were refused.
+    pub fn ejections_refused(&self) -> u64 {
+        self.ejections_refused.get()
+    }
+
+    /// Requests of trials that went well, and those that failed.
+    pub fn trials(&self) -> [u64; 2] {
+        [self.trials_passed.get(), self.trials_failed.get()]
     }
 
     /// Replicas started in the place of dead ones, by what those died of.

@@ -1,6 +1,7 @@
 //! What tests of the real binary share: a balancer as a child process, and clients.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod backend;
 pub mod client;
 pub mod events;
 pub mod held;
@@ -165,6 +166,24 @@ impl Drop for Balancer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A balancer of two workers before `backends`, with these further arguments.
+pub fn before(backends: &[backend::Backend], args: &[&str]) -> Balancer {
+    let upstreams: Vec<_> = backends.iter().map(|backend| backend.address.to_string()).collect();
+    let mut all = vec!["--workers", "2"];
+    all.extend(upstreams.iter().flat_map(|upstream| ["--upstream", upstream.as_str()]));
+    all.extend(args);
+    let balancer = Balancer::start(&all);
+    balancer.wait_until_ready(backends.len());
+    balancer
+}
+
+/// The value of the metric whose line begins so.
+pub fn metric(balancer: &Balancer, line: &str) -> f64 {
+    let metrics = request(balancer.admin, "GET", "/metrics", None).body;
+    let value = metrics.lines().find_map(|each| each.strip_prefix(line)).unwrap_or_else(|| panic!("{line}"));
+    value.trim().parse().expect("a number")
 }
 
 /// All processes below `pid`.

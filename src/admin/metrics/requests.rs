@@ -36,10 +36,13 @@ pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64,
     page.gauge("retries_in_flight", "Retries that are under way", view.load.retries() as f64)?;
     let allowed = "Retries that may be under way: the budget";
     page.gauge("retries_allowed", allowed, view.load.retries_allowed() as f64)?;
+    let waiting = "Requests that wait for room at a replica (--max-requests-per-replica)";
+    page.gauge("requests_queued", waiting, view.load.queued() as f64)?;
+    page.counter("queued_requests", "Requests that have ever waited for room at a replica", totals.queued)?;
     page.counters(
         "spills",
-        "Requests that passed over the owner of their slot, by what it was: full (bounded load) or down",
-        [(vec![("owner", "full")], totals.full), (vec![("owner", "down")], totals.down)],
+        "Requests that passed over the owner of their slot, by what it was: full (bounded load, or its cap), down, or warming (slow start)",
+        [(vec![("owner", "full")], totals.full), (vec![("owner", "down")], totals.down), (vec![("owner", "warming")], totals.warming)],
     )?;
     page.gauge("tunnels", "Tunnels of upgraded requests that are open", totals.open_tunnels() as f64)?;
     page.counter("tunnels_opened", "Tunnels of upgraded requests ever opened", totals.tunnels_opened)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::page::Page;
 use crate::admin::Sources;
-use crate::control::ExitCause;
+use crate::control::{EjectionCause, ExitCause};
 use crate::runtime::engine;
 use crate::telemetry::upkeep::Heartbeat;
 
@@ -24,6 +24,24 @@ pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
             let reason = cause.as_str();
             (vec![("reason", reason)], restarts.get(reason).copied().unwrap_or(0))
         }),
+    )?;
+    page.counters(
+        "outlier_ejections",
+        "Replicas ejected for what happened to real requests, by cause",
+        EjectionCause::ALL
+            .iter()
+            .zip(upkeep.ejections())
+            .map(|(cause, n)| (vec![("cause", cause.as_str())], n)),
+    )?;
+    page.counter(
+        "outlier_ejections_refused",
+        "Replicas that were not ejected, because too few others take requests",
+        upkeep.ejections_refused(),
+    )?;
+    page.counters(
+        "outlier_trials",
+        "Requests of the trials of half-open replicas, by result",
+        ["passed", "failed"].iter().zip(upkeep.trials()).map(|(result, n)| (vec![("result", *result)], n)),
     )?;
     page.counter("ring_publications", "Snapshots ever published", upkeep.publications())?;
     page.counter("ring_slots_moved", "Slots that ever changed their owner", upkeep.slots_moved())?;

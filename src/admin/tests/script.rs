@@ -181,7 +181,7 @@ pub(super) fn view(names: &[&str]) -> View {
         }
     };
     let replicas = names.iter().enumerate().map(replica).collect();
-    let routing = Routing { key: KeySource::RequestId, bounded_load: Some(1.25) };
+    let routing = Routing { key: KeySource::RequestId, bounded_load: Some(1.25), ..Routing::default() };
     let present = names.len();
     View { present, version: 7, ring, routing, replicas, stopping: false, load: Arc::default(), outage: None }
 }

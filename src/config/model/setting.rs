@@ -96,6 +96,7 @@ impl Setting {
         match self.list {
             List::No => self.kind.to_string(),
             List::Commas => format!("{}, repeated or separated by commas", self.kind),
+            List::Words if self.flag.is_empty() => format!("{}, or a list of them", self.kind),
             List::Words => format!("{}, repeated; in the variable, words quoted as for a shell", self.kind),
         }
     }

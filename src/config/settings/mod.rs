@@ -6,8 +6,10 @@
 //! this: flags, variables, keys of the file, help, documentation, example, schema, what
 //! `ringherd check` prints, and the list of what needs a restart.
 
+mod headers;
 mod process;
 mod replicas;
+mod resilience;
 mod tls;
 mod traffic;
 
@@ -18,7 +20,7 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 14] = [
+pub(super) static MODEL: [Section<Config>; 18] = [
     Section::of("server", "Server", process::SERVER),
     Section::of("tls", "TLS", tls::TLS),
     Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
@@ -27,8 +29,12 @@ pub(super) static MODEL: [Section<Config>; 14] = [
     Section::of("ring", "Ring", traffic::RING),
     Section::of("routing", "Routing", traffic::ROUTING),
     Section::of("health", "Health", traffic::HEALTH),
+    Section::of("outlier-detection", "Outlier detection", resilience::OUTLIERS),
+    Section::of("queue", "Queue", resilience::QUEUE),
+    Section::of("sticky", "Sticky sessions", resilience::STICKY),
     Section::of("timeouts", "Time-outs", traffic::TIMEOUTS),
     Section::of("limits", "Limits", traffic::LIMITS),
+    Section::tables("headers", "Header rules", &headers::HEADERS),
     Section::of("tracing", "Tracing", traffic::TRACING),
     Section::of("access-log", "Access log", process::ACCESS_LOG),
     Section::of("admin", "Admin", process::ADMIN),

@@ -138,6 +138,16 @@ pub(super) const HEALTH: &[Entry<Config>] = &[
          once. Not with --runtime swarm or fixed, where others decide.",
     )
     .on_reload(),
+    Entry::new(
+        "health.slow-start",
+        "slow-start",
+        "DURATION",
+        at!(Config: control.slow_start),
+        Kind::duration(Duration::ZERO, HOUR),
+        "Time over which a replica that joins others, or comes back, takes a growing share of its keys. 0s \
+         for all of them at once.",
+    )
+    .on_reload(),
 ];
 
 /// Bounds of what a request may wait for.

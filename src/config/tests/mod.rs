@@ -16,7 +16,7 @@ use super::model::{Kind, Setting, Shown};
 use super::{Config, Flags, Inputs, Loaded, Problems, entries, explain, settings};
 
 const FILE: &str = "ringherd.toml";
-const TOKEN: &str = "correct-horse";
+const TOKEN: &str = "correct-horse-battery-staple";
 
 /// What a configuration is made from, as literals.
 #[derive(Clone, Copy, Default)]

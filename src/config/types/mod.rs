@@ -4,6 +4,7 @@
 
 mod command;
 mod container;
+pub(super) mod header;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +20,7 @@ use crate::admin;
 use crate::cluster::KeySource;
 use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
-use crate::proxy::{HalfClose, TraceContext};
+use crate::proxy::{HalfClose, Message, TraceContext};
 use crate::ring::{Family, Placement, Probing};
 use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
@@ -69,6 +70,7 @@ choices!(ReadOnly { On = "on", Off = "off" });
 choices!(Family { Classic = "classic", Modified = "modified" });
 choices!(Probing { Quadratic = "quadratic", Linear = "linear" });
 choices!(Placement { Ring = "ring", Rendezvous = "rendezvous", Balanced = "balanced" });
+choices!(Message { Request = "request", Response = "response" });
 choices!(LogFormat { Auto = "auto", Text = "text", Json = "json" });
 choices!(Format { Json = "json", Common = "common" });
 impl Choice for bool {
@@ -102,8 +104,10 @@ pub(super) const HOST_PORT: Kind = Kind::text("HOST:PORT", "10.0.0.7:8080");
 pub(super) const NETWORK: Kind = Kind::text("an IP address or a network", "10.0.0.0/8");
 
 /// Which part of a request is hashed.
-pub(super) const KEY: Kind =
-    Kind::text("request-id, path, uri, client-ip, header:NAME, cookie:NAME or query:NAME", "header:x-user");
+pub(super) const KEY: Kind = Kind::text(
+    "request-id, path, uri, client-ip, header:NAME, cookie:NAME, query:NAME or sticky:NAME",
+    "header:x-user",
+);
 
 /// The path of a file.
 pub(super) const PEM: Kind = Kind::text("the path of a file", "/etc/ringherd/site.pem");
@@ -260,6 +264,23 @@ pub(super) fn token(text: &str) -> Result<String, Refusal> {
         Err(Refusal::new("the token must be of visible ASCII characters, without white space"))
     } else if !TOKEN_LENGTH.contains(&text.len()) {
         Err(Refusal::new(format!("the token has {} characters; it must have {min} to {max}", text.len())))
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// Shortest and longest secret of sticky sessions, in characters.
+const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// A secret of sticky sessions. The refusal does not repeat it.
+pub(super) fn sticky_secret(text: &str) -> Result<String, Refusal> {
+    let (min, max) = (SECRET_LENGTH.start(), SECRET_LENGTH.end());
+    if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        Err(Refusal::new("the secret must be of visible ASCII characters, without white space"))
+    } else if !SECRET_LENGTH.contains(&text.len()) {
+        let hint = "as printed by: openssl rand -base64 32";
+        let what = format!("the secret has {} characters; it must have {min} to {max}", text.len());
+        Err(Refusal::new(what).hint(hint))
     } else {
         Ok(text.to_owned())
     }

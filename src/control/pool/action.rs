@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::cluster::Routing;
+use super::success_rate::Sample;
+use crate::cluster::{Routing, Standing};
 use crate::control::{ControlError, Request, Transition};
 use crate::ring::{Node, Params};
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
@@ -27,6 +28,24 @@ pub enum Event {
     Heartbeat(ReplicaId, Verdict),
     /// A request failed at a replica.
     RequestFailed(ReplicaId),
+    /// So many requests in a row have failed at a replica.
+    RequestsFailed {
+        /// Which replica.
+        id: ReplicaId,
+        /// How many.
+        streak: u32,
+        /// What happened to the last one, in words.
+        last: &'static str,
+    },
+    /// A request of the trial of a half-open replica has ended.
+    TrialEnded {
+        /// Which replica.
+        id: ReplicaId,
+        /// Whether it did not fail.
+        went_well: bool,
+    },
+    /// How requests went over the last window, at all replicas on the ring.
+    SuccessRates(Vec<Sample>),
     /// What was asked for by [`Action::Publish`] up to this version is in force.
     Published(Version),
     /// Nothing can reach a replica that leaves any more, and it answers no request.
@@ -63,6 +82,9 @@ pub enum Action {
     Locate(ReplicaId),
     /// Let requests go to a replica on the ring, or not. A replica is up when it enters.
     SetUp(ReplicaId, bool),
+    /// What real requests say of a replica on the ring: whether it gets more. Beside
+    /// [`Action::SetUp`]: it is picked only if both allow it. Good when it enters.
+    SetStanding(ReplicaId, Standing),
     /// Publish a snapshot of [`Pool::publication`](super::Pool::publication) as it then is, and
     /// send [`Event::Published`]. This may take a while; until then a later one may replace it.
     Publish {
@@ -84,6 +106,15 @@ pub enum Action {
         name: String,
         /// Why, and what to do.
         reason: String,
+    },
+    /// Tell that a replica stays in the choice although requests fail there: too few others are.
+    EjectionRefused {
+        /// Its name.
+        name: String,
+        /// Why it should have been ejected.
+        reason: String,
+        /// Whether that was not told lately.
+        is_news: bool,
     },
     /// Tell that a replica that exists is not taken over.
     Ignored {

@@ -41,6 +41,7 @@ impl Pool {
             let turn = member.and_then(|member| self.turn_of(member));
             self.schedule.set(Subject::Member(number), at);
             self.turns.set(number, turn);
+            self.renew_outlier(number);
         }
     }
 
@@ -109,7 +110,8 @@ impl Pool {
         let retry = member.retry_at.filter(|_| member.instance().is_none() && !self.has_outage());
         let check = member.instance().and_then(|instance| instance.checks.next());
         let start = self.first_heartbeat_deadline(member);
-        [retry, check, start, self.replace_deadline(member)].into_iter().flatten().min()
+        let trial = Self::trial_deadline(member);
+        [retry, check, start, trial, self.replace_deadline(member)].into_iter().flatten().min()
     }
 
     /// Where a replica has to listen, if it does not do so anywhere.

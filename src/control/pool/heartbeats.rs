@@ -8,9 +8,10 @@ use fxhash::FxHashSet;
 
 use super::action::{Probe, Verdict};
 use super::checks::moment_after;
-use super::members::Phase;
+use super::members::{Member, Phase};
 use super::publishing::After;
 use super::{Action, Pool};
+use crate::cluster::Standing;
 use crate::control::{HealthConfig, Transition};
 use crate::runtime::{Owner, ReplicaId};
 
@@ -133,6 +134,9 @@ impl Pool {
     /// an `/add` all together.
     fn became_ready(&mut self, number: u32, now: Instant) {
         let moved = self.follow_address(number);
+        if moved {
+            self.forget_outlier(number);
+        }
         let Some(member) = self.members.get(number) else { return };
         if member.is_ready() {
             if moved {
@@ -156,7 +160,9 @@ impl Pool {
             } else {
                 self.out.push(Action::SetUp(id, true));
             }
-            if in_force {
+            self.hurry_trial(number);
+            let standing = self.members.get(number).map(Member::standing);
+            if in_force && standing == Some(Standing::Good) {
                 self.note_member(number, Transition::Recovered, "");
             }
         } else {

@@ -19,6 +19,7 @@
 //! | `Additions` | unfinished `/add`s | `additions`, `admit` |
 //! | `Departures` | replicas that leave | `departures` |
 //! | `Inventory` | what was found and has no room | `inventory` |
+//! | `Outliers` | who is ejected for what requests met with | `outliers`, `success_rate` |
 //! | `Outage` | why the runtime can do nothing | `outage` |
 //! | `End` | how far a stop has come | `stop` |
 //!
@@ -48,10 +49,12 @@ mod inventory;
 mod life;
 mod members;
 mod outage;
+mod outliers;
 mod publishing;
 mod report;
 mod schedule;
 mod stop;
+mod success_rate;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +68,7 @@ pub use action::{Action, Change, Event, MemberSpec, Probe, Publication, Ticket, 
 #[cfg(any(test, feature = "test-util"))]
 pub(in crate::control) use backoff::{STARTS, WINDOW};
 pub use report::MemberReport;
+pub use success_rate::Sample;
 
 use super::{ControlConfig, ControlError, ExitCause, Request, Transition, name};
 use crate::runtime::{Owner, RuntimeEvent};
@@ -75,6 +79,7 @@ use heartbeats::Heartbeats;
 use inventory::Inventory;
 use members::{Member, Members};
 use outage::Outage;
+use outliers::Outliers;
 use publishing::Publishing;
 use schedule::{Schedule, Turns};
 use stop::End;
@@ -100,6 +105,7 @@ pub struct Pool {
     schedule: Schedule,
     turns: Turns,
     heartbeats: Heartbeats,
+    outliers: Outliers,
     publishing: Publishing,
     additions: Additions,
     departures: Departures,
@@ -136,6 +142,7 @@ impl Pool {
             schedule: Schedule::default(),
             turns: Turns::default(),
             heartbeats: Heartbeats::new(now),
+            outliers: Outliers::default(),
             publishing: Publishing::default(),
             additions: Additions::default(),
             departures: Departures::default(),
@@ -180,6 +187,9 @@ impl Pool {
             Event::Runtime(event) => self.take_in_runtime(event, now),
             Event::Heartbeat(id, verdict) => self.heartbeat(id, verdict, now),
             Event::RequestFailed(id) => self.request_failed(id, now),
+            Event::RequestsFailed { id, streak, last } => self.requests_failed(id, streak, last, now),
+            Event::TrialEnded { id, went_well } => self.trial_ended(id, went_well, now),
+            Event::SuccessRates(samples) => self.compare_success_rates(&samples, now),
             Event::Published(version) => self.published(version, now),
             Event::Drained(id) => self.end_drain(id, "drained"),
             Event::Tick => {}
@@ -223,7 +233,7 @@ impl Pool {
             self.renew_deadlines();
             match self.take_due(now) {
                 Some(due) => self.attend(due, now),
-                None if self.take_over_waiting(now) => {}
+                None if self.limit_ejections(now) || self.take_over_waiting(now) => {}
                 None => break,
             }
         }
@@ -244,6 +254,7 @@ impl Pool {
             self.members.touch(number);
             self.expire_start(number, now);
             self.expire_ejection(number, now);
+            self.expire_outlier(number, now);
             self.fill(number, now);
             self.check(number, now);
         }
@@ -291,6 +302,7 @@ impl Pool {
     #[cfg(any(test, feature = "test-util"))]
     pub(in crate::control) fn check_invariants(&self) {
         self.members.check_indexes();
+        self.check_outliers();
         assert_eq!(self.next_deadline(), self.scan_for_deadline(), "the earliest deadline");
     }
 }

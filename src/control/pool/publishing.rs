@@ -142,6 +142,7 @@ impl Pool {
     pub(super) fn routing(&self) -> Routing {
         Routing {
             bounded_load: self.config.bounded_load.factor(&self.config.key),
+            max_requests: Some(u64::from(self.config.max_requests)).filter(|&most| most > 0),
             key: self.config.key.clone(),
         }
     }

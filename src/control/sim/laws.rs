@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::cluster::Standing;
 use crate::control::pool::{
     Action, Event, MemberReport, MemberSpec, Pool, Publication, STARTS, Ticket, Verdict, WINDOW,
 };
@@ -24,6 +25,8 @@ pub(super) struct Laws {
     others_acted: bool,
     /// Which of those on the ring may be picked.
     up: BTreeMap<ReplicaId, bool>,
+    /// Those that are ejected or half-open by outlier detection, and since when.
+    standings: BTreeMap<ReplicaId, (Standing, Instant)>,
     /// Numbers that were never on the ring: the replicas from the start.
     unplaced: BTreeSet<u32>,
     /// Heartbeats that are under way.
@@ -67,6 +70,7 @@ impl Laws {
             published: Vec::new(),
             others_acted: false,
             up: BTreeMap::new(),
+            standings: BTreeMap::new(),
             unplaced: (1..=replicas).collect(),
             checking: BTreeSet::new(),
             good: BTreeSet::new(),
@@ -151,6 +155,20 @@ impl Laws {
                     None => assert!(!up && self.good.contains(id), "set {id} to {up}, which is not listed"),
                 }
             }
+            Action::SetStanding(id, standing) => {
+                assert!(self.good.contains(id), "{id} was never on the ring");
+                let before = match standing {
+                    Standing::Good => self.standings.remove(id),
+                    _ => self.standings.insert(*id, (*standing, now)),
+                };
+                match (before.map(|(before, _)| before), standing) {
+                    (None, Standing::Ejected)
+                    | (Some(Standing::Ejected), Standing::HalfOpen | Standing::Good)
+                    | (Some(Standing::HalfOpen), Standing::Ejected | Standing::Good) => {}
+                    (before, after) => panic!("{id}: from {before:?} to {after:?}"),
+                }
+            }
+            Action::EjectionRefused { reason, .. } => assert!(!reason.is_empty()),
             Action::Publish { .. } => self.see_publication(&pool.publication()),
             Action::Drain(id) => {
                 assert!(self.good.contains(id) && !listed.contains(id), "drained while published: {id}");
@@ -213,8 +231,28 @@ impl Laws {
         assert!(pool.next_deadline().is_none_or(|at| at > now), "a deadline that has passed");
         pool.check_invariants();
         self.check_ring(before, &members, nodes, complete);
+        self.check_standings(&members, pool, now);
         if !pool.is_stopping() {
             self.check_up(&pool.publication().members, &members);
+        }
+    }
+
+    /// Of those whose heartbeats are good so many take requests as is configured; and each that is
+    /// ejected is tried again in time.
+    fn check_standings(&mut self, members: &[MemberReport], pool: &Pool, now: Instant) {
+        let config = &pool.config().outliers;
+        let (out, healthy) = pool.count_outliers();
+        assert!(out * 100 <= healthy * config.max_ejection_percent as usize, "{out} of {healthy} ejected");
+        self.standings.retain(|id, _| members.iter().any(|member| member.id == Some(*id)));
+        for (id, (standing, since)) in &self.standings {
+            let member = members.iter().find(|member| member.id == Some(*id)).expect("retained");
+            assert!(member.state != State::Ready, "{member:?} is {standing:?}");
+            let is_healthy = self.up.get(id).copied().unwrap_or(false);
+            let waits_too_long = now >= *since + config.max_ejection_time;
+            assert!(
+                *standing == Standing::HalfOpen || !is_healthy || !waits_too_long,
+                "no trial: {member:?}"
+            );
         }
     }
 
@@ -258,6 +296,18 @@ impl Laws {
         let wanted = self.up.get(&id).copied();
         let good = wanted == Some(is_up) || wanted.is_none() && (!is_up || pool.is_departing(id));
         assert!(good, "{id} is up: {is_up}, wanted {wanted:?}");
+    }
+
+    /// An endpoint of the snapshot in force, and what is done with it.
+    pub(super) fn see_standing(&self, id: ReplicaId, standing: Standing) {
+        let wanted = self.standings.get(&id).map_or(Standing::Good, |(wanted, _)| *wanted);
+        // One that has left the pool or died may stay in a snapshot for a while, as it was.
+        let is_gone = wanted == Standing::Good && self.up.get(&id) != Some(&true);
+        assert!(standing == wanted || is_gone, "{id}: {standing:?}");
+    }
+
+    pub(super) fn is_on_trial(&self, id: ReplicaId) -> bool {
+        self.standings.get(&id).is_some_and(|(standing, _)| *standing == Standing::HalfOpen)
     }
 
     pub(super) fn is_checking(&self, id: ReplicaId) -> bool {

@@ -40,6 +40,7 @@ fn config(kind: u8) -> ControlConfig {
         drain_timeout: Duration::from_secs(3),
         start_timeout: Duration::from_secs(4),
         replace_after: Duration::from_secs(6),
+        slow_start: Duration::from_secs(1),
         ..ControlConfig::default()
     }
 }
@@ -51,7 +52,7 @@ fn ring(placement: Placement, slots: u32) -> Params {
 /// One operation; `argument` chooses its object and its size.
 fn act(world: &mut World, operation: u8, argument: u8) {
     let ticket = world.ticket();
-    match operation % 18 {
+    match operation % 20 {
         0 | 1 => {
             let add = some_add(world, argument);
             world.ask(ticket, Request::Add(add));
@@ -76,6 +77,8 @@ fn act(world: &mut World, operation: u8, argument: u8) {
         }
         14 => stray(world, argument),
         16 => world.toggle_app(argument),
+        18 => world.requests_failed(argument),
+        19 => world.compare(argument),
         17 => {
             let name = world.member_name(argument).unwrap_or_default();
             world.ask(ticket, Request::Kill { name });

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::laws::{self, Laws};
-use crate::cluster::Reader;
-use crate::control::pool::{Action, Event, Pool, RuntimeFacts, Ticket, Verdict};
+use crate::cluster::{Reader, Standing};
+use crate::control::pool::{Action, Event, Pool, RuntimeFacts, Sample, Ticket, Verdict};
 use crate::control::writer::{Build, Writer};
 use crate::control::{ControlConfig, Request};
 use crate::ring::Node;
@@ -26,6 +26,8 @@ pub(super) struct Luck {
 struct Living {
     runs: bool,
     well: bool,
+    /// Whether its requests fail, whatever its heartbeats say.
+    fails: bool,
     /// A container of others: nobody is told when it ends, it is just not found any more.
     discovered: bool,
 }
@@ -60,6 +62,8 @@ enum Happening {
     StartFailed(ReplicaId),
     Exited(ReplicaId),
     Answered(ReplicaId),
+    /// A request of a half-open trial has ended.
+    Tried(ReplicaId),
     Drained(ReplicaId),
     Built,
 }
@@ -161,7 +165,8 @@ impl World {
         self.reader.with(|snapshot| {
             for member in snapshot.members() {
                 let id = self.writer.replica_of(member.endpoint.id).expect("it is listed");
-                self.laws.see_endpoint(id, member.endpoint.is_up(), &self.pool);
+                self.laws.see_endpoint(id, member.endpoint.is_healthy(), &self.pool);
+                self.laws.see_standing(id, member.endpoint.standing());
             }
         });
     }
@@ -197,11 +202,18 @@ impl World {
                 self.later(5000, Happening::Drained(id));
             }
             Action::Locate(id) => self.later(300, Happening::Located(id)),
-            Action::SetUp(id, up) => self.writer.set_up(id, up),
+            Action::SetUp(id, up) => self.writer.set_up(id, up, self.pool.config().slow_start),
+            Action::SetStanding(id, standing) => {
+                self.writer.set_standing(id, standing, self.pool.config().slow_start);
+                if standing == Standing::HalfOpen {
+                    self.later(500, Happening::Tried(id));
+                }
+            }
             Action::Publish { .. }
             | Action::Reply(..)
             | Action::Note(_)
             | Action::Unready { .. }
+            | Action::EjectionRefused { .. }
             | Action::Ignored { .. } => {}
         }
     }
@@ -209,7 +221,7 @@ impl World {
     fn start(&mut self, launch: &Launch) {
         let well = !self.is_unlucky(self.luck.sick);
         let discovered = laws::is_app(&launch.name);
-        self.living.insert(launch.id, Living { runs: false, well, discovered });
+        self.living.insert(launch.id, Living { runs: false, well, fails: false, discovered });
         if self.is_unlucky(self.luck.fails) {
             self.later(500, Happening::StartFailed(launch.id));
         } else if discovered || !self.owns_replicas() || !self.is_unlucky(self.luck.hangs) {
@@ -276,6 +288,14 @@ impl World {
                     _ => Verdict::Bad("answered 503".to_owned()),
                 },
             )),
+            Happening::Tried(id) => {
+                let living = self.living.get(&id)?;
+                let went_well = living.well && !living.fails;
+                if self.laws.is_on_trial(id) {
+                    self.later(500, Happening::Tried(id));
+                }
+                Some(Event::TrialEnded { id, went_well })
+            }
             Happening::Drained(id) => self.drains.remove(&id).then_some(Event::Drained(id)),
             Happening::Built => None,
         }
@@ -324,7 +344,25 @@ impl World {
         let id = self.some_living(choice / 2);
         if let Some(living) = id.and_then(|id| self.living.get_mut(&id)) {
             living.well = choice % 2 == 1;
+            living.fails = choice % 8 == 5;
         }
+    }
+
+    /// Some requests in a row fail at some replica.
+    pub(super) fn requests_failed(&mut self, choice: u8) {
+        if let Some(id) = self.some_living(choice / 8) {
+            let streak = u32::from(choice % 8) + 1;
+            self.feed(Event::RequestsFailed { id, streak, last: "connection closed" });
+        }
+    }
+
+    /// Some replica fails more often than others.
+    pub(super) fn compare(&mut self, choice: u8) {
+        let Some(bad) = self.some_living(choice) else { return };
+        let sample =
+            |&id: &ReplicaId| Sample { id, requests: 1000, failures: if id == bad { 900 } else { 1 } };
+        let samples = self.living.keys().map(sample).collect();
+        self.feed(Event::SuccessRates(samples));
     }
 
     pub(super) fn request_failed(&mut self, choice: u8) {
@@ -377,6 +415,7 @@ impl World {
         self.set_available(true);
         for living in self.living.values_mut() {
             living.well = true;
+            living.fails = false;
         }
         let deadline = self.now + Duration::from_secs(300);
         while !self.is_settled() {

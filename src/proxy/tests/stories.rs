@@ -117,7 +117,7 @@ async fn a_replica_that_does_not_respond_in_time() {
         lab.pass(TICK * 2).await;
         assert!(client.read_to("}").await.contains("x-ringherd-error: response-timeout\r\n"));
         assert_eq!(replica.rest().await, "");
-        assert_eq!(lab.outcomes.next().await.kind, FailureKind::Timeout);
+        assert_eq!(lab.outcomes.next().await.kind, Some(FailureKind::Timeout));
         assert_eq!((lab.endpoint.in_flight(), lab.failed(Reason::ResponseTimeout)), (0, 1));
     })
     .await;

@@ -8,10 +8,12 @@ use std::time::Instant;
 
 use fxhash::FxHashSet;
 
+use crate::cluster::Standing;
 use crate::control::pool::action::{Change, MemberSpec, Ticket};
 use crate::control::pool::addresses::Addresses;
 use crate::control::pool::backoff::{Backoff, SETTLED};
 use crate::control::pool::checks::Checks;
+use crate::control::pool::outliers::Outlier;
 use crate::control::{ExitCause, State, Transition, name};
 use crate::ring::MAX_WEIGHT;
 use crate::runtime::{Found, Launch, Owner, ReplicaId};
@@ -72,6 +74,7 @@ pub(in crate::control::pool) struct Instance {
     pub(in crate::control::pool) started: Option<Instant>,
     pub(in crate::control::pool) phase: Phase,
     pub(in crate::control::pool) checks: Checks,
+    pub(in crate::control::pool) outlier: Outlier,
     /// What was wrong with the last heartbeat; empty if nothing was.
     pub(in crate::control::pool) last_bad: String,
     /// Whether it was told that it does not become ready.
@@ -184,10 +187,16 @@ impl Member {
         self.instance.as_ref().is_some_and(|instance| matches!(instance.phase, Phase::Ready(_)))
     }
 
+    /// What real requests say of its instance.
+    pub(in crate::control::pool) fn standing(&self) -> Standing {
+        self.instance.as_ref().map_or(Standing::Good, |instance| instance.outlier.standing())
+    }
+
     /// What is shown: one that is not on the ring yet takes no requests.
     pub(in crate::control::pool) fn state(&self) -> State {
         let in_force = self.listed.as_ref().is_some_and(|listed| listed.in_force);
         self.instance.as_ref().map_or(State::Starting, |instance| match instance.phase {
+            Phase::Ready(_) if self.standing() != Standing::Good => State::Ejected,
             Phase::Ready(_) if self.is_listed() && in_force => State::Ready,
             Phase::Starting | Phase::Ready(_) => State::Starting,
             Phase::Ejected(_) => State::Ejected,
@@ -237,7 +246,7 @@ impl Member {
     pub(in crate::control::pool) fn reason(&self) -> String {
         let bad = self.instance.as_ref().map_or("", |instance| &instance.last_bad);
         match (self.is_ready(), self.note.is_empty(), bad.is_empty()) {
-            (true, ..) => String::new(),
+            (true, ..) => self.instance.as_ref().map_or_else(String::new, |it| it.outlier.note()),
             (false, true, _) => bad.to_owned(),
             (false, false, true) => self.note.clone(),
             (false, false, false) => format!("{}; now {bad}", self.note),
@@ -274,6 +283,7 @@ impl Instance {
             started: None,
             phase: Phase::Starting,
             checks: Checks::default(),
+            outlier: Outlier::default(),
             last_bad: String::new(),
             is_warned: false,
         }

@@ -8,6 +8,7 @@ mod changing;
 mod healing;
 mod heartbeats;
 mod outages;
+mod outliers;
 mod publishing;
 mod removing;
 

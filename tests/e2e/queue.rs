@@ -1,0 +1,119 @@
+//! The cap of requests for each replica, and the queue of those that find all replicas full.
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+
+use crate::common::backend::Backend;
+use crate::common::client::Answer;
+use crate::common::{Balancer, before, metric, request, wait_until};
+
+fn get(public: SocketAddr, path: &str) -> JoinHandle<Answer> {
+    let path = path.to_owned();
+    std::thread::spawn(move || request(public, "GET", &path, None))
+}
+
+fn queued(balancer: &Balancer) -> f64 {
+    metric(balancer, "ringherd_requests_queued ")
+}
+
+fn wait_for_queue(balancer: &Balancer, length: f64) {
+    wait_until("requests wait", || (queued(balancer) == length).then_some(()));
+}
+
+const PATIENT: [&str; 2] = ["--queue-timeout", "30s"];
+
+#[test]
+fn a_cap_is_never_exceeded_and_all_that_wait_are_served() {
+    let backends = [Backend::start("one"), Backend::start("two")];
+    let balancer = before(&backends, &["--max-requests-per-replica", "2", PATIENT[0], PATIENT[1]]);
+    backends.iter().for_each(Backend::hold);
+    let clients: Vec<_> = (0..24).map(|n| get(balancer.public, &format!("/{n}"))).collect();
+    wait_for_queue(&balancer, 20.0);
+    assert_eq!((backends[0].at_once(), backends[1].at_once()), (2, 2));
+    backends.iter().for_each(Backend::release);
+    for client in clients {
+        assert_eq!(client.join().expect("an answer").status, 200);
+    }
+    assert_eq!((backends[0].most(), backends[1].most()), (2, 2));
+    assert_eq!(queued(&balancer), 0.0);
+    assert_eq!(metric(&balancer, "ringherd_queued_requests_total "), 20.0);
+}
+
+#[test]
+fn who_waits_longest_is_first() {
+    let backends = [Backend::start("one")];
+    // One worker, so that there is one queue.
+    let upstream = backends[0].address.to_string();
+    let args = ["--upstream", &upstream, "--workers", "1", "--max-requests-per-replica", "1"];
+    let balancer = Balancer::start(&[&args[..], &PATIENT].concat());
+    balancer.wait_until_ready(1);
+    backends[0].hold();
+    let mut clients = vec![get(balancer.public, "/first")];
+    wait_until("it is busy", || (backends[0].at_once() == 1).then_some(()));
+    for n in 0..4 {
+        clients.push(get(balancer.public, &format!("/{n}")));
+        wait_for_queue(&balancer, f64::from(n + 1));
+    }
+    backends[0].release();
+    clients.into_iter().for_each(|client| assert_eq!(client.join().expect("an answer").status, 200));
+    let paths: Vec<_> = backends[0].heads().iter().map(|head| head[..10].to_owned()).collect();
+    let expected = ["GET /first", "GET /0 HTT", "GET /1 HTT", "GET /2 HTT", "GET /3 HTT"];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn the_next_replica_takes_what_is_above_the_cap() {
+    let backends = [Backend::start("one"), Backend::start("two")];
+    let balancer = before(&backends, &["--max-requests-per-replica", "1", "--key", "path"]);
+    let home = request(balancer.public, "GET", "/x", None).body;
+    let (home, other) = if home == "one" { (0, 1) } else { (1, 0) };
+    backends[home].hold();
+    let held = get(balancer.public, "/x");
+    wait_until("it is busy", || (backends[home].at_once() == 1).then_some(()));
+    assert_eq!(request(balancer.public, "GET", "/x", None).body, ["one", "two"][other]);
+    assert_eq!(metric(&balancer, "ringherd_spills_total{owner=\"full\"}"), 1.0);
+    backends[home].release();
+    assert_eq!(held.join().expect("an answer").status, 200);
+}
+
+#[test]
+fn a_full_queue_and_a_long_wait_are_told_apart() {
+    let backends = [Backend::start("one")];
+    let args = ["--max-requests-per-replica", "1", "--queue", "1", "--queue-timeout", "1s"];
+    let balancer = before(&backends, &args);
+    backends[0].hold();
+    let held = get(balancer.public, "/held");
+    wait_until("it is busy", || (backends[0].at_once() == 1).then_some(()));
+    let waiting = get(balancer.public, "/waiting");
+    wait_for_queue(&balancer, 1.0);
+    let refused = request(balancer.public, "GET", "/refused", None);
+    assert_eq!((refused.status, refused.header("x-ringherd-error")), (503, Some("overloaded")));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let late = waiting.join().expect("an answer");
+    assert_eq!((late.status, late.header("x-ringherd-error")), (503, Some("queue-timeout")));
+    assert_eq!(late.header("retry-after"), Some("1"));
+    backends[0].release();
+    assert_eq!(held.join().expect("an answer").status, 200);
+    let failures = "ringherd_request_failures_total{reason=\"overloaded\"}";
+    assert_eq!(metric(&balancer, failures), 1.0);
+    assert_eq!(backends[0].served(), 1);
+}
+
+#[test]
+fn a_client_that_leaves_gives_its_place_up() {
+    use std::io::Write;
+    let backends = [Backend::start("one")];
+    let balancer = before(&backends, &["--max-requests-per-replica", "1", PATIENT[0], PATIENT[1]]);
+    backends[0].hold();
+    let held = get(balancer.public, "/held");
+    wait_until("it is busy", || (backends[0].at_once() == 1).then_some(()));
+    let mut leaves = std::net::TcpStream::connect(balancer.public).expect("it listens");
+    leaves.write_all(b"GET /leaves HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    wait_for_queue(&balancer, 1.0);
+    drop(leaves);
+    wait_for_queue(&balancer, 0.0);
+    backends[0].release();
+    assert_eq!(held.join().expect("an answer").status, 200);
+    assert_eq!(request(balancer.public, "GET", "/after", None).status, 200);
+    assert_eq!(backends[0].served(), 2, "nobody asked for it any more");
+}
