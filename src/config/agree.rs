@@ -40,6 +40,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.ring();
     checker.tls();
     checker.listeners();
+    checker.config.control.health.proxy_protocol = checker.config.proxy.upstream_proxy_protocol;
     checker.config.admin.token = checker.token();
     checker.config
 }

@@ -140,6 +140,7 @@ impl ResponseBody {
             && let Some(Exchange { in_flight, lease }) = body.exchange.take()
             // With an upload that goes on, bytes of this request would still come on the connection.
             && request.is_uploaded()
+            && !lease.is_of_one_client()
         {
             let worker = &request.connection().worker;
             worker.idle.put(in_flight.endpoint().id, lease, worker.clock.now());
@@ -191,6 +192,10 @@ impl Body for ResponseBody {
             Poll::Ready(Ok(None)) => {
                 this.complete();
                 Poll::Ready(None)
+            }
+            Poll::Ready(Ok(Some(Err(error)))) if request.is_oversized() => {
+                this.break_off(Reason::BodyTooLarge, None);
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(Ok(Some(Err(error)))) => {
                 this.break_off(Reason::ResponseCut, Some(FailureKind::Closed));

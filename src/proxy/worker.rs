@@ -3,7 +3,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,7 +19,11 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
 use super::clock::{Clock, TICK};
-use super::connection::Clients;
+use super::connection::{Clients, Ends};
+use super::entrance::{self, Entrant, Warned};
+use super::newcomers::Newcomers;
+use super::per_client::PerClient;
+use super::rate_table::RateTable;
 use super::saved_head::Buffers;
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector};
@@ -59,12 +63,21 @@ pub struct Shared {
     pub tls: Option<Acceptor>,
     /// Client connections of all workers.
     pub connections: Arc<AtomicUsize>,
+    /// What is counted of each client, over all workers.
+    pub per_client: ClientCounts,
     /// How the balancer names itself.
     pub via: Via,
     /// The configuration in force; a new value is taken over within a tick.
     pub config: watch::Receiver<ProxyConfig>,
     /// Turns true when the balancer stops.
     pub stop: watch::Receiver<bool>,
+}
+
+/// What is counted of each client: its connections and its requests. Both are bounded.
+#[derive(Clone, Debug, Default)]
+pub struct ClientCounts {
+    connections: Arc<PerClient>,
+    rates: Arc<RateTable>,
 }
 
 impl fmt::Debug for Shared {
@@ -84,6 +97,10 @@ pub(crate) struct Worker {
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) idle: IdleConnections,
     pub(crate) clients: Clients,
+    pub(crate) newcomers: Newcomers,
+    pub(crate) per_client: Arc<PerClient>,
+    pub(crate) rate_table: Arc<RateTable>,
+    pub(crate) warned: Warned,
     pub(crate) tunnels: Tunnels,
     pub(crate) clock: Clock,
     server: RefCell<server::Builder>,
@@ -119,6 +136,10 @@ impl Worker {
             limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
             clients: Clients::default(),
+            newcomers: Newcomers::default(),
+            per_client: shared.per_client.connections,
+            rate_table: shared.per_client.rates,
+            warned: Warned::default(),
             tunnels: Tunnels::default(),
             reader: shared.readers.reader(),
             outcomes: shared.outcomes,
@@ -165,6 +186,9 @@ impl Worker {
     /// deadlines that are set already keep their time.
     pub(crate) fn reconfigure(&self, config: ProxyConfig) {
         self.idle.keep_for(config.upstream_keep_alive);
+        if config.upstream_proxy_protocol != self.config().upstream_proxy_protocol {
+            self.idle.clear();
+        }
         self.server.replace(server_for(&config));
         self.client.replace(client_for(&config));
         self.limits.set(&config);
@@ -267,11 +291,15 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     };
     let accept = |tcp: TcpStream, peer| {
         let (worker, counted) = enter(&tcp);
+        let stop = stop.clone();
         // In a box, because spawning moves the future several times, and this one is large.
         tokio::task::spawn_local(Box::pin(async move {
-            let may_be_http2 = worker.config().http2;
-            let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
-            connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, None, seen).await;
+            if let Some(Entrant { tcp, ends, place }) = admit(&worker, tcp, peer, stop).await {
+                let may_be_http2 = worker.config().http2;
+                let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
+                connection::serve(Rc::clone(&worker), TokioIo::new(stream), ends, None, seen).await;
+                drop(place);
+            }
             worker.recorder.closed();
             drop(counted);
         }));
@@ -281,14 +309,23 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
         let (worker, counted) = enter(&tcp);
         let (acceptor, handshakes, stop) = (acceptor.clone(), Rc::clone(&handshakes), stop.clone());
         tokio::task::spawn_local(Box::pin(async move {
-            let secured = handshake::secure(&worker, &acceptor, &handshakes, tcp, peer, stop).await;
-            if let Some((stream, session)) = secured {
+            let entrant = admit(&worker, tcp, peer, stop.clone()).await;
+            let secured = match entrant {
+                Some(Entrant { tcp, ends, place }) => {
+                    let secured =
+                        handshake::secure(&worker, &acceptor, &handshakes, tcp, ends.peer, stop).await;
+                    secured.map(|(stream, session)| (stream, session, ends, place))
+                }
+                None => None,
+            };
+            if let Some((stream, session, ends, place)) = secured {
                 let (stream, seen) = if session.speaks_http2() {
                     Guarded::http2(stream)
                 } else {
                     Guarded::new(stream, worker.local.is_some())
                 };
-                connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, Some(session), seen).await;
+                connection::serve(Rc::clone(&worker), TokioIo::new(stream), ends, Some(session), seen).await;
+                drop(place);
             }
             worker.recorder.closed();
             drop(counted);
@@ -297,7 +334,7 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     // The limit is that of the moment; a lower one ends no connection that is in use.
     let warned = Cell::new(None::<Instant>);
     let make_room = || {
-        let displaced = worker.clients.displace();
+        let displaced = worker.clients.displace(&worker.newcomers);
         if warned.get().is_none_or(|before| before.elapsed() > FULL_WARNING_PAUSE) {
             warned.set(Some(Instant::now()));
             tracing::warn!(
@@ -323,6 +360,20 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     }
     ticking.abort();
     Ok(())
+}
+
+/// Lets a connection pass the entrance; `None` if it does not.
+async fn admit(
+    worker: &Worker,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+) -> Option<Entrant> {
+    if entrance::is_guarded(worker) {
+        // In a box, so that nobody else pays for its size.
+        return Box::pin(entrance::pass(worker, tcp, peer, stop)).await;
+    }
+    Some(Entrant { tcp, ends: Ends::from(peer), place: None })
 }
 
 async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<ProxyConfig>) {

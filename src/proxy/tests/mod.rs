@@ -23,7 +23,7 @@ use tokio::task::{JoinHandle, LocalSet};
 
 use super::clock::TICK;
 use super::transport::{Connect, Connecting, Transport};
-use super::worker::Worker;
+use super::worker::{ClientCounts, Worker};
 use super::{HalfClose, LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, Via, connection};
 use crate::cluster::{
     Endpoint, FailureKind, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes,
@@ -117,6 +117,7 @@ impl Lab {
             starting: Arc::default(),
             tls: None,
             connections: Arc::default(),
+            per_client: ClientCounts::default(),
             config: watch::channel(config).1,
             stop: watch::channel(false).1,
         };
