@@ -76,6 +76,8 @@ pub(crate) struct Connection {
     refused: Cell<bool>,
     /// How many requests it may still have.
     left: Cell<u64>,
+    /// Those who have something for a client that does not read.
+    parked: RefCell<Vec<Waker>>,
     /// The requests under way.
     requests: RefCell<Vec<Rc<RequestState>>>,
     /// What it becomes when the response with 101 is sent.
@@ -109,6 +111,7 @@ impl Connection {
             has_unread: Cell::new(false),
             refused: Cell::new(false),
             left: Cell::new(left),
+            parked: RefCell::default(),
             requests: RefCell::default(),
             tunnel: RefCell::default(),
             seen,
@@ -143,9 +146,20 @@ impl Connection {
     /// The client does not read, or reads again.
     pub(crate) fn write_blocked(&self, blocked: bool) {
         self.on(ConnectionInput::WriteBlocked(blocked));
+        if !blocked {
+            self.parked.borrow_mut().drain(..).for_each(Waker::wake);
+        }
         // Over HTTP/2 each has a window of its own, and what it waits for it hears from its body.
         if !self.is_http2() {
             self.tell(Input::ClientBlocked(blocked));
+        }
+    }
+
+    /// Has `waker` woken when the client reads again.
+    pub(crate) fn wake_when_unblocked(&self, waker: &Waker) {
+        let mut parked = self.parked.borrow_mut();
+        if !parked.iter().any(|other| other.will_wake(waker)) {
+            parked.push(waker.clone());
         }
     }
 

@@ -220,6 +220,15 @@ impl Worker {
     }
 }
 
+/// Least bytes of a connection that are read at once, and that wait to be written.
+const LEAST_BUFFER: usize = 16 * 1024;
+
+/// The same where a head may have so many bytes, which is read into that buffer. What a client or a replica
+/// that does not read makes us hold is a few of them: see `docs/limits.md`.
+fn buffer_for(max_head: usize) -> usize {
+    max_head.max(LEAST_BUFFER)
+}
+
 fn server_for(config: &ProxyConfig) -> server::Builder {
     let mut server = server::Builder::new();
     // Without half-close hyper reads on while a request is under way. That costs no system call:
@@ -227,6 +236,7 @@ fn server_for(config: &ProxyConfig) -> server::Builder {
     server
         .half_close(config.half_close == HalfClose::Serve)
         .max_header_size(config.max_header_bytes)
+        .max_buf_size(buffer_for(config.max_header_bytes))
         .preserve_header_case(config.preserve_header_case);
     server
 }
@@ -235,6 +245,7 @@ fn client_for(config: &ProxyConfig) -> client::Builder {
     let mut client = client::Builder::new();
     client
         .max_header_size(config.max_response_header_bytes)
+        .max_buf_size(buffer_for(config.max_response_header_bytes))
         .max_headers(config.max_response_headers)
         // To be removed from a response, not to be refused (RFC 9112, section 5.1).
         .allow_spaces_after_header_name_in_responses(true)

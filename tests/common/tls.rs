@@ -85,6 +85,11 @@ impl TlsClient {
         Self(Arc::new(config))
     }
 
+    /// How its sessions are made.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+
     /// Connects, and makes a session for `host`.
     pub fn connect(&self, address: SocketAddr, host: &str) -> std::io::Result<Stream> {
         self.over(TcpStream::connect(address)?, host)

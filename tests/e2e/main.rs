@@ -18,6 +18,7 @@ mod full;
 mod healthcheck;
 mod http2;
 mod limits;
+mod memory;
 mod metrics;
 mod metrics_of_replicas;
 mod programs;
