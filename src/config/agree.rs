@@ -44,6 +44,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.tls();
     checker.listeners();
     checker.headers();
+    checker.config.control.health.proxy_protocol = checker.config.proxy.upstream_proxy_protocol;
     checker.config.admin.token = checker.token();
     checker.config.proxy.sticky.secret = checker.sticky_secret();
     checker.config

@@ -15,7 +15,7 @@ use super::HealthConfig;
 use super::lag::{Allowance, Expiry, Lag};
 use super::pool::{Probe, Verdict};
 use super::probe::{self, ProbeConnection, ProbeError, ResponseHead};
-use crate::listen::is_exhaustion;
+use crate::listen::{is_exhaustion, proxy_protocol};
 use crate::runtime::ReplicaId;
 
 /// Time to read the body of a response, to use its connection again: the verdict waits for it.
@@ -49,7 +49,12 @@ impl Checker {
             self.measuring.spawn(self.lag.clone().measure());
         }
         let allowance = Allowance::new(config.timeout, &self.lag);
-        let check = Check { probe, path: config.path.as_str().into(), timeout: config.timeout };
+        let check = Check {
+            probe,
+            path: config.path.as_str().into(),
+            timeout: config.timeout,
+            proxy_protocol: config.proxy_protocol,
+        };
         let kept = self.kept.remove(&check.probe.id).filter(|(address, connection)| {
             *address == check.probe.address && connection.opened().elapsed() < MAX_AGE
         });
@@ -98,6 +103,7 @@ struct Check {
     probe: Probe,
     path: Arc<str>,
     timeout: Duration,
+    proxy_protocol: Option<proxy_protocol::Version>,
 }
 
 /// Why there is no response.
@@ -157,6 +163,9 @@ impl Check {
             return Ok((head, connection));
         }
         let mut connection = ProbeConnection::open(self.probe.address).await.map_err(Failure::Connect)?;
+        if let Some(version) = self.proxy_protocol {
+            connection.greet(version).await.map_err(Failure::Http)?;
+        }
         let head = connection.send(&request).await.map_err(Failure::Http)?;
         Ok((head, connection))
     }

@@ -34,6 +34,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::cluster::KeySource;
+use crate::listen::proxy_protocol;
 use crate::ring::Params;
 
 /// What the control plane is told by the configuration.
@@ -82,6 +83,8 @@ pub struct HealthConfig {
     pub timeout: Duration,
     /// Failures in a row that eject a replica (at least 1).
     pub unhealthy_after: u32,
+    /// The version of the PROXY protocol that replicas are spoken to in, if they are.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
 }
 
 /// Outlier detection, with Envoy's names.
@@ -172,6 +175,7 @@ impl Default for HealthConfig {
             interval: Duration::from_millis(500),
             timeout: Duration::from_secs(1),
             unhealthy_after: 2,
+            proxy_protocol: None,
         }
     }
 }

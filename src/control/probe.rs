@@ -14,6 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::listen::proxy_protocol;
+
 /// Most fields of a response's head.
 const MAX_FIELDS: usize = 256;
 
@@ -81,6 +83,14 @@ impl ProbeConnection {
     pub(super) async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         Ok(Self { stream, opened: Instant::now(), buffer: Vec::new() })
+    }
+
+    /// Says in the PROXY protocol that no client has made it.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) async fn greet(&mut self, version: proxy_protocol::Version) -> Result<(), ProbeError> {
+        Ok(self.stream.write_all(&proxy_protocol::Header::local().encode(version)).await?)
     }
 
     /// When it was made.

@@ -64,6 +64,11 @@ impl ReadState {
         self.0.first.get() == Some([0x16, 3])
     }
 
+    /// Whether the stream began as a header of the PROXY protocol may.
+    pub fn began_like_proxy_header(&self) -> bool {
+        matches!(self.0.first.get(), Some([b'P', b'R'] | [b'\r', b'\n']))
+    }
+
     /// Whether the stream began with the preface of HTTP/2. Then nothing was passed on yet; from now on
     /// the bytes are, as they come.
     pub fn speaks_http2(&self) -> bool {

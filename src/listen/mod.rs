@@ -4,6 +4,7 @@ pub mod guarded;
 pub mod linger;
 pub mod open;
 mod preface;
+pub mod proxy_protocol;
 pub mod server;
 pub mod target;
 mod target_encoder;

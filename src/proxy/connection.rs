@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 
 use super::clock::Deadline;
 use super::connection_timeline::{ConnectionInput, ConnectionTimeline};
+use super::newcomers::{Newcomer, Newcomers};
 use super::quiet::QuietWaker;
 use super::request::RequestState;
 use super::timeline::{Expiry, Input, Millis};
@@ -23,6 +24,7 @@ use super::transport::{ClientStream, Transport};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
 use super::{forwarding, http2, service};
+use crate::listen::proxy_protocol::Header;
 use crate::listen::{Linger, ReadState};
 use crate::ring;
 use crate::tls::Session;
@@ -30,11 +32,28 @@ use crate::tls::Session;
 /// Bytes of the longest IP address as text, an IPv6 address that ends in an IPv4 one.
 const MAX_ADDRESS_TEXT: usize = 45;
 
+/// The two ends of a connection, as far as they are known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends {
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
+    /// Where it has come to, where somebody is told.
+    pub(crate) local: Option<SocketAddr>,
+}
+
+impl From<SocketAddr> for Ends {
+    fn from(peer: SocketAddr) -> Self {
+        Self { peer, local: None }
+    }
+}
+
 /// What the requests on a connection share.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: SocketAddr,
+    /// Where it has come to, where somebody is told.
+    local: Option<SocketAddr>,
     /// What was agreed with the client, if it speaks TLS.
     pub(crate) tls: Option<Session>,
     /// Whether the peer is a proxy whose word on its clients is taken.
@@ -53,8 +72,12 @@ pub(crate) struct Connection {
     unflushed: Cell<bool>,
     /// Whether a response was sent before its request had come.
     has_unread: Cell<bool>,
-    /// Whether it ends with the refusal of an upgrade, behind which more may come.
+    /// Whether it ends behind a response, whatever comes behind that: it refuses an upgrade, or is the last.
     refused: Cell<bool>,
+    /// How many requests it may still have.
+    left: Cell<u64>,
+    /// Those who have something for a client that does not read.
+    parked: RefCell<Vec<Waker>>,
     /// The requests under way.
     requests: RefCell<Vec<Rc<RequestState>>>,
     /// What it becomes when the response with 101 is sent.
@@ -63,18 +86,21 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(worker: Rc<Worker>, peer: SocketAddr, tls: Option<Session>, seen: ReadState) -> Rc<Self> {
+    fn new(worker: Rc<Worker>, ends: Ends, tls: Option<Session>, seen: ReadState) -> Rc<Self> {
+        let Ends { peer, local } = ends;
         let mut buffer = io::Cursor::new([0; MAX_ADDRESS_TEXT]);
         write!(buffer, "{}", peer.ip().to_canonical()).expect("an address fits");
         let length = buffer.position() as usize;
         let text = &buffer.get_ref()[..length];
         let is_trusted = forwarding::is_trusted(peer.ip(), &worker.config().trusted_proxies);
         let now = worker.clock.now();
+        let left = worker.config().max_requests_per_connection.unwrap_or(u64::MAX);
         let connection = Self {
             deadline: worker.clock.deadline(),
             is_trusted,
             worker,
             peer,
+            local,
             tls,
             address_key: ring::request_id(text),
             address_text: HeaderValue::from_bytes(text).expect("an address is a header value"),
@@ -84,6 +110,8 @@ impl Connection {
             unflushed: Cell::new(false),
             has_unread: Cell::new(false),
             refused: Cell::new(false),
+            left: Cell::new(left),
+            parked: RefCell::default(),
             requests: RefCell::default(),
             tunnel: RefCell::default(),
             seen,
@@ -118,9 +146,20 @@ impl Connection {
     /// The client does not read, or reads again.
     pub(crate) fn write_blocked(&self, blocked: bool) {
         self.on(ConnectionInput::WriteBlocked(blocked));
+        if !blocked {
+            self.parked.borrow_mut().drain(..).for_each(Waker::wake);
+        }
         // Over HTTP/2 each has a window of its own, and what it waits for it hears from its body.
         if !self.is_http2() {
             self.tell(Input::ClientBlocked(blocked));
+        }
+    }
+
+    /// Has `waker` woken when the client reads again.
+    pub(crate) fn wake_when_unblocked(&self, waker: &Waker) {
+        let mut parked = self.parked.borrow_mut();
+        if !parked.iter().any(|other| other.will_wake(waker)) {
+            parked.push(waker.clone());
         }
     }
 
@@ -141,6 +180,7 @@ impl Connection {
     /// A request is under way on it.
     pub(crate) fn begin(&self, request: Rc<RequestState>) {
         self.on(ConnectionInput::RequestBegan);
+        self.left.set(self.left.get().saturating_sub(1));
         let timeline = self.timeline.get();
         if timeline.is_write_blocked() && !timeline.is_http2() {
             request.on(Input::ClientBlocked(true));
@@ -168,8 +208,19 @@ impl Connection {
         self.tunnel.replace(Some(Box::new(tunnel)));
     }
 
-    /// It ends behind the response to an upgrade, which is refused.
-    pub(crate) fn refuses_upgrade(&self) {
+    /// What a replica is told of it by the PROXY protocol.
+    #[cold]
+    pub(crate) fn header(&self) -> Header {
+        self.local.map_or(Header::local(), |local| Header::of(self.peer, local))
+    }
+
+    /// Whether it may have no more requests than it had.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    /// It ends behind the response under way, behind which more may come.
+    pub(crate) fn ends_behind_response(&self) {
         self.refused.set(true);
     }
 
@@ -205,6 +256,11 @@ impl Connection {
     /// Whether its client speaks TLS to a port that does not.
     pub(crate) fn began_with_tls(&self) -> bool {
         self.seen.began_with_tls()
+    }
+
+    /// Whether it began as a header of the PROXY protocol may.
+    pub(crate) fn began_like_proxy_header(&self) -> bool {
+        self.seen.began_like_proxy_header()
     }
 
     /// Whether it has any number of requests at a time.
@@ -244,24 +300,36 @@ pub(crate) struct Clients(RefCell<Vec<Rc<Connection>>>);
 const DISPLACED_AT_ONCE: usize = 16;
 
 impl Clients {
-    /// Closes those that have been idle longest; whether there were any.
-    pub(crate) fn displace(&self) -> bool {
-        let clients = self.0.borrow();
+    /// Closes those that have been idle longest, with those that have said nothing yet; whether there were
+    /// any.
+    pub(crate) fn displace(&self, newcomers: &Newcomers) -> bool {
+        let (clients, newcomers) = (self.0.borrow(), newcomers.all());
         // The end of a response may still wait for a client that reads slowly.
         let is_idle = |timeline: ConnectionTimeline| timeline.is_idle() && !timeline.is_write_blocked();
         let idle = clients.iter().filter(|client| is_idle(client.timeline.get()));
-        let mut idle: Vec<_> = idle.map(|client| (client.idle_since.get(), client)).collect();
+        let idle = idle.map(|client| (client.idle_since.get(), Idle::Client(client)));
+        let new = newcomers.iter().map(|newcomer| (newcomer.since, Idle::Newcomer(newcomer)));
+        let mut idle: Vec<_> = idle.chain(new).collect();
         // Not all: this worker may have few, and another one the clients that wait.
         let displaced = idle.len().div_ceil(2).min(DISPLACED_AT_ONCE);
         if displaced < idle.len() {
             idle.select_nth_unstable_by_key(displaced, |(since, _)| *since);
             idle.truncate(displaced);
         }
-        for (_, client) in &idle {
-            client.on(ConnectionInput::Displaced);
+        for (_, idle) in &idle {
+            match idle {
+                Idle::Client(client) => client.on(ConnectionInput::Displaced),
+                Idle::Newcomer(newcomer) => newcomer.displace(),
+            }
         }
         !idle.is_empty()
     }
+}
+
+/// Who may make room.
+enum Idle<'a> {
+    Client(&'a Rc<Connection>),
+    Newcomer(&'a Newcomer),
 }
 
 /// One of them, until it drops.
@@ -294,11 +362,11 @@ impl Drop for Client<'_> {
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     transport: impl Transport + 'static,
-    peer: SocketAddr,
+    ends: impl Into<Ends>,
     tls: Option<Session>,
     seen: ReadState,
 ) {
-    let connection = Connection::new(Rc::clone(&worker), peer, tls, seen.clone());
+    let connection = Connection::new(Rc::clone(&worker), ends.into(), tls, seen.clone());
     let _client = Client::register(&connection);
     if seen.speaks_http2() {
         return Box::pin(http2::serve(Rc::clone(&connection), transport)).await;

@@ -20,18 +20,27 @@ pub(crate) enum Failure {
     /// What came is not an HTTP request.
     #[error("what was sent is not an HTTP/1.1 request")]
     NotHttp,
+    /// What came may be a header of the PROXY protocol, from somebody of whom none is read.
+    #[error(
+        "what was sent is not an HTTP/1.1 request; a header of the PROXY protocol is read from the addresses in \
+         --proxy-protocol alone"
+    )]
+    UnknownProxy,
     /// Its head is larger than is taken.
     #[error("the head of the request is too large: see --max-header-bytes")]
     HeadTooLarge,
     /// Its target is longer than any that is taken.
-    #[error("the request target is too long")]
+    #[error("the request target is too long: see --max-uri")]
     TargetTooLong,
     /// A method that is not forwarded.
     #[error("method {0} is not forwarded")]
     Method(http::Method),
-    /// It announces a body that no replica could take.
-    #[error("the request body is announced with {0} bytes, more than there can be")]
+    /// Its body is larger than is taken.
+    #[error("the request body has more than {0} bytes: see --max-body")]
     BodyTooLarge(u64),
+    /// Its client makes more requests than it may, for so many seconds.
+    #[error("too many requests: the next is taken in {0} s (--rate-limit)")]
+    RateLimited(u64),
     /// It has passed this balancer before.
     #[error("the request has come back to the balancer that forwarded it: an upstream leads here")]
     Loop,
@@ -101,6 +110,7 @@ impl Failure {
             Self::BadRequest(_)
             | Self::ClientBody
             | Self::NotHttp
+            | Self::UnknownProxy
             | Self::TlsOnPlainPort
             | Self::PlainOnTlsPort => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -108,6 +118,7 @@ impl Failure {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Overloaded | Self::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
@@ -125,11 +136,14 @@ impl Failure {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::BadRequest(_) => Reason::BadRequest,
-            Self::NotHttp | Self::TlsOnPlainPort | Self::PlainOnTlsPort => Reason::NotHttp,
+            Self::NotHttp | Self::UnknownProxy | Self::TlsOnPlainPort | Self::PlainOnTlsPort => {
+                Reason::NotHttp
+            }
             Self::Misdirected => Reason::Misdirected,
             Self::HeadTooLarge | Self::TargetTooLong => Reason::HeadTooLarge,
             Self::Method(_) => Reason::MethodNotForwarded,
             Self::BodyTooLarge(_) => Reason::BodyTooLarge,
+            Self::RateLimited(_) => Reason::RateLimited,
             Self::Loop => Reason::Loop,
             Self::ClientTimeout => Reason::ClientTimeout,
             Self::ClientBody => Reason::ClientBody,
@@ -155,6 +169,7 @@ impl Failure {
             self,
             Self::BadRequest(_)
                 | Self::NotHttp
+                | Self::UnknownProxy
                 | Self::TlsOnPlainPort
                 | Self::PlainOnTlsPort
                 | Self::HeadTooLarge
@@ -179,8 +194,12 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(REASON, HeaderValue::from_static(self.reason().code()));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        match self {
+            Self::RateLimited(seconds) => drop(headers.insert(RETRY_AFTER, HeaderValue::from(*seconds))),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
         }
         if self.closes_connection() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Instant;
 
 use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -11,21 +12,25 @@ use http_body::Body;
 
 use super::clock::TICK;
 use super::error::Failure;
+use super::per_client::ClientNetwork;
+use super::rate_limit::{RateKey, RateLimit};
 use super::request::ActiveRequest;
 use super::response::ReplicaBody;
 use super::saved_head::SavedHead;
 use super::timeline::{Expiry, Input};
 use super::trace::{self, TraceContext, TraceId};
+use super::transport::send_all;
 use super::upgrade::Offer;
 use super::upload::RequestBody;
-use super::upstream::{Blame, ConnectError, Lease, UpstreamBody};
+use super::upstream::{Blame, ConnectError, Lease, SendError, UpstreamBody};
 use super::worker::Worker;
-use super::{forwarding, headers, queue, redirect, route};
+use super::{ProxyConfig, forwarding, headers, queue, redirect, route};
 use crate::cluster::load::RetryPermit;
 use crate::cluster::{Endpoint, FailureKind, KeySource, Outcome, Picked, Snapshot};
 use crate::ring;
 
-/// Largest `Content-Length` that is forwarded: above it many servers take it for negative.
+/// Largest `Content-Length` that is forwarded, whatever is allowed: above it many servers take it for
+/// negative.
 const MAX_BODY: u64 = i64::MAX.unsigned_abs();
 
 /// Most attempts at one request, those that found nobody listening included.
@@ -63,10 +68,7 @@ pub(crate) async fn forward(
             forwarding::tell_subject(head.headers_mut(), subject);
         }
     }
-    let announced = head.body().size_hint().lower();
-    if announced > MAX_BODY {
-        return Err(Failure::BodyTooLarge(announced));
-    }
+    check_limits(active, head)?;
     let id = headers::request_id(head.headers_mut(), came_with, &mut worker.id_text.borrow_mut());
     let trace_id = trace_of(head.headers_mut(), worker);
     let has_no_body = matches!(head.body(), RequestBody::Empty);
@@ -133,6 +135,49 @@ pub(crate) async fn forward(
         response.headers_mut().append(SET_COOKIE, *cookie);
     }
     Ok(response)
+}
+
+/// Holds a request to the limits that are set.
+fn check_limits(active: &ActiveRequest, request: &mut Request<RequestBody>) -> Result<(), Failure> {
+    let config = active.connection().worker.config();
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > config.max_uri) {
+        return Err(Failure::TargetTooLong);
+    }
+    let max_body = config.max_body.unwrap_or(MAX_BODY);
+    if request.body().size_hint().lower() > max_body {
+        return Err(Failure::BodyTooLarge(max_body));
+    }
+    if config.max_body.is_some() {
+        request.body_mut().limit(max_body);
+    }
+    config.rate_limit.as_ref().map_or(Ok(()), |limit| check_rate(active, request, limit, &config))
+}
+
+/// Counts a request for its client, and refuses it if it is one too many.
+#[cold]
+fn check_rate(
+    active: &ActiveRequest,
+    request: &Request<RequestBody>,
+    limit: &RateLimit,
+    config: &ProxyConfig,
+) -> Result<(), Failure> {
+    let connection = &**active.connection();
+    let by_header = match &config.rate_limit_by {
+        RateKey::ClientIp => None,
+        RateKey::Header(name) => request.headers().get(name).filter(|value| !value.is_empty()),
+    };
+    let (table, now) = (&connection.worker.rate_table, Instant::now());
+    let admitted = if let Some(value) = by_header {
+        table.admit(&(1_u8, value.as_bytes()), now, limit)
+    } else {
+        let mut client = connection.peer.ip();
+        if connection.is_trusted {
+            client = forwarding::client(request.headers(), client, &config.trusted_proxies);
+        }
+        table.admit(&(0_u8, ClientNetwork::of(client)), now, limit)
+    };
+    // Never 0, and never too early.
+    admitted.map_err(|wait| Failure::RateLimited(wait.as_secs() + 1))
 }
 
 /// The routing key of the client's address. Behind a trusted proxy each request has a client of its
@@ -377,10 +422,17 @@ impl Attempts<'_> {
     async fn connect(&self, endpoint: &Endpoint) -> Result<Lease, (Failure, Option<FailureKind>)> {
         self.active.on(Input::Connect);
         let connecting = pin!(async {
-            let transport = self.worker.connector.connect(endpoint).await?;
+            let mut transport = self.worker.connector.connect(endpoint).await?;
+            let version = self.worker.config().upstream_proxy_protocol;
+            if let Some(version) = version {
+                let header = self.active.connection().header().encode(version);
+                send_all(&mut *transport, &header).await?;
+            }
             // Not borrowed while it is waited: a reload takes the place.
             let builder = self.worker.client().clone();
-            Lease::over(transport, &builder, self.offer.is_some()).await.map_err(ConnectError::Failed)
+            let lease = Lease::over(transport, &builder, self.offer.is_some()).await;
+            let lease = lease.map_err(ConnectError::Failed)?;
+            Ok(if version.is_some() { lease.belongs_to_one_client() } else { lease })
         });
         let name = || endpoint.name.clone();
         match self.active.within(connecting).await {
@@ -465,11 +517,16 @@ impl Attempts<'_> {
                 Ok((response, lease))
             }
             Ok(Err(error)) => {
-                *self.request = error.unsent;
-                Err(match error.blame {
+                let SendError { blame, unsent } = *error;
+                *self.request = unsent;
+                Err(match blame {
                     Blame::Response => bad_response(),
                     Blame::ResponseHead => {
                         missed(Failure::ResponseHeadTooLarge(name()), Some(FailureKind::BadResponse))
+                    }
+                    Blame::RequestBody if self.active.is_oversized() => {
+                        let limit = self.worker.config().max_body.unwrap_or(MAX_BODY);
+                        missed(Failure::BodyTooLarge(limit), None)
                     }
                     Blame::RequestBody => missed(Failure::ClientBody, None),
                     Blame::Connection => missed(Failure::Closed(name()), Some(FailureKind::Closed)),

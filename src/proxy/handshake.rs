@@ -43,7 +43,7 @@ pub(super) async fn secure(
         (config.handshake_timeout, config.http2)
     };
     let outcome = tokio::select! {
-        outcome = accept(acceptor, handshakes, tcp, within, offers_http2) => outcome,
+        outcome = accept(worker, acceptor, handshakes, tcp, within, offers_http2) => outcome?,
         () = async {
             // An error means that the balancer is gone.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -69,16 +69,20 @@ pub(super) async fn secure(
 
 /// The handshake, unless the first byte shows that it is none: rustls would answer it with an alert, and
 /// then a client of HTTP could not read what it is told. The stream comes back with that error.
+///
+/// `None` if its place is needed before anything has come.
 async fn accept(
+    worker: &Worker,
     acceptor: &Acceptor,
     handshakes: &Rc<Open>,
     tcp: TcpStream,
     within: Duration,
     offers_http2: bool,
-) -> Result<Accepted<TcpStream>, (HandshakeError, Option<TcpStream>)> {
+) -> Option<Result<Accepted<TcpStream>, (HandshakeError, Option<TcpStream>)>> {
     let handshake = async {
         let mut first = [0];
-        match tcp.peek(&mut first).await {
+        let looked = worker.newcomers.wait(worker.clock.now(), tcp.peek(&mut first)).await?;
+        Some(match looked {
             Ok(1) if first[0].is_ascii_alphabetic() => Err((HandshakeError::PlainHttp, Some(tcp))),
             Ok(_) => {
                 handshakes.fewer_than(MAX_HANDSHAKES).await;
@@ -86,9 +90,9 @@ async fn accept(
                 acceptor.accept(tcp, offers_http2).await.map_err(|error| (error, None))
             }
             Err(error) => Err((HandshakeError::Left(error), None)),
-        }
+        })
     };
-    tokio::time::timeout(within, handshake).await.unwrap_or(Err((HandshakeError::Timeout, None)))
+    tokio::time::timeout(within, handshake).await.unwrap_or(Some(Err((HandshakeError::Timeout, None))))
 }
 
 async fn refuse_plain_http(worker: &Worker, mut stream: TcpStream, peer: SocketAddr) {

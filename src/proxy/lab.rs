@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::transport::{Connect, Connecting, Transport};
-use super::worker::Worker;
+use super::worker::{ClientCounts, Worker};
 use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, StickySecret, Via, connection};
 use crate::cluster::{Endpoint, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes};
 use crate::listen::Guarded;
@@ -98,6 +98,7 @@ impl Lab {
             traffic: traffic.clone(),
             access: None,
             via: Via::new(7),
+            per_client: ClientCounts::default(),
             sticky_secret: StickySecret::new("the secret of the lab"),
             starting: Arc::default(),
             tls: None,

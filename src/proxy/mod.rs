@@ -5,6 +5,7 @@
 mod clock;
 mod connection;
 mod connection_timeline;
+mod entrance;
 mod error;
 mod forward;
 mod forwarding;
@@ -14,9 +15,13 @@ mod headers;
 mod http2;
 #[cfg(any(test, feature = "test-util"))]
 mod lab;
+mod newcomers;
+mod per_client;
 mod pipe;
 mod queue;
 mod quiet;
+mod rate_limit;
+mod rate_table;
 mod record;
 mod redirect;
 mod refusal;
@@ -52,8 +57,11 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use ipnet::IpNet;
 
+pub use crate::listen::proxy_protocol::Version as ProxyProtocol;
 pub use header_rules::{HeaderChange, HeaderRules, Message, is_host, why_not};
 pub use sticky::{StickyConfig, StickySecret};
+
+pub use rate_limit::{RateError, RateKey, RateLimit};
 pub use trace::TraceContext;
 pub use upload::RequestBody;
 pub use via::Via;
@@ -124,6 +132,18 @@ pub struct ProxyConfig {
     pub upstream_keep_alive: Duration,
     /// Most client connections at a time, over all workers.
     pub max_connections: usize,
+    /// Most of them of one client, if that is limited.
+    pub max_connections_per_client: Option<u32>,
+    /// Most requests of one connection, if that is limited.
+    pub max_requests_per_connection: Option<u64>,
+    /// Largest body of a request, in bytes, if that is limited.
+    pub max_body: Option<u64>,
+    /// Longest path of a request with its query, in bytes.
+    pub max_uri: usize,
+    /// How many requests a client may make, if that is limited.
+    pub rate_limit: Option<RateLimit>,
+    /// Whose requests are counted together for that.
+    pub rate_limit_by: RateKey,
     /// Largest head of a request, in bytes.
     pub max_header_bytes: usize,
     /// Largest head of a replica's response, in bytes.
@@ -147,6 +167,10 @@ pub struct ProxyConfig {
     pub header_rules: Option<Arc<HeaderRules>>,
     /// Sticky sessions.
     pub sticky: StickyConfig,
+    /// Peers whose connections begin with a header of the PROXY protocol, which says where they come from.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Whether connections to replicas begin with such a header, and in which version.
+    pub upstream_proxy_protocol: Option<ProxyProtocol>,
     /// Whether requests carry the balancer's name in `Via`, by which it notices loops.
     pub via: bool,
 }
@@ -169,6 +193,13 @@ impl Default for ProxyConfig {
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),
             max_connections: 10_000,
+            max_connections_per_client: None,
+            max_requests_per_connection: None,
+            max_body: None,
+            // Browsers and other servers take 8 to 16 KiB.
+            max_uri: 16 * 1024,
+            rate_limit: None,
+            rate_limit_by: RateKey::ClientIp,
             max_header_bytes: 64 * 1024,
             max_response_header_bytes: 64 * 1024,
             max_response_headers: 256,
@@ -180,6 +211,8 @@ impl Default for ProxyConfig {
             trusted_proxies: Vec::new(),
             header_rules: None,
             sticky: StickyConfig::default(),
+            proxy_protocol: Vec::new(),
+            upstream_proxy_protocol: None,
             via: true,
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::connection::Connection;
+use super::entrance;
 use super::error::Failure;
 use super::record::RequestRecord;
 
@@ -24,6 +25,10 @@ impl Refusal {
             Some(b"431") => Failure::HeadTooLarge,
             Some(b"414") => Failure::TargetTooLong,
             _ if connection.began_with_tls() => Failure::TlsOnPlainPort,
+            _ if connection.began_like_proxy_header() => {
+                entrance::refuse_stranger(&connection.worker, connection.peer);
+                Failure::UnknownProxy
+            }
             _ => Failure::NotHttp,
         };
         let response = failure.to_response();

@@ -33,6 +33,8 @@ pub(crate) struct RequestState {
     body_length: Option<u64>,
     /// Whether it was forwarded as an offer to switch to another protocol.
     upgrade: Cell<bool>,
+    /// Whether its body has turned out larger than is taken.
+    oversized: Cell<bool>,
     record: RefCell<RequestRecord>,
 }
 
@@ -55,6 +57,7 @@ impl ActiveRequest {
             timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
             body_length: request.body().size_hint().exact(),
             upgrade: Cell::new(false),
+            oversized: Cell::new(false),
             record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
         });
         connection.begin(Rc::clone(&state));
@@ -125,6 +128,16 @@ impl RequestState {
     /// Whether it is.
     pub(crate) fn is_offering_upgrade(&self) -> bool {
         self.upgrade.get()
+    }
+
+    /// Its body has turned out larger than is taken.
+    pub(crate) fn exceeds_body_limit(&self) {
+        self.oversized.set(true);
+    }
+
+    /// Whether it has.
+    pub(crate) fn is_oversized(&self) -> bool {
+        self.oversized.get()
     }
 
     /// Whether its whole body was handed on.

@@ -22,6 +22,10 @@ type BoxError = Box<dyn Error + Send + Sync>;
 /// stream: the request is not over before the last ones may be sent. As much as a frame has.
 const MAX_PART: usize = 16 * 1024;
 
+/// Below so many bytes a part is copied. It is a piece of the buffer that it was read into, of 8 KiB or more,
+/// which stays as long as the part waits: a stream of small events would hold hundreds of such buffers.
+const SMALL_PART: usize = 4 * 1024;
+
 /// Body of a response, to the client.
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
@@ -83,7 +87,11 @@ impl ReplicaBody {
                 None => return Poll::Ready(None),
             }
         }
-        let part = rest.split_to(MAX_PART.min(rest.len()));
+        let mut part = rest.split_to(MAX_PART.min(rest.len()));
+        if part.len() < SMALL_PART && rest.is_empty() && !self.body.is_end_stream() {
+            part = Bytes::copy_from_slice(&part);
+            **rest = Bytes::new();
+        }
         Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
@@ -126,6 +134,17 @@ impl ResponseBody {
         })
     }
 
+    /// Whether the socket of its client takes nothing; then the task is woken when it does again.
+    pub(crate) fn waits_for_socket(&self, cx: &Context<'_>) -> bool {
+        let Some(request) = &self.request else { return false };
+        let connection = request.connection();
+        let waits = connection.is_write_blocked();
+        if waits {
+            connection.wake_when_unblocked(cx.waker());
+        }
+        waits
+    }
+
     /// Tells the request that it ends, if it ends one.
     pub(crate) fn tell(&self, input: Input) {
         if let Some(request) = &self.request {
@@ -144,7 +163,7 @@ impl ResponseBody {
                 in_flight.went_well(&worker.outcomes);
             }
             // With an upload that goes on, bytes of this request would still come on the connection.
-            if request.is_uploaded() {
+            if request.is_uploaded() && !lease.is_of_one_client() {
                 worker.idle.put(in_flight.endpoint().id, lease, worker.clock.now());
             }
         }
@@ -194,6 +213,10 @@ impl Body for ResponseBody {
             Poll::Ready(Ok(None)) => {
                 this.complete();
                 Poll::Ready(None)
+            }
+            Poll::Ready(Ok(Some(Err(error)))) if request.is_oversized() => {
+                this.break_off(Reason::BodyTooLarge, None);
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(Ok(Some(Err(error)))) => {
                 this.break_off(Reason::ResponseCut, Some(FailureKind::Closed));

@@ -70,7 +70,7 @@ where
             active.offers_upgrade();
         }
         let mut response = local.serve(request, origin).await;
-        refuse_upgrade(&active, response.headers_mut());
+        close_where_due(&active, response.headers_mut());
         active.record().responds(response.status().as_u16(), recorder);
         return Ok(ResponseBody::local(response, to_head, active));
     }
@@ -82,7 +82,7 @@ where
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(switch(response, active));
             }
-            refuse_upgrade(&active, response.headers_mut());
+            close_where_due(&active, response.headers_mut());
             ResponseBody::replica(response, active)
         }
         Err(failure) => failed(&failure, to_head, active),
@@ -104,7 +104,7 @@ fn failed(failure: &Failure, to_head: bool, active: ActiveRequest) -> Response<R
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }
     change_own(&active, response.headers_mut());
-    refuse_upgrade(&active, response.headers_mut());
+    close_where_due(&active, response.headers_mut());
     if active.is_client_gone() {
         // Nobody gets the response.
         active.end(End::Aborted);
@@ -129,12 +129,13 @@ fn switch(response: Response<ReplicaBody>, active: ActiveRequest) -> Response<Re
     Response::from_parts(head, ResponseBody::none())
 }
 
-/// Has the connection end behind the response to an upgrade, if this is not a 101. What the client has
-/// sent before it saw that was meant for another protocol, and may look like a request. When it was sent
-/// cannot be told from when it comes.
-fn refuse_upgrade(active: &ActiveRequest, headers: &mut HeaderMap) {
-    if active.is_offering_upgrade() {
-        active.connection().refuses_upgrade();
+/// Has the connection end behind the response to an upgrade, if this is not a 101, and behind the last
+/// response that it may have. What the client has sent before it saw that an upgrade is refused was meant
+/// for another protocol, and may look like a request. When it was sent cannot be told from when it comes.
+fn close_where_due(active: &ActiveRequest, headers: &mut HeaderMap) {
+    let connection = active.connection();
+    if active.is_offering_upgrade() || connection.is_used_up() {
+        connection.ends_behind_response();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
@@ -156,7 +157,7 @@ fn redirected<B>(request: &Request<B>, port: u16, active: ActiveRequest) -> Resp
     if request.headers().contains_key(UPGRADE) {
         active.offers_upgrade();
     }
-    refuse_upgrade(&active, response.headers_mut());
+    close_where_due(&active, response.headers_mut());
     active.on(Input::Local);
     active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
     ResponseBody::local(response, *request.method() == Method::HEAD, active)

@@ -2,7 +2,7 @@
 //! that TLS or another I/O engine fits below; of sockets only [`TcpConnector`] knows.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -45,6 +45,17 @@ impl Connect for TcpConnector {
             Ok(Box::new(TokioIo::new(tcp)) as Box<dyn Transport>)
         })
     }
+}
+
+/// Sends all of `bytes`.
+pub(crate) async fn send_all(transport: &mut dyn Transport, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match poll_fn(|cx| Pin::new(&mut *transport).poll_write(cx, bytes)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            sent => bytes = &bytes[sent..],
+        }
+    }
+    Ok(())
 }
 
 /// Up to this many bytes are gathered into one buffer before they are sent: one `send` of a

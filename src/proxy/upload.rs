@@ -32,6 +32,8 @@ pub struct Upload {
     source: Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>,
     /// The request to tell how it goes.
     request: Option<Rc<RequestState>>,
+    /// How many bytes of it may still come, if that is limited.
+    allowed: Option<u64>,
 }
 
 impl fmt::Debug for Upload {
@@ -50,7 +52,7 @@ impl RequestBody {
             return Self::Empty;
         }
         let source = http_body_util::BodyExt::map_err(source, Into::into);
-        Self::Stream(Upload { source: Box::pin(source), request: None })
+        Self::Stream(Upload { source: Box::pin(source), request: None, allowed: None })
     }
 
     /// From now on tells `request` how it goes.
@@ -59,9 +61,29 @@ impl RequestBody {
             upload.request = Some(Rc::clone(request));
         }
     }
+
+    /// Breaks off behind so many bytes, if more come.
+    pub(crate) fn limit(&mut self, bytes: u64) {
+        if let Self::Stream(upload) = self {
+            upload.allowed = Some(bytes);
+        }
+    }
 }
 
 impl Upload {
+    /// Takes a part into account; whether it may be passed on.
+    #[cold]
+    fn allows(&mut self, part: &Bytes) -> bool {
+        self.allowed = self.allowed.and_then(|allowed| allowed.checked_sub(part.len() as u64));
+        if self.allowed.is_none() {
+            // Nothing is passed on from here.
+            self.allowed = Some(0);
+            self.request.iter().for_each(|request| request.exceeds_body_limit());
+            return false;
+        }
+        true
+    }
+
     fn tell(&self, input: Input) {
         if let Some(request) = &self.request {
             request.on(input);
@@ -93,6 +115,13 @@ impl Body for RequestBody {
             && let Some(trailers) = frame.trailers_mut()
         {
             headers::clean_trailers(trailers);
+        }
+        if upload.allowed.is_some()
+            && let Poll::Ready(Some(Ok(frame))) = &polled
+            && frame.data_ref().is_some_and(|part| !upload.allows(part))
+        {
+            // The client has not sent all of it, and nobody is told that it has.
+            return Poll::Ready(Some(Err("the request body is larger than --max-body".into())));
         }
         if matches!(&polled, Poll::Ready(Some(Err(_)))) {
             upload.broke_off();

@@ -35,6 +35,8 @@ const MAX_IDLE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Lease {
     sender: SendRequest<RequestBody>,
+    /// Whether its connection was said to be that of one client.
+    is_of_one_client: bool,
     /// Ends with the connection, and with its stream if that is kept.
     task: JoinHandle<Option<UpgradedStream>>,
 }
@@ -72,7 +74,18 @@ impl Lease {
                 UpgradedStream { transport: parts.io.0, early: parts.read_buf }
             })
         });
-        Ok(Self { sender, task })
+        Ok(Self { sender, task, is_of_one_client: false })
+    }
+
+    /// Its connection was said to be that of one client: no other may use it.
+    pub(crate) fn belongs_to_one_client(mut self) -> Self {
+        self.is_of_one_client = true;
+        self
+    }
+
+    /// Whether it was.
+    pub(crate) fn is_of_one_client(&self) -> bool {
+        self.is_of_one_client
     }
 
     /// The stream behind a 101.
@@ -197,6 +210,11 @@ impl IdleConnections {
 
     fn is_fresh(&self, idle: &Idle, now: Millis) -> bool {
         now.saturating_sub(idle.since) <= self.keep.get()
+    }
+
+    /// Closes all.
+    pub(crate) fn clear(&self) {
+        self.idle.borrow_mut().clear();
     }
 
     /// An idle connection that is open as far as we know.

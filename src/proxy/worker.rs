@@ -3,7 +3,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::io;
-use std::net::TcpListener as StdListener;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,8 +19,12 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
 use super::clock::{Clock, TICK};
-use super::connection::Clients;
+use super::connection::{Clients, Ends};
+use super::entrance::{self, Entrant, Warned};
+use super::newcomers::Newcomers;
+use super::per_client::PerClient;
 use super::queue::Queue;
+use super::rate_table::RateTable;
 use super::saved_head::Buffers;
 use super::sticky::{Sticky, StickySecret};
 use super::timeline::Limits;
@@ -61,6 +65,8 @@ pub struct Shared {
     pub tls: Option<Acceptor>,
     /// Client connections of all workers.
     pub connections: Arc<AtomicUsize>,
+    /// What is counted of each client, over all workers.
+    pub per_client: ClientCounts,
     /// How the balancer names itself.
     pub via: Via,
     /// What cookies of sticky sessions are signed with where nothing is configured.
@@ -69,6 +75,13 @@ pub struct Shared {
     pub config: watch::Receiver<ProxyConfig>,
     /// Turns true when the balancer stops.
     pub stop: watch::Receiver<bool>,
+}
+
+/// What is counted of each client: its connections and its requests. Both are bounded.
+#[derive(Clone, Debug, Default)]
+pub struct ClientCounts {
+    connections: Arc<PerClient>,
+    rates: Arc<RateTable>,
 }
 
 impl fmt::Debug for Shared {
@@ -88,6 +101,10 @@ pub(crate) struct Worker {
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) idle: IdleConnections,
     pub(crate) clients: Clients,
+    pub(crate) newcomers: Newcomers,
+    pub(crate) per_client: Arc<PerClient>,
+    pub(crate) rate_table: Arc<RateTable>,
+    pub(crate) warned: Warned,
     pub(crate) tunnels: Tunnels,
     pub(crate) clock: Clock,
     server: RefCell<server::Builder>,
@@ -127,6 +144,10 @@ impl Worker {
             limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
             clients: Clients::default(),
+            newcomers: Newcomers::default(),
+            per_client: shared.per_client.connections,
+            rate_table: shared.per_client.rates,
+            warned: Warned::default(),
             tunnels: Tunnels::default(),
             reader: shared.readers.reader(),
             outcomes: shared.outcomes,
@@ -181,6 +202,9 @@ impl Worker {
     /// deadlines that are set already keep their time.
     pub(crate) fn reconfigure(&self, config: ProxyConfig) {
         self.idle.keep_for(config.upstream_keep_alive);
+        if config.upstream_proxy_protocol != self.config().upstream_proxy_protocol {
+            self.idle.clear();
+        }
         self.server.replace(server_for(&config));
         self.client.replace(client_for(&config));
         self.limits.set(&config);
@@ -213,6 +237,15 @@ impl Worker {
     }
 }
 
+/// Least bytes of a connection that are read at once, and that wait to be written.
+const LEAST_BUFFER: usize = 16 * 1024;
+
+/// The same where a head may have so many bytes, which is read into that buffer. What a client or a replica
+/// that does not read makes us hold is a few of them: see `docs/limits.md`.
+fn buffer_for(max_head: usize) -> usize {
+    max_head.max(LEAST_BUFFER)
+}
+
 fn server_for(config: &ProxyConfig) -> server::Builder {
     let mut server = server::Builder::new();
     // Without half-close hyper reads on while a request is under way. That costs no system call:
@@ -220,6 +253,7 @@ fn server_for(config: &ProxyConfig) -> server::Builder {
     server
         .half_close(config.half_close == HalfClose::Serve)
         .max_header_size(config.max_header_bytes)
+        .max_buf_size(buffer_for(config.max_header_bytes))
         .preserve_header_case(config.preserve_header_case);
     server
 }
@@ -228,6 +262,7 @@ fn client_for(config: &ProxyConfig) -> client::Builder {
     let mut client = client::Builder::new();
     client
         .max_header_size(config.max_response_header_bytes)
+        .max_buf_size(buffer_for(config.max_response_header_bytes))
         .max_headers(config.max_response_headers)
         // To be removed from a response, not to be refused (RFC 9112, section 5.1).
         .allow_spaces_after_header_name_in_responses(true)
@@ -284,11 +319,15 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     };
     let accept = |tcp: TcpStream, peer| {
         let (worker, counted) = enter(&tcp);
+        let stop = stop.clone();
         // In a box, because spawning moves the future several times, and this one is large.
         tokio::task::spawn_local(Box::pin(async move {
-            let may_be_http2 = worker.config().http2;
-            let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
-            connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, None, seen).await;
+            if let Some(Entrant { tcp, ends, place }) = admit(&worker, tcp, peer, stop).await {
+                let may_be_http2 = worker.config().http2;
+                let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
+                connection::serve(Rc::clone(&worker), TokioIo::new(stream), ends, None, seen).await;
+                drop(place);
+            }
             worker.recorder.closed();
             drop(counted);
         }));
@@ -298,14 +337,23 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
         let (worker, counted) = enter(&tcp);
         let (acceptor, handshakes, stop) = (acceptor.clone(), Rc::clone(&handshakes), stop.clone());
         tokio::task::spawn_local(Box::pin(async move {
-            let secured = handshake::secure(&worker, &acceptor, &handshakes, tcp, peer, stop).await;
-            if let Some((stream, session)) = secured {
+            let entrant = admit(&worker, tcp, peer, stop.clone()).await;
+            let secured = match entrant {
+                Some(Entrant { tcp, ends, place }) => {
+                    let secured =
+                        handshake::secure(&worker, &acceptor, &handshakes, tcp, ends.peer, stop).await;
+                    secured.map(|(stream, session)| (stream, session, ends, place))
+                }
+                None => None,
+            };
+            if let Some((stream, session, ends, place)) = secured {
                 let (stream, seen) = if session.speaks_http2() {
                     Guarded::http2(stream)
                 } else {
                     Guarded::new(stream, worker.local.is_some())
                 };
-                connection::serve(Rc::clone(&worker), TokioIo::new(stream), peer, Some(session), seen).await;
+                connection::serve(Rc::clone(&worker), TokioIo::new(stream), ends, Some(session), seen).await;
+                drop(place);
             }
             worker.recorder.closed();
             drop(counted);
@@ -314,7 +362,7 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     // The limit is that of the moment; a lower one ends no connection that is in use.
     let warned = Cell::new(None::<Instant>);
     let make_room = || {
-        let displaced = worker.clients.displace();
+        let displaced = worker.clients.displace(&worker.newcomers);
         if warned.get().is_none_or(|before| before.elapsed() > FULL_WARNING_PAUSE) {
             warned.set(Some(Instant::now()));
             tracing::warn!(
@@ -340,6 +388,20 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     }
     ticking.abort();
     Ok(())
+}
+
+/// Lets a connection pass the entrance; `None` if it does not.
+async fn admit(
+    worker: &Worker,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+) -> Option<Entrant> {
+    if entrance::is_guarded(worker) {
+        // In a box, so that nobody else pays for its size.
+        return Box::pin(entrance::pass(worker, tcp, peer, stop)).await;
+    }
+    Some(Entrant { tcp, ends: Ends::from(peer), place: None })
 }
 
 async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<ProxyConfig>) {

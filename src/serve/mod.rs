@@ -33,6 +33,7 @@ use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster::{self, KeySource};
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, Request as ControlRequest, View};
+use crate::proxy::worker::ClientCounts;
 use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, Via};
 use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
@@ -190,6 +191,7 @@ async fn serve(
             starting: watch_starting(&control),
             tls: tls.clone(),
             connections: Arc::default(),
+            per_client: ClientCounts::default(),
             config: proxy_config,
             stop: stopped,
         };
@@ -372,7 +374,9 @@ fn public_routes(
         // A program that can reach loopback can reach the admin address as well. But in front of a
         // service of its own there may be a proxy on this machine, through which outsiders come.
         PublicAdmin::Auto => {
-            public.all(|address| address.ip().is_loopback()) && config.has_only_demo_replicas()
+            public.all(|address| address.ip().is_loopback())
+                && config.has_only_demo_replicas()
+                && config.proxy.proxy_protocol.is_empty()
         }
     };
     wanted.then(|| Arc::new(AdminRoutes(admin.clone())) as Arc<dyn LocalRoutes>)

@@ -15,5 +15,5 @@ pub use handshake::{Handshake, HandshakeFailure};
 pub use journal::Journal;
 pub use reason::Reason;
 pub use tally::Tally;
-pub use traffic::{Recorder, Totals, Traffic};
+pub use traffic::{Recorder, RefusedConnection, Totals, Traffic};
 pub use upkeep::Upkeep;

@@ -28,8 +28,10 @@ reasons! {
     HeadTooLarge => "head-too-large",
     /// A method that is not forwarded.
     MethodNotForwarded => "method-not-forwarded",
-    /// The announced body is larger than there can be.
+    /// The body is larger than is taken.
     BodyTooLarge => "body-too-large",
+    /// The client makes more requests than it may.
+    RateLimited => "rate-limited",
     /// It has passed this balancer before.
     Loop => "loop",
     /// It is for another host than its TLS session.

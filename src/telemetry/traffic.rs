@@ -13,6 +13,28 @@ use super::{Handshake, HandshakeFailure, Reason, Tally};
 /// no correct server sends one.
 pub const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
+/// Why a connection is closed before anything on it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedConnection {
+    /// Its client has as many as it may.
+    PerClient,
+    /// It does not begin as the PROXY protocol says.
+    ProxyProtocol,
+}
+
+impl RefusedConnection {
+    /// All there are, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::PerClient, Self::ProxyProtocol];
+
+    /// The code, which dashboards may rely on.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::PerClient => "per-client",
+            Self::ProxyProtocol => "proxy-protocol",
+        }
+    }
+}
+
 /// The counters of one worker.
 #[derive(Debug, Default)]
 struct Shard {
@@ -25,6 +47,7 @@ struct Shard {
     warming: Tally,
     accepted: Tally,
     closed: Tally,
+    refused: [Tally; RefusedConnection::ALL.len()],
     http2: Tally,
     handshakes: [Tally; Handshake::ALL.len()],
     handshake_failures: [Tally; HandshakeFailure::ALL.len()],
@@ -159,6 +182,11 @@ impl Recorder {
         self.0.closed.add(1);
     }
 
+    /// A connection is closed before anything on it is served.
+    pub fn connection_refused(&self, why: RefusedConnection) {
+        self.0.refused[why as usize].add(1);
+    }
+
     /// A tunnel has begun.
     pub fn tunnel_opened(&self) {
         self.0.tunnels_opened.add(1);
@@ -197,6 +225,9 @@ pub struct Totals {
     pub accepted: u64,
     /// Those that have ended.
     pub closed: u64,
+    /// Connections that were closed before anything on them was served, in the order of
+    /// [`RefusedConnection::ALL`].
+    pub refused: [u64; RefusedConnection::ALL.len()],
     /// Those that spoke HTTP/2.
     pub http2: u64,
     /// TLS sessions made, in the order of [`Handshake::ALL`].
@@ -227,6 +258,7 @@ impl Totals {
         add_up(&mut self.reasons, &shard.reasons);
         add_up(&mut self.handshakes, &shard.handshakes);
         add_up(&mut self.handshake_failures, &shard.handshake_failures);
+        add_up(&mut self.refused, &shard.refused);
         self.retries += shard.retries.get();
         self.full += shard.full.get();
         self.queued += shard.queued.get();

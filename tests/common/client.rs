@@ -66,7 +66,8 @@ fn try_raw(address: SocketAddr, bytes: &str) -> io::Result<Answer> {
     Ok(parse(&String::from_utf8(answer).expect("text")))
 }
 
-pub(super) fn parse(text: &str) -> Answer {
+/// An answer as it came.
+pub fn parse(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an answer: {text:?}"));
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");

@@ -86,9 +86,18 @@ impl TlsClient {
         Self(Arc::new(config))
     }
 
+    /// How its sessions are made.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+
     /// Connects, and makes a session for `host`.
     pub fn connect(&self, address: SocketAddr, host: &str) -> std::io::Result<Stream> {
-        let tcp = TcpStream::connect(address)?;
+        self.over(TcpStream::connect(address)?, host)
+    }
+
+    /// The same on a connection that is there.
+    pub fn over(&self, tcp: TcpStream, host: &str) -> std::io::Result<Stream> {
         tcp.set_read_timeout(Some(PATIENCE))?;
         let name = ServerName::try_from(host.to_owned()).expect("a host");
         let session = ClientConnection::new(Arc::clone(&self.0), name).expect("a session");

@@ -7,7 +7,7 @@ use crate::config::model::{Entry, Kind, Place, at};
 use crate::config::tree::Config;
 use crate::config::types;
 use crate::config::types::{PublicAdmin, host, origin};
-use crate::proxy::HalfClose;
+use crate::proxy::{HalfClose, ProxyProtocol};
 use crate::telemetry::access::Format;
 use crate::telemetry::logs::LogFormat;
 
@@ -59,6 +59,17 @@ pub(super) const SERVER: &[Entry<Config>] = &[
     )
     .on_reload(),
     Entry::new(
+        "server.proxy-protocol",
+        "proxy-protocol",
+        "NETWORK",
+        at!(Config: proxy.proxy_protocol),
+        types::NETWORK,
+        "Addresses of load balancers whose connections begin with a header of the PROXY protocol, version 1 \
+         or 2, which says where they come from. Those without one are closed. It is not read from anybody \
+         else, and does not make its sender a trusted proxy.",
+    )
+    .on_reload(),
+    Entry::new(
         "server.http2",
         "http2",
         "WHETHER",
@@ -97,6 +108,17 @@ pub(super) const SERVER: &[Entry<Config>] = &[
         Kind::choice::<bool>(),
         "Whether responses of replicas name them in X-Ringherd-Replica.",
     )
+    .on_reload(),
+    Entry::new(
+        "server.upstream-proxy-protocol",
+        "upstream-proxy-protocol",
+        "VERSION",
+        at!(Config: proxy.upstream_proxy_protocol),
+        Kind::choice::<ProxyProtocol>(),
+        "Begin connections to replicas with a header of the PROXY protocol. Each request then has a \
+         connection of its own, and heartbeats say that they come from the balancer itself.",
+    )
+    .by_default("none")
     .on_reload(),
     Entry::new(
         "server.via",

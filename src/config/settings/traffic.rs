@@ -242,6 +242,68 @@ pub(super) const LIMITS: &[Entry<Config>] = &[
     )
     .on_reload(),
     Entry::new(
+        "limits.max-connections-per-client",
+        "max-connections-per-client",
+        "N",
+        at!(Config: proxy.max_connections_per_client),
+        Kind::integer(1, 1_000_000, "connections"),
+        "Most connections of one client at a time, which is an address, or a network of 64 bits of IPv6. More \
+         are closed at once. Those of --trusted-proxies are not limited.",
+    )
+    .by_default("none")
+    .on_reload(),
+    Entry::new(
+        "limits.max-requests-per-connection",
+        "max-requests-per-connection",
+        "N",
+        at!(Config: proxy.max_requests_per_connection),
+        Kind::integer(1, 1_000_000_000, "requests"),
+        "Most requests of one connection. Behind the last it is closed, and HTTP/2 is told by GOAWAY. A change \
+         holds for new connections.",
+    )
+    .by_default("none")
+    .on_reload(),
+    Entry::new(
+        "limits.max-body",
+        "max-body",
+        "SIZE",
+        at!(Config: proxy.max_body),
+        Kind::Size { min: 1, max: 1 << 50 },
+        "Largest body of a request. A larger one gets 413: at once where its length is announced, or when it \
+         turns out so.",
+    )
+    .by_default("none")
+    .on_reload(),
+    Entry::new(
+        "limits.max-uri",
+        "max-uri",
+        "BYTES",
+        at!(Config: proxy.max_uri),
+        Kind::integer(256, 65_534, "bytes"),
+        "Longest path of a request with its query. A longer one gets 414.",
+    )
+    .on_reload(),
+    Entry::new(
+        "limits.rate-limit",
+        "rate-limit",
+        "RATE",
+        at!(Config: proxy.rate_limit),
+        types::RATE,
+        "How many requests one client may make, and how many at once (burst; otherwise as many as in the whole \
+         time). More get 429.",
+    )
+    .on_reload(),
+    Entry::new(
+        "limits.rate-limit-by",
+        "rate-limit-by",
+        "KEY",
+        at!(Config: proxy.rate_limit_by),
+        types::RATE_KEY,
+        "Whose requests --rate-limit counts together: those of an address, or those with one value of a header \
+         field. Those without it are counted by address.",
+    )
+    .on_reload(),
+    Entry::new(
         "limits.max-header-bytes",
         "max-header-bytes",
         "BYTES",

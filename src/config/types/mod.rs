@@ -20,7 +20,7 @@ use crate::admin;
 use crate::cluster::KeySource;
 use crate::control::BoundedLoad;
 use crate::names::{HostPort, is_host_name};
-use crate::proxy::{HalfClose, Message, TraceContext};
+use crate::proxy::{HalfClose, Message, ProxyProtocol, RateError, RateKey, RateLimit, TraceContext};
 use crate::ring::{Family, Placement, Probing};
 use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
@@ -80,6 +80,7 @@ impl Choice for bool {
 
 choices!(ClientAuth { Off = "off", Optional = "optional", Required = "required" });
 choices!(HalfClose { Abort = "abort", Serve = "serve" });
+choices!(ProxyProtocol { V1 = "v1", V2 = "v2" });
 choices!(TraceContext { Pass = "pass", Start = "start" });
 
 impl RuntimeKind {
@@ -108,6 +109,15 @@ pub(super) const KEY: Kind = Kind::text(
     "request-id, path, uri, client-ip, header:NAME, cookie:NAME, query:NAME or sticky:NAME",
     "header:x-user",
 );
+
+/// How many requests a client may make.
+pub(super) const RATE: Kind = Kind::text(
+    "off, or requests per second, minute or hour (s, m, h), maybe with a burst",
+    "100/s burst 200",
+);
+
+/// Whose requests are counted together.
+pub(super) const RATE_KEY: Kind = Kind::text("client-ip or header:NAME", "header:x-api-key");
 
 /// The path of a file.
 pub(super) const PEM: Kind = Kind::text("the path of a file", "/etc/ringherd/site.pem");
@@ -170,6 +180,31 @@ impl Value for HostPort {
 impl Value for KeySource {
     fn read(_: &Kind, text: &str) -> Result<Self, Refusal> {
         text.parse().map_err(|error: <Self as std::str::FromStr>::Err| Refusal::new(error.to_string()))
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        Shown::text(self)
+    }
+}
+
+impl Value for RateLimit {
+    const NOTHING: Option<&'static str> = Some("off");
+
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|error| match error {
+            RateError::Form => Refusal::must_be(kind).hint("as in 100/s or 100/s burst 200"),
+            RateError::Number => Refusal::new(error.to_string()),
+        })
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        Shown::text(self)
+    }
+}
+
+impl Value for RateKey {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        text.parse().map_err(|_| Refusal::must_be(kind))
     }
 
     fn show(&self, _: &Kind) -> Shown {

@@ -19,7 +19,8 @@ pub(super) struct StreamBody {
     body: ResponseBody,
     /// Whether it has none, whatever there is: hyper knows that of HTTP/1 alone.
     is_bodiless: bool,
-    /// Whether a part was handed on, and the next one not asked for yet: the client has no window for it.
+    /// Whether a part was handed on, and the next one not asked for yet, or not given: the client has no
+    /// window for it, or takes nothing from its socket.
     is_offered: bool,
 }
 
@@ -47,6 +48,13 @@ impl Body for StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
+        // What is handed on now would only wait, part by part, each with what it costs to keep it.
+        if this.body.waits_for_socket(cx) {
+            if !std::mem::replace(&mut this.is_offered, true) {
+                this.body.tell(Input::ClientBlocked(true));
+            }
+            return Poll::Pending;
+        }
         if std::mem::take(&mut this.is_offered) {
             this.body.tell(Input::ClientBlocked(false));
         }

@@ -96,7 +96,7 @@ pub(super) async fn serve<T: Transport + 'static>(connection: Rc<Connection>, tr
                 if is_expired && (is_leaving || connection.is_write_blocked()) {
                     return Poll::Ready(());
                 }
-                if is_leaving || !(is_expired || worker.is_closing()) {
+                if is_leaving || !(is_expired || worker.is_closing() || connection.is_used_up()) {
                     return Poll::Pending;
                 }
                 // A request may be on its way. It is still served, or the client knows that it was not.

@@ -56,7 +56,7 @@ async fn an_upgrade_becomes_a_tunnel() {
         }
         assert_eq!((lab.endpoint.in_flight(), lab.totals().open_tunnels()), (1, 1));
         assert_eq!((lab.totals().tunnel_sent, lab.totals().tunnel_received), (3 * TEMPTING.len() as u64, 17));
-        assert!(!lab.worker.clients.displace(), "it is not idle");
+        assert!(!lab.worker.clients.displace(&lab.worker.newcomers), "it is not idle");
         client.0.shutdown().await.expect("an end");
         assert_eq!(replica.rest().await, "");
         replica.send("bye").await;

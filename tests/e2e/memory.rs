@@ -1,0 +1,336 @@
+//! What clients and replicas can make the balancer hold if they do not read: no more than `docs/limits.md`
+//! says.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use crate::common::http2::{Client, get, run, url};
+use crate::common::tls::{Pair, TlsClient};
+use crate::common::{Balancer, PATIENCE};
+
+const KIB: u64 = 1024;
+
+/// What the formula of `docs/limits.md` counts, with the settings as they are by default.
+const CONNECTION: u64 = 32 * KIB;
+const SESSION: u64 = 48 * KIB;
+const HTTP2: u64 = 1280 * KIB;
+const ONE_WAY: u64 = 6 * 64 * KIB;
+
+/// Bytes of the balancer that are in memory.
+fn resident(balancer: &Balancer) -> u64 {
+    let path = format!("/proc/{}/status", balancer.pid().as_raw_nonzero());
+    let status = std::fs::read_to_string(path).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux");
+    line.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number") * KIB
+}
+
+/// What has passed between a test and its replica.
+#[derive(Default)]
+struct Passed {
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Passed {
+    fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> (u64, u64) {
+        (self.requests.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// A replica that answers `/big` for as long as anybody reads, and reads nothing of any body.
+async fn endless(passed: Arc<Passed>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, Arc::clone(&passed)));
+        }
+    });
+    address
+}
+
+async fn answer(mut stream: TcpStream, passed: Arc<Passed>) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    if head.starts_with(b"GET /heartbeat") {
+        return stream
+            .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .ok();
+    }
+    passed.requests.fetch_add(1, Ordering::Relaxed);
+    if head.starts_with(b"POST /sink") {
+        return std::future::pending().await;
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n").await.ok()?;
+    stream.set_nodelay(true).ok()?;
+    let part = [b'x'; 32 * 1024];
+    let size = if head.starts_with(b"GET /events") { 100 } else { part.len() };
+    loop {
+        passed.add(stream.write(&part[..size]).await.ok()?);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until so many requests have come to the replica, and nothing moves any more.
+async fn until_stalled(passed: &Passed, requests: u64) {
+    let end = Instant::now() + PATIENCE / 2;
+    let mut before = (passed.now(), Instant::now());
+    while before.0.0 < requests || before.1.elapsed() < Duration::from_secs(1) {
+        assert!(Instant::now() < end, "{:?} of {requests}", passed.now());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if passed.now() != before.0 {
+            before = (passed.now(), Instant::now());
+        }
+    }
+}
+
+/// What a balancer holds more than at its start when `begin` has begun `requests` that stall.
+fn held<T>(requests: u64, begin: impl AsyncFnOnce(&Stage) -> T) -> u64 {
+    run(async {
+        let passed = Arc::<Passed>::default();
+        let upstream = endless(Arc::clone(&passed)).await.to_string();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("memory-{upstream}"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let pair = Pair::write(&folder, "a", &["a.test"], 30);
+        let file = |path: &Path| path.to_str().expect("text").to_owned();
+        // Blocking calls of the helpers must not stop the replica of this thread.
+        let (cert, key) = (file(&pair.cert), file(&pair.key));
+        let started = tokio::task::spawn_blocking(move || {
+            let mut balancer = Balancer::start(&[
+                "--upstream",
+                &upstream,
+                "--tls-listen",
+                "127.0.0.1:0",
+                "--tls-certificate",
+                &cert,
+                "--tls-key",
+                &key,
+                "--workers",
+                "2",
+                "--health-interval",
+                "1h",
+            ]);
+            balancer.wait_until_ready(1);
+            let event =
+                balancer.find_log("it listens for TLS", |event| event["message"] == "listening for TLS");
+            let tls = event["address"].as_str().expect("an address").parse().expect("an address");
+            (balancer, tls)
+        });
+        let (balancer, tls) = started.await.expect("it starts");
+        let client = TlsClient::trusting([&pair.der]);
+        let stage = Stage { balancer, tls, client, passed };
+        let before = resident(&stage.balancer);
+        let kept = begin(&stage).await;
+        until_stalled(&stage.passed, requests).await;
+        let held = resident(&stage.balancer).saturating_sub(before);
+        drop(kept);
+        let _ = std::fs::remove_dir_all(&folder);
+        held
+    })
+}
+
+struct Stage {
+    balancer: Balancer,
+    tls: SocketAddr,
+    client: TlsClient,
+    passed: Arc<Passed>,
+}
+
+impl Stage {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.balancer.public).await.expect("it listens")
+    }
+
+    async fn connect_tls(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(self.tls).await.expect("it listens");
+        let name = "a.test".try_into().expect("a name");
+        TlsConnector::from(self.client.config()).connect(name, tcp).await.expect("a session")
+    }
+}
+
+const BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+/// Sends a body for as long as it is taken.
+async fn upload(mut stream: TcpStream, path: &str, passed: Arc<Passed>) {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("it reads");
+    let part = [b'x'; 32 * 1024];
+    while let Ok(sent) = stream.write(&part).await {
+        passed.add(sent);
+    }
+}
+
+fn assert_within(what: &str, held: u64, count: u64, allowed: u64) {
+    println!("{what}: {held} bytes, {} for each of {count}; {allowed} allowed", held / count);
+    assert!(held <= allowed, "{what}: {held} bytes are held, more than {allowed}");
+}
+
+#[test]
+fn clients_of_http1_that_do_not_read() {
+    const COUNT: u64 = 300;
+    let held = held(COUNT, async |stage| {
+        let mut streams = Vec::new();
+        for _ in 0..COUNT {
+            let mut stream = stage.connect().await;
+            stream.write_all(BIG).await.expect("it reads");
+            streams.push(stream);
+        }
+        streams
+    });
+    assert_within("downloads over HTTP/1", held, COUNT, COUNT * (CONNECTION + ONE_WAY));
+}
+
+#[test]
+fn replicas_that_do_not_read() {
+    const COUNT: u64 = 300;
+    let held = held(COUNT, async |stage| {
+        for _ in 0..COUNT {
+            let stream = stage.connect().await;
+            tokio::spawn(upload(stream, "/sink", Arc::clone(&stage.passed)));
+        }
+    });
+    assert_within("uploads over HTTP/1", held, COUNT, COUNT * (CONNECTION + ONE_WAY));
+}
+
+#[test]
+fn neither_side_reads() {
+    const COUNT: u64 = 150;
+    let held = held(COUNT, async |stage| {
+        for _ in 0..COUNT {
+            let stream = stage.connect().await;
+            tokio::spawn(upload(stream, "/big", Arc::clone(&stage.passed)));
+        }
+    });
+    assert_within("both ways over HTTP/1", held, COUNT, COUNT * (CONNECTION + 2 * ONE_WAY));
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+#[test]
+fn small_parts_for_a_client_of_http2_that_takes_none_from_its_socket() {
+    const STREAMS: u64 = 20;
+    const WINDOW: [u8; 4] = 0x3fff_0000_u32.to_be_bytes();
+    let held = held(STREAMS, async |stage| {
+        // With windows for all there is: nothing but the socket holds it back.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a socket");
+        let mut stream = socket.connect(stage.balancer.public).await.expect("it listens");
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend(frame(4, 0, 0, &[&[0, 4][..], &WINDOW].concat()));
+        bytes.extend(frame(8, 0, 0, &WINDOW));
+        for number in 0..STREAMS as u32 {
+            // GET, http, the path and the authority, with the indices of RFC 7541.
+            let head = [&[0x82, 0x86, 0x04, 7][..], b"/events", &[0x01, 1], b"a"].concat();
+            bytes.extend(frame(1, 5, 2 * number + 1, &head));
+        }
+        stream.write_all(&bytes).await.expect("it reads");
+        stream
+    });
+    let allowed = CONNECTION + HTTP2 + STREAMS * ONE_WAY;
+    assert_within("small parts over HTTP/2", held, STREAMS, allowed);
+}
+
+#[test]
+fn clients_of_tls_that_do_not_read() {
+    const COUNT: u64 = 150;
+    let held = held(COUNT, async |stage| {
+        let mut streams = Vec::new();
+        for _ in 0..COUNT {
+            let mut stream = stage.connect_tls().await;
+            stream.write_all(BIG).await.expect("it reads");
+            streams.push(stream);
+        }
+        streams
+    });
+    assert_within("downloads over TLS", held, COUNT, COUNT * (CONNECTION + SESSION + ONE_WAY));
+}
+
+#[test]
+fn streams_of_http2_that_are_not_read() {
+    const CONNECTIONS: u64 = 4;
+    const STREAMS: u64 = 100;
+    let held = held(CONNECTIONS * STREAMS, async |stage| {
+        let mut kept = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let (client, _) = Client::over(stage.connect().await).await;
+            for _ in 0..STREAMS {
+                let (body, response) = client.begin(get("/big"), false).await.expect("it begins");
+                kept.push((body, tokio::spawn(response)));
+            }
+        }
+        kept
+    });
+    let allowed = CONNECTIONS * (CONNECTION + HTTP2 + STREAMS * ONE_WAY);
+    assert_within("downloads over HTTP/2", held, CONNECTIONS * STREAMS, allowed);
+}
+
+#[test]
+fn streams_of_http2_whose_bodies_are_not_read() {
+    const CONNECTIONS: u64 = 4;
+    const STREAMS: u64 = 100;
+    let held = held(CONNECTIONS * STREAMS, async |stage| {
+        let kept = Rc::new(());
+        for _ in 0..CONNECTIONS {
+            let (client, _) = Client::over(stage.connect().await).await;
+            for _ in 0..STREAMS {
+                let request = http::Request::post(url("/sink")).body(()).expect("a request");
+                let (mut body, response) = client.begin(request, true).await.expect("it begins");
+                // All that its window may ever have.
+                body.send_data(Bytes::from(vec![b'x'; 256 * 1024]), false).expect("it is kept");
+                tokio::spawn(async move {
+                    let _ = response.await;
+                    drop(body);
+                });
+            }
+        }
+        kept
+    });
+    let allowed = CONNECTIONS * (CONNECTION + HTTP2 + STREAMS * ONE_WAY);
+    assert_within("uploads over HTTP/2", held, CONNECTIONS * STREAMS, allowed);
+}
+
+#[test]
+fn connections_that_are_idle() {
+    const COUNT: u64 = 1000;
+    let held = held(0, async |stage| {
+        let mut streams = Vec::new();
+        for _ in 0..COUNT {
+            streams.push(stage.connect().await);
+        }
+        streams
+    });
+    assert_within("idle connections", held, COUNT, COUNT * CONNECTION);
+}
+
+#[test]
+fn sessions_of_tls_that_are_idle() {
+    const COUNT: u64 = 300;
+    let held = held(0, async |stage| {
+        let mut streams = Vec::new();
+        for _ in 0..COUNT {
+            streams.push(stage.connect_tls().await);
+        }
+        streams
+    });
+    assert_within("idle sessions of TLS", held, COUNT, COUNT * (CONNECTION + SESSION));
+}
