@@ -273,9 +273,10 @@ fn a_rate_limit_begins_and_ends_with_a_reload() {
         wait_until("the workers have it", || (ask(&balancer, "").status == expected).then_some(()));
     };
     reload("[limits]\nrate-limit = \"1/h\"\n", 429);
-    reload("[limits]\nrate-limit = \"off\"\n", 200);
-    // What the other left does not last longer than this one would.
+    // What the slow one left is not for this one.
     reload("[limits]\nrate-limit = \"1000/s\"\n", 200);
+    reload("[limits]\nrate-limit = \"1/h\"\n", 429);
+    reload("[limits]\nrate-limit = \"off\"\n", 200);
 }
 
 #[test]

@@ -79,7 +79,7 @@ async fn answer(mut stream: TcpStream, passed: Arc<Passed>) -> Option<()> {
     }
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n").await.ok()?;
     stream.set_nodelay(true).ok()?;
-    let part = [b'x'; 32 * 1024];
+    let part = [b'x'; 16 * 1024];
     let size = if head.starts_with(b"GET /events") { 100 } else { part.len() };
     loop {
         passed.add(stream.write(&part[..size]).await.ok()?);
@@ -89,7 +89,7 @@ async fn answer(mut stream: TcpStream, passed: Arc<Passed>) -> Option<()> {
 
 /// Waits until so many requests have come to the replica, and nothing moves any more.
 async fn until_stalled(passed: &Passed, requests: u64) {
-    let end = Instant::now() + PATIENCE / 2;
+    let end = Instant::now() + PATIENCE * 2 / 3;
     let mut before = (passed.now(), Instant::now());
     while before.0.0 < requests || before.1.elapsed() < Duration::from_secs(1) {
         assert!(Instant::now() < end, "{:?} of {requests}", passed.now());
@@ -125,6 +125,9 @@ fn held<T>(requests: u64, begin: impl AsyncFnOnce(&Stage) -> T) -> u64 {
                 "2",
                 "--health-interval",
                 "1h",
+                // The replica is this thread, which has others to play too.
+                "--connect-timeout",
+                "1m",
             ]);
             balancer.wait_until_ready(1);
             let event =
@@ -170,7 +173,7 @@ const BIG: &[u8] = b"GET /big HTTP/1.1\r\nHost: a.test\r\n\r\n";
 async fn upload(mut stream: TcpStream, path: &str, passed: Arc<Passed>) {
     let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("it reads");
-    let part = [b'x'; 32 * 1024];
+    let part = [b'x'; 16 * 1024];
     while let Ok(sent) = stream.write(&part).await {
         passed.add(sent);
     }
