@@ -39,6 +39,9 @@ pub(super) struct Writer {
     endpoints: FxHashMap<ReplicaId, Arc<Endpoint>>,
     /// The replica that each of these is, by the id of the endpoint.
     replicas: FxHashMap<u64, ReplicaId>,
+    began: Instant,
+    /// Whether all replicas of the start have come.
+    is_complete: bool,
     /// Requests and failures of each endpoint when they were last compared.
     sampled: FxHashMap<u64, (u64, u64)>,
     /// The publication whose ring is being built.
@@ -96,6 +99,8 @@ impl Writer {
             listed: Vec::new(),
             endpoints: FxHashMap::default(),
             replicas: FxHashMap::default(),
+            began: Instant::now(),
+            is_complete: false,
             sampled: FxHashMap::default(),
             building: None,
             drains: Drains::default(),
@@ -173,7 +178,7 @@ impl Writer {
         pool: &Pool,
     ) -> Published {
         let endpoints = members.iter().map(|member| self.endpoint(member)).collect();
-        self.warm_up(&members, pool.config().slow_start);
+        self.warm_up(&members, pool);
         self.version += 1;
         let snapshot = Snapshot::new(self.version, Arc::clone(&self.ring), endpoints, routing.clone());
         self.drains.retire(self.publisher.publish(snapshot));
@@ -192,9 +197,16 @@ impl Writer {
         }
     }
 
-    /// Lets those of `members` begin slowly that join others.
-    fn warm_up(&self, members: &[MemberSpec], slow_start: Duration) {
-        if slow_start.is_zero() || self.listed.is_empty() {
+    /// Lets those of `members` begin slowly that join others. Those from the start come one after the
+    /// other and have run for long, perhaps: until all of them were there, or could have been, nobody does.
+    fn warm_up(&mut self, members: &[MemberSpec], pool: &Pool) {
+        let slow_start = pool.config().slow_start;
+        if !self.is_complete {
+            let is_late = self.began.elapsed() >= pool.config().start_timeout;
+            self.is_complete = is_late || members.len() >= pool.numbers().len();
+            return;
+        }
+        if slow_start.is_zero() {
             return;
         }
         let before: FxHashSet<_> = self.listed.iter().map(|member| (member.id, member.address)).collect();

@@ -89,29 +89,11 @@ pub(crate) async fn forward(
         active.offers_upgrade();
         offer.add_to(head.headers_mut());
     }
-    let mut cookie = None;
-    // One load for key and replica: both are rules of the same snapshot.
-    let (key, picked) = worker.reader.with(|snapshot| {
-        let key = match &snapshot.routing().key {
-            KeySource::Sticky(name) => {
-                let is_secure = connection.tls.is_some()
-                    || connection.is_trusted && redirect::came_over_tls(head.headers());
-                let session = worker.sticky().session(head.headers(), name, is_secure);
-                cookie = session.cookie;
-                session.key
-            }
-            source => route::key(source, head, &id, address_key),
-        };
-        // Who waits for room has come before.
-        (key, if worker.queue.is_empty() { snapshot.pick(key, &[]) } else { None })
-    });
+    let (key, picked, cookie) = choose(active, head, &id, address_key);
     active.record().identify(id, trace_id);
     let picked = match picked {
         Some(picked) => picked,
-        None if worker.reader.with(|snapshot| snapshot.has_other(&[])) => {
-            queue::wait_for_room(active, key, &[]).await?
-        }
-        None => await_replica(active, key).await?,
+        None => wait(active, key).await?,
     };
     let mut attempts = Attempts {
         active,
@@ -126,6 +108,48 @@ pub(crate) async fn forward(
         permit: None,
     };
     let mut response = attempts.run(picked).await?;
+    change_response(worker, &mut response, cookie);
+    Ok(response)
+}
+
+/// The key of a request, its replica if one has room, and the cookie of its session if that is new.
+#[inline]
+fn choose(
+    active: &ActiveRequest,
+    head: &Request<RequestBody>,
+    id: &HeaderValue,
+    address_key: u64,
+) -> (u64, Option<Picked>, Option<Box<HeaderValue>>) {
+    let connection = &**active.connection();
+    let worker = &*connection.worker;
+    // One load for key and replica: both are rules of the same snapshot.
+    worker.reader.with(|snapshot| {
+        let (key, cookie) = match &snapshot.routing().key {
+            KeySource::Sticky(name) => {
+                let is_secure = connection.tls.is_some()
+                    || connection.is_trusted && redirect::came_over_tls(head.headers());
+                let session = worker.sticky().session(head.headers(), name, is_secure);
+                (session.key, session.cookie)
+            }
+            source => (route::key(source, head, id, address_key), None),
+        };
+        // Who waits for room has come before.
+        (key, if worker.queue.is_empty() { snapshot.pick(key, &[]) } else { None }, cookie)
+    })
+}
+
+/// Waits for a replica: for room, where some are up, or for one that is starting.
+#[cold]
+async fn wait(active: &ActiveRequest, key: u64) -> Result<Picked, Failure> {
+    if active.connection().worker.reader.with(|snapshot| snapshot.has_other(&[])) {
+        queue::wait_for_room(active, key, &[]).await
+    } else {
+        await_replica(active, key).await
+    }
+}
+
+/// Applies the header rules, and begins a sticky session.
+fn change_response(worker: &Worker, response: &mut Response<ReplicaBody>, cookie: Option<Box<HeaderValue>>) {
     if let Some(rules) = &worker.config().header_rules
         && response.status() != StatusCode::SWITCHING_PROTOCOLS
     {
@@ -134,7 +158,6 @@ pub(crate) async fn forward(
     if let Some(cookie) = cookie {
         response.headers_mut().append(SET_COOKIE, *cookie);
     }
-    Ok(response)
 }
 
 /// Holds a request to the limits that are set.

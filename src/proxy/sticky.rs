@@ -101,7 +101,9 @@ impl Sticky {
 
     fn sign(&self, name: &str, id: &[u8]) -> [u8; SIGNATURE] {
         let mut context = hmac::Context::with_key(&self.signer);
-        [CONTEXT, b"\0", name.as_bytes(), b"\0", id].iter().for_each(|part| context.update(part));
+        for part in [CONTEXT, b"\0", name.as_bytes(), b"\0", id] {
+            context.update(part);
+        }
         let mut signature = [0; SIGNATURE];
         signature.copy_from_slice(&context.sign().as_ref()[..SIGNATURE]);
         signature
@@ -125,7 +127,7 @@ impl Sticky {
             text.push_str("; Secure");
         }
         if !self.max_age.is_zero() {
-            text.push_str(&format!("; Max-Age={}", self.max_age.as_secs().max(1)));
+            text = format!("{text}; Max-Age={}", self.max_age.as_secs().max(1));
         }
         text
     }

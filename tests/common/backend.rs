@@ -50,7 +50,7 @@ impl Backend {
 
     /// Further lines in the head of its responses, each with its end.
     pub fn add_lines(&self, lines: &str) {
-        *self.shared.lines.lock().expect("no panic") = lines.to_owned();
+        lines.clone_into(&mut self.shared.lines.lock().expect("no panic"));
     }
 
     /// Requests wait for [`Backend::release`] from now on.
@@ -112,8 +112,8 @@ impl Shared {
         self.heads.lock().expect("no panic").push(head);
         self.served.fetch_add(1, SeqCst);
         self.most.fetch_max(self.at_once.fetch_add(1, SeqCst) + 1, SeqCst);
-        let held = self.held.lock().expect("no panic");
-        drop(self.released.wait_while(held, |held| *held).expect("no panic"));
+        let waits = self.held.lock().expect("no panic");
+        drop(self.released.wait_while(waits, |held| *held).expect("no panic"));
         self.at_once.fetch_sub(1, SeqCst);
         self.status.load(SeqCst)
     }

@@ -179,11 +179,11 @@ pub fn before(backends: &[backend::Backend], args: &[&str]) -> Balancer {
     balancer
 }
 
-/// The value of the metric whose line begins so.
-pub fn metric(balancer: &Balancer, line: &str) -> f64 {
+/// The value of the metric whose line begins so, and which counts something.
+pub fn metric(balancer: &Balancer, line: &str) -> u64 {
     let metrics = request(balancer.admin, "GET", "/metrics", None).body;
     let value = metrics.lines().find_map(|each| each.strip_prefix(line)).unwrap_or_else(|| panic!("{line}"));
-    value.trim().parse().expect("a number")
+    value.trim().parse::<f64>().expect("a number") as u64
 }
 
 /// All processes below `pid`.

@@ -12,11 +12,11 @@ fn get(public: SocketAddr, path: &str) -> JoinHandle<Answer> {
     std::thread::spawn(move || request(public, "GET", &path, None))
 }
 
-fn queued(balancer: &Balancer) -> f64 {
+fn queued(balancer: &Balancer) -> u64 {
     metric(balancer, "ringherd_requests_queued ")
 }
 
-fn wait_for_queue(balancer: &Balancer, length: f64) {
+fn wait_for_queue(balancer: &Balancer, length: u64) {
     wait_until("requests wait", || (queued(balancer) == length).then_some(()));
 }
 
@@ -28,15 +28,15 @@ fn a_cap_is_never_exceeded_and_all_that_wait_are_served() {
     let balancer = before(&backends, &["--max-requests-per-replica", "2", PATIENT[0], PATIENT[1]]);
     backends.iter().for_each(Backend::hold);
     let clients: Vec<_> = (0..24).map(|n| get(balancer.public, &format!("/{n}"))).collect();
-    wait_for_queue(&balancer, 20.0);
+    wait_for_queue(&balancer, 20);
     assert_eq!((backends[0].at_once(), backends[1].at_once()), (2, 2));
     backends.iter().for_each(Backend::release);
     for client in clients {
         assert_eq!(client.join().expect("an answer").status, 200);
     }
     assert_eq!((backends[0].most(), backends[1].most()), (2, 2));
-    assert_eq!(queued(&balancer), 0.0);
-    assert_eq!(metric(&balancer, "ringherd_queued_requests_total "), 20.0);
+    assert_eq!(queued(&balancer), 0);
+    assert_eq!(metric(&balancer, "ringherd_queued_requests_total "), 20);
 }
 
 #[test]
@@ -52,10 +52,12 @@ fn who_waits_longest_is_first() {
     wait_until("it is busy", || (backends[0].at_once() == 1).then_some(()));
     for n in 0..4 {
         clients.push(get(balancer.public, &format!("/{n}")));
-        wait_for_queue(&balancer, f64::from(n + 1));
+        wait_for_queue(&balancer, n + 1);
     }
     backends[0].release();
-    clients.into_iter().for_each(|client| assert_eq!(client.join().expect("an answer").status, 200));
+    for client in clients {
+        assert_eq!(client.join().expect("an answer").status, 200);
+    }
     let paths: Vec<_> = backends[0].heads().iter().map(|head| head[..10].to_owned()).collect();
     let expected = ["GET /first", "GET /0 HTT", "GET /1 HTT", "GET /2 HTT", "GET /3 HTT"];
     assert_eq!(paths, expected);
@@ -71,7 +73,7 @@ fn the_next_replica_takes_what_is_above_the_cap() {
     let held = get(balancer.public, "/x");
     wait_until("it is busy", || (backends[home].at_once() == 1).then_some(()));
     assert_eq!(request(balancer.public, "GET", "/x", None).body, ["one", "two"][other]);
-    assert_eq!(metric(&balancer, "ringherd_spills_total{owner=\"full\"}"), 1.0);
+    assert_eq!(metric(&balancer, "ringherd_spills_total{owner=\"full\"}"), 1);
     backends[home].release();
     assert_eq!(held.join().expect("an answer").status, 200);
 }
@@ -85,7 +87,7 @@ fn a_full_queue_and_a_long_wait_are_told_apart() {
     let held = get(balancer.public, "/held");
     wait_until("it is busy", || (backends[0].at_once() == 1).then_some(()));
     let waiting = get(balancer.public, "/waiting");
-    wait_for_queue(&balancer, 1.0);
+    wait_for_queue(&balancer, 1);
     let refused = request(balancer.public, "GET", "/refused", None);
     assert_eq!((refused.status, refused.header("x-ringherd-error")), (503, Some("overloaded")));
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -95,7 +97,7 @@ fn a_full_queue_and_a_long_wait_are_told_apart() {
     backends[0].release();
     assert_eq!(held.join().expect("an answer").status, 200);
     let failures = "ringherd_request_failures_total{reason=\"overloaded\"}";
-    assert_eq!(metric(&balancer, failures), 1.0);
+    assert_eq!(metric(&balancer, failures), 1);
     assert_eq!(backends[0].served(), 1);
 }
 
@@ -109,9 +111,9 @@ fn a_client_that_leaves_gives_its_place_up() {
     wait_until("it is busy", || (backends[0].at_once() == 1).then_some(()));
     let mut leaves = std::net::TcpStream::connect(balancer.public).expect("it listens");
     leaves.write_all(b"GET /leaves HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
-    wait_for_queue(&balancer, 1.0);
+    wait_for_queue(&balancer, 1);
     drop(leaves);
-    wait_for_queue(&balancer, 0.0);
+    wait_for_queue(&balancer, 0);
     backends[0].release();
     assert_eq!(held.join().expect("an answer").status, 200);
     assert_eq!(request(balancer.public, "GET", "/after", None).status, 200);

@@ -168,7 +168,6 @@ impl Laws {
                     (before, after) => panic!("{id}: from {before:?} to {after:?}"),
                 }
             }
-            Action::EjectionRefused { reason, .. } => assert!(!reason.is_empty()),
             Action::Publish { .. } => self.see_publication(&pool.publication()),
             Action::Drain(id) => {
                 assert!(self.good.contains(id) && !listed.contains(id), "drained while published: {id}");
@@ -179,7 +178,9 @@ impl Laws {
                 self.wanted += if result.is_ok() { change } else { 0 };
             }
             Action::Ignored { name, .. } => assert!(is_app(name), "{name} was ignored"),
-            Action::Unready { reason, .. } => assert!(!reason.is_empty()),
+            Action::Unready { reason, .. } | Action::EjectionRefused { reason, .. } => {
+                assert!(!reason.is_empty());
+            }
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
         }
     }

@@ -22,6 +22,7 @@ pub(super) struct Luck {
 }
 
 /// A replica that lives as far as the runtime knows.
+#[expect(clippy::struct_excessive_bools, reason = "each may be so without the others")]
 #[derive(Debug)]
 struct Living {
     runs: bool,

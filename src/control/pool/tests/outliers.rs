@@ -62,7 +62,7 @@ fn failures_in_a_row_eject_and_a_trial_brings_back() {
     assert_eq!(herd.step(failures(id, limit + 1)), [], "it is out already");
 
     let base = OutlierConfig::default().base_ejection_time;
-    assert_eq!(standings(&rest(&mut herd, base - Duration::from_millis(1))), []);
+    assert_eq!(standings(&rest(&mut herd, base.saturating_sub(Duration::from_millis(1)))), []);
     let actions = rest(&mut herd, Duration::from_millis(1));
     assert_eq!(standings(&actions), [(id, Standing::HalfOpen)]);
     assert!(herd.member(2).note.starts_with("half-open; "), "{}", herd.member(2).note);
@@ -85,7 +85,7 @@ fn each_failed_trial_doubles_the_back_off_up_to_its_limit_and_good_conduct_ends_
     herd.step(failures(id, 9));
     let mut pause = base;
     for _ in 0..8 {
-        assert_eq!(standings(&rest(&mut herd, pause - Duration::from_millis(1))), []);
+        assert_eq!(standings(&rest(&mut herd, pause.saturating_sub(Duration::from_millis(1)))), []);
         assert_eq!(standings(&rest(&mut herd, Duration::from_millis(1))), [(id, Standing::HalfOpen)]);
         tried(&mut herd, id, true);
         let actions = tried(&mut herd, id, false);
@@ -183,7 +183,9 @@ fn one_that_fails_more_often_than_the_others_is_ejected() {
 fn it_can_be_switched_off_and_a_lower_share_brings_back() {
     let mut herd = Herd::of(4);
     let ids = [herd.id(1), herd.id(2)];
-    ids.iter().for_each(|&id| _ = herd.step(failures(id, 5)));
+    for id in ids {
+        herd.step(failures(id, 5));
+    }
     let outliers =
         OutlierConfig { consecutive_failures: 0, max_ejection_percent: 25, ..OutlierConfig::default() };
     let config = ControlConfig { outliers, ..herd.pool.config().clone() };
