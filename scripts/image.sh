@@ -17,6 +17,7 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 # Smaller tables of aws-lc: a megabyte and a half against some time of a handshake.
 export "CFLAGS_${target//-/_}=-DOPENSSL_SMALL"
 RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile dist --locked --no-default-features \
+    --features aws-lc-rs \
     --bin ringherd --target "$target"
 binary=${CARGO_TARGET_DIR:-target}/$target/dist/ringherd
 

@@ -8,13 +8,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::{hmac, rand};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+use subtle::ConstantTimeEq;
 
 use crate::ring;
+use crate::tls::provider::{hmac, random};
 
 /// Bytes of an id.
 const ID: usize = 16;
@@ -43,8 +44,7 @@ impl StickySecret {
 
     /// One that nobody can guess; `None` if the system has no random numbers.
     pub fn random() -> Option<Self> {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes).ok().map(|()| Self(Arc::from(&bytes[..])))
+        random::<32>().map(|bytes| Self(Arc::from(&bytes[..])))
     }
 }
 
@@ -91,10 +91,7 @@ impl Sticky {
         if let Some(id) = cookies(headers, name).take(MOST_COOKIES).find_map(|text| self.id_of(name, text)) {
             return Session { key: ring::hash_key(&id), cookie: None };
         }
-        let mut id = [0; ID];
-        if rand::fill(&mut id).is_err() {
-            return Session { key: fastrand::u64(..), cookie: None };
-        }
+        let Some(id) = random() else { return Session { key: fastrand::u64(..), cookie: None } };
         let cookie = HeaderValue::try_from(self.cookie(name, &id, is_secure)).ok();
         Session { key: ring::hash_key(&id), cookie: cookie.map(Box::new) }
     }
@@ -115,8 +112,8 @@ impl Sticky {
             return None;
         }
         let (id, signature) = (decode::<ID>(&text[..TEXT])?, decode::<SIGNATURE>(&text[TEXT + 1..])?);
-        let is_ours = aws_lc_rs::constant_time::verify_slices_are_equal(&self.sign(name, &id), &signature);
-        is_ours.is_ok().then_some(id)
+        let is_ours = bool::from(self.sign(name, &id).ct_eq(&signature));
+        is_ours.then_some(id)
     }
 
     fn cookie(&self, name: &str, id: &[u8; ID], is_secure: bool) -> String {

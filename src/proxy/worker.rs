@@ -237,8 +237,9 @@ impl Worker {
     }
 }
 
-/// Least bytes of a connection that are read at once, and that wait to be written.
-const LEAST_BUFFER: usize = 16 * 1024;
+/// Least bytes of a connection that are read at once, and that wait to be written: a body of 64 KiB with its
+/// head. With less, each part of a large body costs a read and a write more.
+const LEAST_BUFFER: usize = 80 * 1024;
 
 /// The same where a head may have so many bytes, which is read into that buffer. What a client or a replica
 /// that does not read makes us hold is a few of them: see `docs/limits.md`.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +16,7 @@ use super::TlsConfig;
 use super::certificates::{Certificates, modified};
 use super::client_auth::{self, ClientAuth, ClientAuthConfig};
 use super::file::CertificateError;
+use super::provider;
 use super::session::Session;
 use crate::telemetry::{Handshake, HandshakeFailure};
 
@@ -120,7 +121,7 @@ impl Acceptor {
     /// # Errors
     /// One cannot be used.
     pub fn load(config: &TlsConfig) -> Result<Option<Self>, CertificateError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(provider::default_provider());
         let certificates = Certificates::load(config, Arc::clone(&provider))?;
         let Some(certificates) = certificates.map(Arc::new) else { return Ok(None) };
         let client_auth = Mutex::new(ClientAuthState::now(&config.client_auth));
@@ -229,7 +230,7 @@ fn offers(
     // Keys that live here alone and are replaced every six hours. They outlive reloads of certificates; with
     // another check of clients they are others, because a resumed session is not checked again. Early data
     // stays off: it can be replayed.
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Provider)?;
+    config.ticketer = provider::Ticketer::new().map_err(CertificateError::Provider)?;
     if client_auth.mode != ClientAuth::Off {
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }

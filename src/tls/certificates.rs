@@ -245,8 +245,7 @@ pub(super) fn modified(path: &Path) -> Option<SystemTime> {
 mod tests {
     use std::path::PathBuf;
 
-    use rustls::crypto::aws_lc_rs;
-
+    use super::super::provider::default_provider;
     use super::*;
 
     /// Files in a folder that is removed with it.
@@ -289,7 +288,7 @@ mod tests {
 
     fn load(files: &[CertificateFiles]) -> Result<Option<Certificates>, CertificateError> {
         let config = TlsConfig { files: files.to_vec(), ..TlsConfig::default() };
-        Certificates::load(&config, Arc::new(aws_lc_rs::default_provider()))
+        Certificates::load(&config, Arc::new(default_provider()))
     }
 
     #[test]

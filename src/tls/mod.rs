@@ -9,6 +9,7 @@ mod certificate;
 mod certificates;
 mod client_auth;
 mod file;
+pub(crate) mod provider;
 mod session;
 mod staple;
 

@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn a_host_is_what_the_handshake_asked_for_or_the_certificate_is_for() {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let provider = crate::tls::provider::default_provider();
         let certificate = Arc::new(Certificate::self_signed(&provider).unwrap());
         let session = |name: Option<&str>| Session {
             server_name: name.map(Into::into),

@@ -23,7 +23,7 @@ const KIB: u64 = 1024;
 const CONNECTION: u64 = 32 * KIB;
 const SESSION: u64 = 48 * KIB;
 const HTTP2: u64 = 1280 * KIB;
-const ONE_WAY: u64 = 6 * 64 * KIB;
+const ONE_WAY: u64 = 6 * 80 * KIB;
 
 /// Bytes of the balancer that are in memory.
 fn resident(balancer: &Balancer) -> u64 {
