@@ -151,6 +151,22 @@ impl Snapshot {
         self.members.iter().any(|member| member.endpoint.is_up() && !tried.contains(&member.endpoint.id))
     }
 
+    /// Whether there is a cap of requests for each member.
+    #[inline]
+    pub fn is_capped(&self) -> bool {
+        self.cap != u64::MAX
+    }
+
+    /// Where none can be picked: whether that is for want of room, at others than those in `tried`
+    /// (endpoint ids).
+    pub fn is_full(&self, tried: &[u64]) -> bool {
+        let has_weight = |index: usize| self.ring.nodes().get(index).is_some_and(|node| node.weight > 0);
+        let is_up = |(index, member): (usize, &BoundedEndpoint)| {
+            member.endpoint.is_up() && has_weight(index) && !tried.contains(&member.endpoint.id)
+        };
+        self.is_capped() && self.members.iter().enumerate().any(is_up)
+    }
+
     /// What the members count together; `None` if there are none.
     pub fn load(&self) -> Option<&Arc<Load>> {
         self.members.first().map(|member| member.endpoint.load())
@@ -280,8 +296,12 @@ mod tests {
 
     /// A snapshot of `replicas` endpoints with these rules.
     fn snapshot(replicas: u32, routing: Routing) -> Snapshot {
+        weighted(replicas, 100, routing)
+    }
+
+    fn weighted(replicas: u32, weight: u8, routing: Routing) -> Snapshot {
         let load = Arc::<Load>::default();
-        let nodes: Vec<_> = (1..=replicas).map(|number| Node { number, weight: 100 }).collect();
+        let nodes: Vec<_> = (1..=replicas).map(|number| Node { number, weight }).collect();
         let ring = Ring::build(&Params::default(), &nodes).expect("they fit");
         let endpoint = |number: u32| {
             let address = ([127, 0, 0, 1], number as u16).into();
@@ -300,10 +320,20 @@ mod tests {
             let snapshot = snapshot(3, Routing { max_requests: Some(2), bounded_load, ..Routing::default() });
             let held: Vec<_> = (0..6).map(|_| snapshot.pick(7, &[]).expect("room")).collect();
             assert!(snapshot.members().iter().all(|member| member.endpoint.in_flight() == 2));
-            assert!(snapshot.pick(7, &[]).is_none() && snapshot.has_other(&[]), "all are full");
+            assert!(snapshot.pick(7, &[]).is_none() && snapshot.is_full(&[]), "all are full");
+            let all: Vec<_> = snapshot.members().iter().map(|member| member.endpoint.id).collect();
+            assert!(!snapshot.is_full(&all), "all were tried");
             let freed = held.into_iter().next_back().map(|picked| picked.in_flight.endpoint().id);
             assert!(freed.is_some() && snapshot.pick(7, &[]).is_some());
         }
+    }
+
+    #[test]
+    fn without_weight_or_without_a_cap_nothing_is_full() {
+        let drained = weighted(2, 0, Routing { max_requests: Some(1), ..Routing::default() });
+        assert!(drained.pick(7, &[]).is_none() && !drained.is_full(&[]));
+        let uncapped = snapshot(2, Routing::default());
+        assert!(!uncapped.is_full(&[]) && !uncapped.is_capped());
     }
 
     #[test]

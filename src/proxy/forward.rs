@@ -134,14 +134,15 @@ fn choose(
             source => (route::key(source, head, id, address_key), None),
         };
         // Who waits for room has come before.
-        (key, if worker.queue.is_empty() { snapshot.pick(key, &[]) } else { None }, cookie)
+        let waits = !worker.queue.is_empty() && snapshot.is_capped();
+        (key, if waits { None } else { snapshot.pick(key, &[]) }, cookie)
     })
 }
 
 /// Waits for a replica: for room, where some are up, or for one that is starting.
 #[cold]
 async fn wait(active: &ActiveRequest, key: u64) -> Result<Picked, Failure> {
-    if active.connection().worker.reader.with(|snapshot| snapshot.has_other(&[])) {
+    if active.connection().worker.reader.with(|snapshot| snapshot.is_full(&[])) {
         queue::wait_for_room(active, key, &[]).await
     } else {
         await_replica(active, key).await
@@ -351,7 +352,7 @@ impl Attempts<'_> {
             drop(picked);
             picked = match self.pick() {
                 Some(other) => other,
-                None if self.worker.reader.with(|snapshot| snapshot.has_other(&self.tried)) => {
+                None if self.worker.reader.with(|snapshot| snapshot.is_full(&self.tried)) => {
                     queue::wait_for_room(self.active, self.key, &self.tried).await?
                 }
                 None => return Err(missed.failure),
@@ -406,7 +407,7 @@ impl Attempts<'_> {
     /// request may be repeated at once.
     #[cold]
     fn pick_after_trial(&mut self, tried: u64) -> Option<Picked> {
-        let saved = self.saved.as_ref()?;
+        let saved = self.saved.as_ref().filter(|_| self.made < MAX_ATTEMPTS && self.sent + 1 < MAX_SENT)?;
         let reader = &self.worker.reader;
         self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
         self.permit.as_ref()?;

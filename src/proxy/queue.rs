@@ -79,11 +79,11 @@ pub(super) async fn wait_for_room(
         let mut room = pin!(front.room());
         // From here on nothing is missed.
         room.as_mut().enable();
-        let (picked, is_up) =
-            worker.reader.with(|snapshot| (snapshot.pick(key, tried), snapshot.has_other(tried)));
+        let (picked, is_full) =
+            worker.reader.with(|snapshot| (snapshot.pick(key, tried), snapshot.is_full(tried)));
         match picked {
             Some(picked) => return Ok(picked),
-            None if !is_up => return Err(Failure::NoReplica),
+            None if !is_full => return Err(Failure::NoReplica),
             None => {}
         }
         // A replica may also have come, or be up again.

@@ -119,3 +119,41 @@ fn a_client_that_leaves_gives_its_place_up() {
     assert_eq!(request(balancer.public, "GET", "/after", None).status, 200);
     assert_eq!(backends[0].served(), 2, "nobody asked for it any more");
 }
+
+#[test]
+fn where_nobody_may_be_picked_nobody_waits_for_room() {
+    let backends = [Backend::start("one")];
+    let balancer = before(&backends, &["--max-requests-per-replica", "1"]);
+    let path = "/replicas/Server%201";
+    assert_eq!(request(balancer.admin, "PUT", path, Some(r#"{"weight":0}"#)).status, 200);
+    let refused = request(balancer.public, "GET", "/x", None);
+    assert_eq!((refused.status, refused.header("x-ringherd-error")), (503, Some("no-replica")));
+    assert_eq!(metric(&balancer, "ringherd_queued_requests_total "), 0);
+}
+
+#[test]
+fn a_cap_that_is_taken_away_lets_all_in() {
+    use rustix::process::Signal;
+    let backends = [Backend::start("one")];
+    let path = std::env::temp_dir().join(format!("ringherd-queue-{}.toml", std::process::id()));
+    let write = |cap: u32| {
+        let text = format!("[queue]\nmax-requests-per-replica = {cap}\ntimeout = '30s'\n");
+        std::fs::write(&path, text).expect("it can be written");
+    };
+    write(1);
+    let mut balancer = before(&backends, &["--config", path.to_str().expect("UTF-8")]);
+    backends[0].hold();
+    let clients: Vec<_> = (0..6).map(|n| get(balancer.public, &format!("/{n}"))).collect();
+    wait_for_queue(&balancer, 5);
+    write(0);
+    balancer.signal(Signal::HUP);
+    balancer.wait_for_log("configuration reloaded");
+    wait_until("all are let in", || (backends[0].at_once() == 6).then_some(()));
+    let last = get(balancer.public, "/last");
+    wait_until("the last too", || (backends[0].at_once() == 7).then_some(()));
+    backends[0].release();
+    for client in clients.into_iter().chain([last]) {
+        assert_eq!(client.join().expect("an answer").status, 200);
+    }
+    std::fs::remove_file(&path).expect("it was there");
+}
