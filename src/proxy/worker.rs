@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
@@ -320,15 +321,21 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     };
     let accept = |tcp: TcpStream, peer| {
         let (worker, counted) = enter(&tcp);
-        let stop = stop.clone();
         // In a box, because spawning moves the future several times, and this one is large.
+        if entrance::is_guarded(&worker) {
+            let stop = stop.clone();
+            tokio::task::spawn_local(Box::pin(async move {
+                if let Some(Entrant { tcp, ends, place }) = entrance::pass(&worker, tcp, peer, stop).await {
+                    serve_plain(Rc::clone(&worker), tcp, ends).await;
+                    drop(place);
+                }
+                worker.recorder.closed();
+                drop(counted);
+            }));
+            return;
+        }
         tokio::task::spawn_local(Box::pin(async move {
-            if let Some(Entrant { tcp, ends, place }) = admit(&worker, tcp, peer, stop).await {
-                let may_be_http2 = worker.config().http2;
-                let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
-                connection::serve(Rc::clone(&worker), TokioIo::new(stream), ends, None, seen).await;
-                drop(place);
-            }
+            serve_plain(Rc::clone(&worker), tcp, Ends::from(peer)).await;
             worker.recorder.closed();
             drop(counted);
         }));
@@ -391,7 +398,15 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     Ok(())
 }
 
-/// Lets a connection pass the entrance; `None` if it does not.
+/// Serves a connection without TLS. Its future is that of [`connection::serve`]: another around it would
+/// be moved once more.
+fn serve_plain(worker: Rc<Worker>, tcp: TcpStream, ends: Ends) -> impl Future<Output = ()> {
+    let may_be_http2 = worker.config().http2;
+    let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
+    connection::serve(worker, TokioIo::new(stream), ends, None, seen)
+}
+
+/// Lets a connection of TLS pass the entrance; `None` if it does not.
 async fn admit(
     worker: &Worker,
     tcp: TcpStream,

@@ -27,7 +27,14 @@ fn many_requests_share_a_connection() {
             let client = client.clone();
             asked.spawn(async move {
                 let content = Bytes::from(vec![b'x'; number]);
-                let answer = client.post("/length", content).await.expect("a response");
+                let answer = loop {
+                    match client.post("/length", content.clone()).await {
+                        // On a busy machine h2's client begins one stream too many at times. Nothing was done
+                        // of it (RFC 9113, section 8.7).
+                        Err(error) if error.reason() == Some(Reason::REFUSED_STREAM) => {}
+                        answer => break answer.expect("a response"),
+                    }
+                };
                 assert_eq!(answer.body, number.to_string());
             });
         }
