@@ -4,8 +4,9 @@
 //! It holds a random id, whose hash is the key, and a signature. What somebody else has made, or for
 //! another cookie, is as good as none: nobody can choose a replica, or have many clients go to one.
 
+use std::cell::OnceCell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine;
@@ -34,17 +35,24 @@ const CONTEXT: &[u8] = b"ringherd sticky session";
 
 /// What signatures are made with. Clones share it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StickySecret(Arc<[u8]>);
+pub struct StickySecret(Arc<OnceLock<Box<[u8]>>>);
 
 impl StickySecret {
     /// From what the operator has given.
     pub fn new(text: &str) -> Self {
-        Self(text.as_bytes().into())
+        Self(Arc::new(OnceLock::from(Box::from(text.as_bytes()))))
     }
 
-    /// One that nobody can guess; `None` if the system has no random numbers.
-    pub fn random() -> Option<Self> {
-        random::<32>().map(|bytes| Self(Arc::from(&bytes[..])))
+    /// One that nobody can guess. It is drawn when it is first needed: the first random numbers of a process
+    /// cost four hundred million instructions, and most have no sticky sessions.
+    pub fn drawn() -> Self {
+        Self(Arc::default())
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // Without random numbers of the system, as good as those of its hash maps.
+        let draw = || random::<32>().unwrap_or_else(|| std::array::from_fn(|_| fastrand::u8(..)));
+        self.0.get_or_init(|| Box::from(draw()))
     }
 }
 
@@ -66,7 +74,8 @@ pub struct StickyConfig {
 /// Makes and knows cookies.
 #[derive(Debug)]
 pub(crate) struct Sticky {
-    signer: hmac::Key,
+    secret: StickySecret,
+    signer: OnceCell<hmac::Key>,
     max_age: Duration,
 }
 
@@ -81,8 +90,8 @@ pub(crate) struct Session {
 
 impl Sticky {
     pub(crate) fn new(config: &StickyConfig, drawn: &StickySecret) -> Self {
-        let secret = config.secret.as_ref().unwrap_or(drawn);
-        Self { signer: hmac::Key::new(hmac::HMAC_SHA256, &secret.0), max_age: config.max_age }
+        let secret = config.secret.as_ref().unwrap_or(drawn).clone();
+        Self { secret, signer: OnceCell::new(), max_age: config.max_age }
     }
 
     /// The session of a request: that of its cookie called `name`, or a new one.
@@ -97,7 +106,8 @@ impl Sticky {
     }
 
     fn sign(&self, name: &str, id: &[u8]) -> [u8; SIGNATURE] {
-        let mut context = hmac::Context::with_key(&self.signer);
+        let signer = self.signer.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, self.secret.bytes()));
+        let mut context = hmac::Context::with_key(signer);
         for part in [CONTEXT, b"\0", name.as_bytes(), b"\0", id] {
             context.update(part);
         }
@@ -151,7 +161,7 @@ mod tests {
 
     fn sticky(secret: &str) -> Sticky {
         let config = StickyConfig { secret: Some(StickySecret::new(secret)), ..StickyConfig::default() };
-        Sticky::new(&config, &StickySecret::random().unwrap())
+        Sticky::new(&config, &StickySecret::drawn())
     }
 
     fn with(cookie: &str) -> HeaderMap {
@@ -207,6 +217,15 @@ mod tests {
         };
         assert_eq!(cookie(false), "Path=/; HttpOnly; SameSite=Lax; Max-Age=3600");
         assert_eq!(cookie(true), "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=3600");
+    }
+
+    #[test]
+    fn workers_draw_one_secret_together() {
+        let drawn = StickySecret::drawn();
+        let [one, other] = [(); 2].map(|()| Sticky::new(&StickyConfig::default(), &drawn));
+        let (session, cookie) = begin(&one);
+        assert_eq!(other.session(&with(&cookie), NAME, false).key, session.key);
+        assert_ne!(StickySecret::drawn().bytes(), drawn.bytes());
     }
 
     #[test]

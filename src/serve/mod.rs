@@ -167,7 +167,7 @@ async fn serve(
     let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
 
-    let sticky_secret = StickySecret::random().ok_or_else(|| io::Error::other("no random numbers"))?;
+    let sticky_secret = StickySecret::drawn();
     tell_of_drawn_secret(&config);
     let started = tokio::select! {
         () = wait_for_replicas(&control) => true,
