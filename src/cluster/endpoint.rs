@@ -21,6 +21,8 @@ pub struct Endpoint {
     pub number: u32,
     /// Where it takes requests.
     pub address: SocketAddr,
+    /// What it is called, with its port: its host name where others run it, else its address.
+    pub host: Arc<str>,
     load: Arc<Load>,
     /// Set once, when it drains.
     leaves: OnceLock<Instant>,
@@ -49,7 +51,15 @@ impl Endpoint {
     /// An endpoint that may be picked, with all counters at zero.
     pub fn new(name: String, number: u32, address: SocketAddr, load: Arc<Load>) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { id, name, number, address, load, leaves: OnceLock::new(), hot: CachePadded::default() }
+        let (leaves, hot) = (OnceLock::new(), CachePadded::default());
+        Self { id, name, number, address, host: address.to_string().into(), load, leaves, hot }
+    }
+
+    /// The same, called `host`.
+    #[must_use]
+    pub fn called(mut self, host: Arc<str>) -> Self {
+        self.host = host;
+        self
     }
 
     /// Whether requests may be sent to it. Relaxed: a reader that sees the old value for some

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -16,6 +17,7 @@ use super::connection::Connection;
 use super::refusal::Refusal;
 use crate::cluster::Endpoint;
 use crate::listen::ReadState;
+use crate::tls::Connector;
 
 /// A byte stream that hyper can read and write.
 pub(crate) trait Transport: Read + Write + Unpin {}
@@ -43,6 +45,22 @@ impl Connect for TcpConnector {
             // Heads and small bodies go out at once instead of waiting for an acknowledgement.
             let _ = tcp.set_nodelay(true);
             Ok(Box::new(TokioIo::new(tcp)) as Box<dyn Transport>)
+        })
+    }
+}
+
+/// TLS over TCP.
+#[derive(Debug)]
+pub(crate) struct TlsConnector(pub(crate) Connector);
+
+impl Connect for TlsConnector {
+    fn connect(&self, endpoint: &Endpoint) -> Connecting {
+        let (connector, address, host) = (self.0.clone(), endpoint.address, Arc::clone(&endpoint.host));
+        Box::pin(async move {
+            let tcp = TcpStream::connect(address).await?;
+            let _ = tcp.set_nodelay(true);
+            let stream = connector.connect(&host, tcp).await.map_err(io::Error::other)?;
+            Ok(Box::new(TokioIo::new(stream)) as Box<dyn Transport>)
         })
     }
 }

@@ -22,7 +22,7 @@ use super::clock::{Clock, TICK};
 use super::connection::Clients;
 use super::saved_head::Buffers;
 use super::timeline::Limits;
-use super::transport::{Connect, TcpConnector};
+use super::transport::{Connect, TcpConnector, TlsConnector};
 use super::tunnels::Tunnels;
 use super::upstream::IdleConnections;
 use super::via::Via;
@@ -32,7 +32,7 @@ use crate::listen::open::Open;
 use crate::listen::{Guarded, accept_loop};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::{Recorder, Traffic};
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Connector};
 
 /// How often idle connections to replicas are looked through.
 const IDLE_SWEEP: Duration = Duration::from_millis(500);
@@ -57,6 +57,8 @@ pub struct Shared {
     pub access: Option<AccessLog>,
     /// What makes TLS sessions, for connections to the listener that speaks it.
     pub tls: Option<Acceptor>,
+    /// What makes TLS sessions with replicas, if they speak it.
+    pub upstream_tls: Option<Connector>,
     /// Client connections of all workers.
     pub connections: Arc<AtomicUsize>,
     /// How the balancer names itself.
@@ -249,7 +251,11 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     let plain = TcpListener::from_std(listeners.plain)?;
     let tls = listeners.tls.map(TcpListener::from_std).transpose()?.zip(shared.tls.clone());
     let (stop, config) = (shared.stop.clone(), shared.config.clone());
-    let worker = Rc::new(Worker::new(shared, Box::new(TcpConnector), Instant::now()));
+    let connector: Box<dyn Connect> = match shared.upstream_tls.clone() {
+        Some(connector) => Box::new(TlsConnector(connector)),
+        None => Box::new(TcpConnector),
+    };
+    let worker = Rc::new(Worker::new(shared, connector, Instant::now()));
     let open = Rc::new(Open::sharing(connections));
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&open), config));
     let stopped = || {

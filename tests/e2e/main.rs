@@ -30,3 +30,4 @@ mod tls;
 #[cfg(feature = "tools")]
 mod top;
 mod tunnels;
+mod upstream_tls;

@@ -10,6 +10,7 @@ mod process;
 mod replicas;
 mod tls;
 mod traffic;
+mod upstream;
 
 use std::time::Duration;
 
@@ -18,11 +19,12 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 14] = [
+pub(super) static MODEL: [Section<Config>; 15] = [
     Section::of("server", "Server", process::SERVER),
     Section::of("tls", "TLS", tls::TLS),
     Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
     Section::of("replicas", "Replicas", replicas::REPLICAS),
+    Section::of("upstream", "Upstream", upstream::UPSTREAM),
     Section::of("containers", "Containers", replicas::CONTAINERS),
     Section::of("ring", "Ring", traffic::RING),
     Section::of("routing", "Routing", traffic::ROUTING),
@@ -72,6 +74,10 @@ const CONTAINERS_ONLY: Needs<Config> = Needs {
     met: |config| matches!(config.runtime, RuntimeKind::Docker | RuntimeKind::Swarm),
     strict: true,
 };
+
+/// Of settings for replicas that others run.
+const FIXED_ONLY: Needs<Config> =
+    Needs { what: "--runtime fixed", met: |config| config.runtime == RuntimeKind::Fixed, strict: true };
 
 /// Of settings for replicas that are child processes.
 const PROCESS_ONLY: Needs<Config> =

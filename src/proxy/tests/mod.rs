@@ -116,6 +116,7 @@ impl Lab {
             via: Via::new(7),
             starting: Arc::default(),
             tls: None,
+            upstream_tls: None,
             connections: Arc::default(),
             config: watch::channel(config).1,
             stop: watch::channel(false).1,
