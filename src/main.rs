@@ -54,7 +54,9 @@ fn exit_code(error: &serve::Error) -> Exit {
     match error {
         serve::Error::Listen { .. } | serve::Error::AccessLog { .. } => Exit::Unavailable,
         serve::Error::Descriptors { .. } => Exit::System,
-        serve::Error::Control(_) | serve::Error::Certificate(_) => Exit::Config,
+        serve::Error::Control(_) | serve::Error::Certificate(_) | serve::Error::UpstreamTls(_) => {
+            Exit::Config
+        }
         serve::Error::System(_) | serve::Error::Supervisor(_) | serve::Error::Worker(_) => Exit::Internal,
     }
 }

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("proxy", &["ring", "cluster", "listen", "telemetry", "tls"]),
     // Of the replica only the words in which it reports to whoever started it.
     ("runtime", &["names", "replica", "telemetry", "http_client"]),
-    ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry"]),
+    ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry", "tls"]),
     ("admin", &["names", "ring", "cluster", "control", "listen", "runtime", "telemetry", "tls"]),
     ("client", &["names", "http_client"]),
     ("replica", &["listen"]),

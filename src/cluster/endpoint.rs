@@ -23,6 +23,8 @@ pub struct Endpoint {
     pub number: u32,
     /// Where it takes requests.
     pub address: SocketAddr,
+    /// What it is called, with its port: its host name where others run it, else its address.
+    pub host: Arc<str>,
     load: Arc<Load>,
     /// Set once, when it drains.
     leaves: OnceLock<Instant>,
@@ -87,11 +89,19 @@ impl Endpoint {
             name,
             number,
             address,
+            host: address.to_string().into(),
             load,
             leaves: OnceLock::new(),
             slow_start: SlowStart::new(),
             hot: CachePadded::default(),
         }
+    }
+
+    /// The same, called `host`.
+    #[must_use]
+    pub fn called(mut self, host: Arc<str>) -> Self {
+        self.host = host;
+        self
     }
 
     /// Whether requests may be sent to it. Relaxed: a reader that sees the old value for some

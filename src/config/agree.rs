@@ -19,7 +19,7 @@ use super::types::{OnExit, RuntimeKind, no_overlay, sticky_secret, token, withou
 use crate::proxy::{HeaderChange, HeaderRules, Message, StickySecret, is_host};
 use crate::ring::Params;
 use crate::runtime::engine::{Host, nano_cpus};
-use crate::tls::{CertificateFiles, ClientAuth};
+use crate::tls::{CertificateFiles, ClientAuth, ConnectorConfig};
 
 /// The configuration that `given` makes; it counts only if `problems` is empty afterwards.
 pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut Vec<Problem>) -> Config {
@@ -42,6 +42,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.replicas();
     checker.ring();
     checker.tls();
+    checker.upstream_protocol();
     checker.listeners();
     checker.headers();
     checker.config.control.health.proxy_protocol = checker.config.proxy.upstream_proxy_protocol;
@@ -365,6 +366,40 @@ impl Checker<'_> {
                 self.config.proxy.https_port = port;
             }
         }
+    }
+
+    /// How replicas are spoken to.
+    fn upstream_protocol(&mut self) {
+        const CERTIFICATE: [&str; 2] = ["upstream-certificate", "upstream-key"];
+        if !self.good(&["upstream-tls", "upstream-ca", "upstream-server-name"]) || !self.good(&CERTIFICATE) {
+            return;
+        }
+        let of_tls = ["upstream-ca", "upstream-server-name", CERTIFICATE[0], CERTIFICATE[1]];
+        if !self.config.upstream.tls
+            && let Some(flag) = of_tls.into_iter().find(|flag| self.is_given(flag))
+        {
+            let refusal = Refusal::new("is of no use without upstream-tls");
+            return self.refuse(flag, refusal.hint("give --upstream-tls on"));
+        }
+        let upstream = &self.config.upstream;
+        let identity = match (&upstream.certificate, &upstream.key) {
+            (Some(cert), Some(key)) => {
+                Some(CertificateFiles { cert: cert.into(), key: key.into(), ocsp: None })
+            }
+            (None, None) => None,
+            (given, _) => {
+                let [flag, other] =
+                    if given.is_some() { CERTIFICATE } else { [CERTIFICATE[1], CERTIFICATE[0]] };
+                let refusal = Refusal::new(format!("is of no use without {other}"));
+                return self.refuse(flag, refusal.hint(format!("give --{other} too")));
+            }
+        };
+        self.config.upstream_tls = upstream.tls.then(|| ConnectorConfig {
+            authorities: upstream.ca.as_ref().map(Into::into),
+            server_name: upstream.server_name.clone(),
+            identity,
+            http2: false,
+        });
     }
 
     /// The bearer token, from its file or its variable. No message repeats it.

@@ -16,7 +16,7 @@ use crate::runtime::process::ProcessConfig;
 use crate::runtime::swarm::SwarmConfig;
 use crate::telemetry::access::AccessLogConfig;
 use crate::telemetry::logs::LogFormat;
-use crate::tls::TlsConfig;
+use crate::tls::{ConnectorConfig, TlsConfig};
 
 /// Everything `ringherd serve` needs, checked: the tree that the settings have their places in.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +44,10 @@ pub struct Config {
     pub(super) headers: Vec<HeaderSettings>,
     /// Whether requests without TLS are sent to `tls_listen`; also in `proxy`.
     pub(super) https_redirect: bool,
+    /// How replicas are spoken to.
+    pub(super) upstream: UpstreamSettings,
+    /// What TLS sessions with replicas are made with, if they speak TLS; made of `upstream`.
+    pub upstream_tls: Option<ConnectorConfig>,
     /// Worker threads of the data plane (at least 1).
     pub workers: usize,
     /// How long requests in flight may take to finish at shutdown.
@@ -98,6 +102,16 @@ pub(super) struct HeaderSettings {
     pub(super) set: Vec<String>,
     pub(super) add: Vec<String>,
     pub(super) always: bool,
+}
+
+/// How replicas are spoken to, not yet checked together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct UpstreamSettings {
+    pub(super) tls: bool,
+    pub(super) ca: Option<String>,
+    pub(super) server_name: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 /// Parameters of the ring, not yet checked together.
@@ -170,6 +184,8 @@ impl Default for Config {
             certificates: Vec::new(),
             headers: Vec::new(),
             https_redirect: false,
+            upstream: UpstreamSettings::default(),
+            upstream_tls: None,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             grace: Duration::from_secs(10),
             log_format: LogFormat::Auto,

@@ -15,8 +15,10 @@ use super::HealthConfig;
 use super::lag::{Allowance, Expiry, Lag};
 use super::pool::{Probe, Verdict};
 use super::probe::{self, ProbeConnection, ProbeError, ResponseHead};
+use super::reach::{Reach, Unreached};
 use crate::listen::{is_exhaustion, proxy_protocol};
 use crate::runtime::ReplicaId;
+use crate::tls::ConnectorError;
 
 /// Time to read the body of a response, to use its connection again: the verdict waits for it.
 const BODY_TIME: Duration = Duration::from_millis(100);
@@ -31,6 +33,7 @@ const MAX_AGE: Duration = Duration::from_secs(15);
 /// Sends heartbeats and keeps the connections between them.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
+    reach: Reach,
     lag: Lag,
     /// Idle connections, one for each replica, and where they lead.
     kept: FxHashMap<ReplicaId, (SocketAddr, ProbeConnection)>,
@@ -43,6 +46,11 @@ pub(super) struct Checker {
 }
 
 impl Checker {
+    /// From now on speaks to replicas like this.
+    pub(super) fn set_reach(&mut self, reach: Reach) {
+        self.reach = reach;
+    }
+
     /// Sends a heartbeat. Has to be called on a tokio runtime with I/O and time.
     pub(super) fn send(&mut self, probe: Probe, config: &HealthConfig) {
         if self.measuring.is_empty() {
@@ -51,6 +59,7 @@ impl Checker {
         let allowance = Allowance::new(config.timeout, &self.lag);
         let check = Check {
             probe,
+            reach: self.reach.clone(),
             path: config.path.as_str().into(),
             timeout: config.timeout,
             proxy_protocol: config.proxy_protocol,
@@ -101,6 +110,7 @@ impl Checker {
 /// One heartbeat.
 struct Check {
     probe: Probe,
+    reach: Reach,
     path: Arc<str>,
     timeout: Duration,
     proxy_protocol: Option<proxy_protocol::Version>,
@@ -111,6 +121,8 @@ struct Check {
 enum Failure {
     /// No connection can be made.
     Connect(io::Error),
+    /// Who responds cannot show to be the replica.
+    Tls(ConnectorError),
     /// The connection broke, or what came is not HTTP.
     Http(ProbeError),
     /// Path and host make no request.
@@ -157,15 +169,18 @@ impl Check {
     /// Asks on the connection that was kept, and on a new one if that was closed meanwhile.
     async fn ask(&self, kept: Option<ProbeConnection>) -> Result<(ResponseHead, ProbeConnection), Failure> {
         let request = probe::request(&self.path, &self.probe.host).ok_or(Failure::Request)?;
-        if let Some(mut connection) = kept.filter(ProbeConnection::is_quiet)
+        if let Some(mut connection) = kept
+            && connection.is_quiet()
             && let Ok(head) = connection.send(&request).await
         {
             return Ok((head, connection));
         }
-        let mut connection = ProbeConnection::open(self.probe.address).await.map_err(Failure::Connect)?;
-        if let Some(version) = self.proxy_protocol {
-            connection.greet(version).await.map_err(Failure::Http)?;
-        }
+        let Probe { address, host, .. } = &self.probe;
+        let opened = self.reach.open(*address, host, self.proxy_protocol).await;
+        let mut connection = opened.map(ProbeConnection::new).map_err(|unreached| match unreached {
+            Unreached::Connect(error) => Failure::Connect(error),
+            Unreached::Tls(error) => Failure::Tls(error),
+        })?;
         let head = connection.send(&request).await.map_err(Failure::Http)?;
         Ok((head, connection))
     }
@@ -195,9 +210,14 @@ impl Check {
                 self.unknown(&format!("cannot connect to {address}: {error}"))
             }
             Failure::Connect(error) => Verdict::NoAnswer(format!("cannot connect to {address}: {error}")),
+            Failure::Tls(_) if allowance.is_lost() => self.unknown("the balancer did not look at it in time"),
+            Failure::Tls(error) => Verdict::Bad(format!("{address}: {error}")),
             // It may have tired of waiting for the request.
             Failure::Http(_) if allowance.is_lost() => self.unknown("the balancer did not send it in time"),
-            Failure::Http(error) => Verdict::Bad(format!("no HTTP answer from {address}: {error}")),
+            Failure::Http(error) => Verdict::Bad(match error.of_tls() {
+                Some(error) => format!("{address}: {error}"),
+                None => format!("no HTTP answer from {address}: {error}"),
+            }),
             Failure::Request => Verdict::Bad(format!(
                 "'{}' cannot be asked of '{}': check --health-path",
                 self.path, self.probe.host

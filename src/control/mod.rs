@@ -12,6 +12,7 @@ pub mod name;
 mod observer;
 pub mod pool;
 mod probe;
+mod reach;
 pub mod request;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sim;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use error::ControlError;
 pub use observer::Observer;
+pub use reach::Reach;
 pub use request::{Add, Control, Remove, Request, RingChange};
 pub use supervisor::{Supervisor, supervisor};
 pub use transition::{EjectionCause, ExitCause, Transition};

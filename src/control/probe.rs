@@ -7,14 +7,13 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 
 use httparse::{ParserConfig, Response, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::listen::proxy_protocol;
+use super::reach::ReachedStream;
+use crate::tls::ConnectorError;
 
 /// Most fields of a response's head.
 const MAX_FIELDS: usize = 256;
@@ -31,7 +30,7 @@ const READ_SIZE: usize = 1024;
 /// A connection for heartbeats.
 #[derive(Debug)]
 pub(super) struct ProbeConnection {
-    stream: TcpStream,
+    stream: ReachedStream,
     opened: Instant,
     /// What was read and not used up.
     buffer: Vec<u8>,
@@ -46,6 +45,16 @@ pub(super) enum ProbeError {
     /// What came is not HTTP.
     #[error("{0}")]
     NotHttp(String),
+}
+
+impl ProbeError {
+    /// What it means for TLS, if it does.
+    pub(super) fn of_tls(&self) -> Option<ConnectorError> {
+        match self {
+            Self::Broken(error) => ConnectorError::of_stream(error),
+            Self::NotHttp(_) => None,
+        }
+    }
 }
 
 /// The head of a response.
@@ -76,21 +85,9 @@ pub(super) fn request(path: &str, host: &str) -> Option<Vec<u8>> {
 }
 
 impl ProbeConnection {
-    /// Connects to `address`.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(super) async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        Ok(Self { stream, opened: Instant::now(), buffer: Vec::new() })
-    }
-
-    /// Says in the PROXY protocol that no client has made it.
-    ///
-    /// # Errors
-    /// The connection broke.
-    pub(super) async fn greet(&mut self, version: proxy_protocol::Version) -> Result<(), ProbeError> {
-        Ok(self.stream.write_all(&proxy_protocol::Header::local().encode(version)).await?)
+    /// Takes a new stream into use.
+    pub(super) fn new(stream: ReachedStream) -> Self {
+        Self { stream, opened: Instant::now(), buffer: Vec::new() }
     }
 
     /// When it was made.
@@ -100,9 +97,8 @@ impl ProbeConnection {
 
     /// Whether nothing has come on an idle connection: neither its end nor bytes that belong to no
     /// request, such as the 408 that some servers send before they close.
-    pub(super) fn is_quiet(&self) -> bool {
-        let nothing = self.stream.try_read(&mut [0]);
-        nothing.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.stream.is_quiet()
     }
 
     /// Sends a request and waits for the head of its response.
@@ -111,6 +107,7 @@ impl ProbeConnection {
     /// The connection broke, which an idle one may have done before, or what came is not HTTP.
     pub(super) async fn send(&mut self, request: &[u8]) -> Result<ResponseHead, ProbeError> {
         self.stream.write_all(request).await?;
+        self.stream.flush().await?;
         loop {
             while let Some((head, length)) = parse_head(&self.buffer)? {
                 self.buffer.drain(..length);

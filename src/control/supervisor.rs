@@ -18,7 +18,7 @@ use super::observer::Published;
 use super::pool::{Action, Event, Pool, RuntimeFacts, Ticket};
 use super::request::{Call, Reply};
 use super::writer::{Build, Built, Writer};
-use super::{Control, ControlConfig, ControlError, Observer, Request, View};
+use super::{Control, ControlConfig, ControlError, Observer, Reach, Request, View};
 use crate::cluster::{FailureKind, Outcome, OutcomeReader, Readers};
 use crate::ring::BuildError;
 use crate::runtime::{ReplicaId, Runtime, RuntimeEvent};
@@ -116,6 +116,13 @@ impl Supervisor {
     #[must_use]
     pub fn observed_by(mut self, observer: Observer) -> Self {
         self.observer = observer;
+        self
+    }
+
+    /// The same, whose heartbeats speak to replicas like this.
+    #[must_use]
+    pub fn reaching(mut self, reach: Reach) -> Self {
+        self.checker.set_reach(reach);
         self
     }
 

@@ -224,7 +224,8 @@ impl Writer {
             return Arc::clone(known);
         }
         let load = Arc::clone(&self.load);
-        let endpoint = Endpoint::new(member.name.clone(), member.number, member.address, load);
+        let endpoint = Endpoint::new(member.name.clone(), member.number, member.address, load)
+            .called(Arc::clone(&member.host));
         endpoint.set_up(member.up);
         self.replicas.insert(endpoint.id, member.id);
         let endpoint = Arc::new(endpoint);

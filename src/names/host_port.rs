@@ -39,18 +39,16 @@ impl HostPort {
     /// What to write in place of a text that is none, where that can be told: a URL has a scheme.
     pub fn hint(text: &str) -> Option<String> {
         let (scheme, rest) = text.split_once("://")?;
-        let default = match scheme {
-            "http" => 80,
-            "https" => {
-                return Some("https is not spoken to replicas: give the HOST:PORT of plain HTTP".to_owned());
-            }
+        let (default, more) = match scheme {
+            "http" => (80, ""),
+            "https" => (443, "; for TLS to all replicas use --upstream-tls on"),
             _ => return Some("leave out the scheme".to_owned()),
         };
         let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         let meant = authority.parse().or_else(|_| Self::new(authority, default));
         Some(meant.map_or_else(
-            |_| "leave out the scheme".to_owned(),
-            |meant| format!("leave out the scheme: {meant}"),
+            |_| format!("leave out the scheme{more}"),
+            |meant| format!("leave out the scheme: {meant}{more}"),
         ))
     }
 
@@ -141,7 +139,10 @@ mod tests {
         assert_eq!(hint("http://web:8080/"), "leave out the scheme: web:8080");
         assert_eq!(hint("http://web"), "leave out the scheme: web:80");
         assert_eq!(hint("http://[::1]:81/a?b"), "leave out the scheme: [::1]:81");
-        assert!(hint("https://web").starts_with("https is not spoken"));
+        assert_eq!(
+            hint("https://web/"),
+            "leave out the scheme: web:443; for TLS to all replicas use --upstream-tls on"
+        );
         assert_eq!((hint("tcp://a:1"), hint("http://")), (hint("x://"), hint("x://")));
         assert_eq!(HostPort::hint("web"), None);
     }

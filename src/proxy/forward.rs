@@ -19,7 +19,6 @@ use super::response::ReplicaBody;
 use super::saved_head::SavedHead;
 use super::timeline::{Expiry, Input};
 use super::trace::{self, TraceContext, TraceId};
-use super::transport::send_all;
 use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, SendError, UpstreamBody};
@@ -446,12 +445,9 @@ impl Attempts<'_> {
     async fn connect(&self, endpoint: &Endpoint) -> Result<Lease, (Failure, Option<FailureKind>)> {
         self.active.on(Input::Connect);
         let connecting = pin!(async {
-            let mut transport = self.worker.connector.connect(endpoint).await?;
             let version = self.worker.config().upstream_proxy_protocol;
-            if let Some(version) = version {
-                let header = self.active.connection().header().encode(version);
-                send_all(&mut *transport, &header).await?;
-            }
+            let header = version.map(|version| self.active.connection().header().encode(version));
+            let transport = self.worker.connector.connect(endpoint, header.unwrap_or_default()).await?;
             // Not borrowed while it is waited: a reload takes the place.
             let builder = self.worker.client().clone();
             let lease = Lease::over(transport, &builder, self.offer.is_some()).await;

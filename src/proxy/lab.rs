@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -29,10 +29,13 @@ use crate::telemetry::{Totals, Traffic};
 struct ToTest(mpsc::UnboundedSender<DuplexStream>);
 
 impl Connect for ToTest {
-    fn connect(&self, _: &Endpoint) -> Connecting {
-        let (ours, theirs) = duplex(64 * 1024);
+    fn connect(&self, _: &Endpoint, first: Vec<u8>) -> Connecting {
+        let (mut ours, theirs) = duplex(64 * 1024);
         self.0.send(theirs).expect("the test goes on");
-        Box::pin(async move { Ok(Box::new(TokioIo::new(ours)) as Box<dyn Transport>) })
+        Box::pin(async move {
+            ours.write_all(&first).await?;
+            Ok(Box::new(TokioIo::new(ours)) as Box<dyn Transport>)
+        })
     }
 }
 
@@ -102,6 +105,7 @@ impl Lab {
             sticky_secret: StickySecret::new("the secret of the lab"),
             starting: Arc::default(),
             tls: None,
+            upstream_tls: None,
             connections: Arc::default(),
             config: watch::channel(config).1,
             stop: watch::channel(false).1,

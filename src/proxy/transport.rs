@@ -2,20 +2,24 @@
 //! that TLS or another I/O engine fits below; of sockets only [`TcpConnector`] knows.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
 use super::refusal::Refusal;
 use crate::cluster::Endpoint;
 use crate::listen::ReadState;
+use crate::tls::Connector;
 
 /// A byte stream that hyper can read and write.
 pub(crate) trait Transport: Read + Write + Unpin {}
@@ -27,8 +31,8 @@ pub(crate) type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Tran
 
 /// Makes connections to replicas.
 pub(crate) trait Connect {
-    /// Begins one to this endpoint.
-    fn connect(&self, endpoint: &Endpoint) -> Connecting;
+    /// Begins one to this endpoint, on which `first` is sent before all else, in clear text.
+    fn connect(&self, endpoint: &Endpoint, first: Vec<u8>) -> Connecting;
 }
 
 /// Plain TCP.
@@ -36,26 +40,38 @@ pub(crate) trait Connect {
 pub(crate) struct TcpConnector;
 
 impl Connect for TcpConnector {
-    fn connect(&self, endpoint: &Endpoint) -> Connecting {
+    fn connect(&self, endpoint: &Endpoint, first: Vec<u8>) -> Connecting {
         let address = endpoint.address;
         Box::pin(async move {
-            let tcp = TcpStream::connect(address).await?;
-            // Heads and small bodies go out at once instead of waiting for an acknowledgement.
-            let _ = tcp.set_nodelay(true);
+            let tcp = connect_tcp(address, &first).await?;
             Ok(Box::new(TokioIo::new(tcp)) as Box<dyn Transport>)
         })
     }
 }
 
-/// Sends all of `bytes`.
-pub(crate) async fn send_all(transport: &mut dyn Transport, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match poll_fn(|cx| Pin::new(&mut *transport).poll_write(cx, bytes)).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            sent => bytes = &bytes[sent..],
-        }
+/// TLS over TCP.
+#[derive(Debug)]
+pub(crate) struct TlsConnector(pub(crate) Connector);
+
+impl Connect for TlsConnector {
+    fn connect(&self, endpoint: &Endpoint, first: Vec<u8>) -> Connecting {
+        let (connector, address, host) = (self.0.clone(), endpoint.address, Arc::clone(&endpoint.host));
+        Box::pin(async move {
+            let tcp = connect_tcp(address, &first).await?;
+            let stream = connector.connect(&host, tcp).await.map_err(io::Error::other)?;
+            Ok(Box::new(TokioIo::new(stream)) as Box<dyn Transport>)
+        })
     }
-    Ok(())
+}
+
+async fn connect_tcp(address: SocketAddr, first: &[u8]) -> io::Result<TcpStream> {
+    let mut tcp = TcpStream::connect(address).await?;
+    // Heads and small bodies go out at once instead of waiting for an acknowledgement.
+    let _ = tcp.set_nodelay(true);
+    if !first.is_empty() {
+        tcp.write_all(first).await?;
+    }
+    Ok(tcp)
 }
 
 /// Up to this many bytes are gathered into one buffer before they are sent: one `send` of a

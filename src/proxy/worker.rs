@@ -29,7 +29,7 @@ use super::rate_table::RateTable;
 use super::saved_head::Buffers;
 use super::sticky::{Sticky, StickySecret};
 use super::timeline::Limits;
-use super::transport::{Connect, TcpConnector};
+use super::transport::{Connect, TcpConnector, TlsConnector};
 use super::tunnels::Tunnels;
 use super::upstream::IdleConnections;
 use super::via::Via;
@@ -39,7 +39,7 @@ use crate::listen::open::Open;
 use crate::listen::{Guarded, accept_loop};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::{Recorder, Traffic};
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Connector};
 
 /// How often idle connections to replicas are looked through.
 const IDLE_SWEEP: Duration = Duration::from_millis(500);
@@ -64,6 +64,8 @@ pub struct Shared {
     pub access: Option<AccessLog>,
     /// What makes TLS sessions, for connections to the listener that speaks it.
     pub tls: Option<Acceptor>,
+    /// What makes TLS sessions with replicas, if they speak it.
+    pub upstream_tls: Option<Connector>,
     /// Client connections of all workers.
     pub connections: Arc<AtomicUsize>,
     /// What is counted of each client, over all workers.
@@ -303,7 +305,11 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     let plain = TcpListener::from_std(listeners.plain)?;
     let tls = listeners.tls.map(TcpListener::from_std).transpose()?.zip(shared.tls.clone());
     let (stop, config) = (shared.stop.clone(), shared.config.clone());
-    let worker = Rc::new(Worker::new(shared, Box::new(TcpConnector), Instant::now()));
+    let connector: Box<dyn Connect> = match shared.upstream_tls.clone() {
+        Some(connector) => Box::new(TlsConnector(connector)),
+        None => Box::new(TcpConnector),
+    };
+    let worker = Rc::new(Worker::new(shared, connector, Instant::now()));
     let open = Rc::new(Open::sharing(connections));
     let ticking = tokio::task::spawn_local(tick(Rc::clone(&worker), Rc::clone(&open), config));
     let stopped = || {

@@ -20,10 +20,16 @@ pub(super) fn load(config: &TlsConfig, is_spoken: bool) -> Result<Option<Accepto
     if is_spoken { Ok(Acceptor::load(config)?) } else { Ok(None) }
 }
 
-/// Reads files again that change, for as long as the balancer runs.
-pub(super) async fn watch(acceptor: Acceptor, journal: Journal) {
+/// Ticks each time that files are looked at.
+pub(super) fn ticking() -> tokio::time::Interval {
     let mut interval = tokio::time::interval(LOOK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}
+
+/// Reads files again that change, for as long as the balancer runs.
+pub(super) async fn watch(acceptor: Acceptor, journal: Journal) {
+    let mut interval = ticking();
     loop {
         interval.tick().await;
         if let Some(problems) = acceptor.refresh() {

@@ -7,6 +7,7 @@ mod reload;
 mod requests;
 mod signals;
 mod sockets;
+mod upstream;
 mod workers;
 
 use std::cell::RefCell;
@@ -32,14 +33,14 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster::{self, KeySource};
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
-use crate::control::{self, Control, ControlError, Observer, Request as ControlRequest, View};
+use crate::control::{self, Control, ControlError, Observer, Reach, Request as ControlRequest, View};
 use crate::proxy::worker::ClientCounts;
 use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, Via};
 use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Traffic, logs};
-use crate::tls::{Acceptor, CertificateError};
+use crate::tls::{Acceptor, CertificateError, Connector};
 use descriptors::ConnectionLimit;
 pub use reload::Reload;
 use reload::Reloader;
@@ -70,6 +71,11 @@ pub enum Error {
     /// A certificate cannot be used.
     #[error("cannot start: {0} (--tls-certificate, --tls-key, [[certificates]])")]
     Certificate(#[from] CertificateError),
+    /// TLS to replicas cannot be set up.
+    #[error(
+        "cannot start: {0} (--upstream-ca, --upstream-certificate, --upstream-key, --upstream-server-name)"
+    )]
+    UpstreamTls(CertificateError),
     /// The limit on open files is too low.
     #[error(
         "cannot start {replicas} replicas and {workers} workers: the limit on open files is {limit}, they \
@@ -127,17 +133,25 @@ pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
     let limit = ConnectionLimit::new(&config, traffic.clone())?;
     let sockets = Sockets::bind(&config)?;
     let tls = certificates::load(&config.tls, config.tls_listen.is_some())?;
+    let upstream_tls = upstream::load(&config)?;
     config.control.own_addresses = vec![sockets.public_address, sockets.admin_address];
     config.control.own_addresses.extend(sockets.tls_address);
     config.proxy.https_port = config.proxy.https_port.and(sockets.tls_address.map(|address| address.port()));
     limit.configure(config.proxy.clone());
     // The control plane has this thread; each worker has its own.
     let runtime = LocalRuntime::new()?;
+    let tls = Tls { clients: tls, replicas: upstream_tls };
     let outcome = runtime.block_on(serve(config, reload, sockets, traffic, limit, tls));
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
     logs::finish();
     outcome
+}
+
+/// What makes TLS sessions, either way.
+struct Tls {
+    clients: Option<Acceptor>,
+    replicas: Option<Connector>,
 }
 
 /// The life of a balancer, in order.
@@ -148,8 +162,9 @@ async fn serve(
     sockets: Sockets,
     traffic: Traffic,
     limit: ConnectionLimit,
-    tls: Option<Acceptor>,
+    tls: Tls,
 ) -> Result<(), Error> {
+    let Tls { clients: tls, replicas: upstream_tls } = tls;
     // Before any replica is started: a signal must never find us without a handler.
     let mut signals = Signals::new(!reload.has_file)?;
     tokio::task::spawn_local(reap_orphans()?);
@@ -157,6 +172,7 @@ async fn serve(
     let (runtime, events, endpoints, children) = build_runtime(config.runtime());
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
+    let supervisor = supervisor.reaching(Reach { tls: upstream_tls.clone() });
     let observer = Observer::default();
     let mut supervising = tokio::task::spawn_local(supervisor.observed_by(observer.clone()).run());
     let (access, handle) = requests::open(&config.access)?.unzip();
@@ -190,6 +206,7 @@ async fn serve(
             sticky_secret,
             starting: watch_starting(&control),
             tls: tls.clone(),
+            upstream_tls: upstream_tls.clone(),
             connections: Arc::default(),
             per_client: ClientCounts::default(),
             config: proxy_config,
@@ -197,6 +214,9 @@ async fn serve(
         };
         if let Some(acceptor) = &tls {
             tokio::task::spawn_local(certificates::watch(acceptor.clone(), observer.journal.clone()));
+        }
+        if let Some(connector) = &upstream_tls {
+            tokio::task::spawn_local(upstream::watch(connector.clone(), observer.journal.clone()));
         }
         let mut workers = Workers::spawn(proxy, config.grace, sockets.public, sockets.tls, &shared)?;
         if let Some(address) = sockets.tls_address {
@@ -210,6 +230,7 @@ async fn serve(
             control: control.clone(),
             admin: admin.clone(),
             limit,
+            upstream_tls,
             tls: tls.zip(sockets.tls_address.map(|address| address.port())),
             journal: observer.journal.clone(),
         };

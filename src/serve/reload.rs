@@ -4,15 +4,15 @@ use std::cell::RefCell;
 
 use serde_json::json;
 
-use super::certificates;
 use super::descriptors::ConnectionLimit;
 use super::workers::Workers;
+use super::{certificates, upstream};
 use crate::admin::Admin;
 use crate::config::{Config, Problems};
 use crate::control::{Control, ControlConfig, Request};
 use crate::proxy::ProxyConfig;
 use crate::telemetry::Journal;
-use crate::tls::Acceptor;
+use crate::tls::{Acceptor, Connector};
 
 /// How the configuration is read again.
 pub struct Reload {
@@ -37,6 +37,8 @@ pub(super) struct Reloader {
     pub(super) limit: ConnectionLimit,
     /// Those of the TLS listener, and its port, if there is one.
     pub(super) tls: Option<(Acceptor, u16)>,
+    /// What makes TLS sessions with replicas, if they speak it.
+    pub(super) upstream_tls: Option<Connector>,
     pub(super) journal: Journal,
 }
 
@@ -85,6 +87,9 @@ impl Reloader {
         }
         if let Some((acceptor, _)) = &self.tls {
             certificates::tell(acceptor, &acceptor.reload(&next.tls), &self.journal);
+        }
+        if let (Some(connector), Some(config)) = (&self.upstream_tls, &next.upstream_tls) {
+            upstream::tell(connector.reload(config), &self.journal);
         }
         let facts = json!({
             "message": "configuration reloaded",

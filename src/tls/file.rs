@@ -71,6 +71,12 @@ pub enum CertificateError {
     /// TLS itself cannot be set up.
     #[error("TLS cannot be set up: {0}; please report this")]
     Provider(rustls::Error),
+    /// A name that no certificate can be for.
+    #[error("'{0}' is not the name of a server: give a host name or an address")]
+    ServerName(String),
+    /// The system knows no authorities.
+    #[error("this system has no authorities to verify replicas by: {0}; give their certificates in a file")]
+    NoSystemRoots(String),
     /// None can be made up.
     #[error("a self-signed certificate cannot be made: {0}")]
     SelfSigned(String),

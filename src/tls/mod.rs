@@ -1,4 +1,5 @@
-//! TLS towards clients: certificates, which of them a client gets, and the handshake.
+//! TLS towards clients: certificates, which of them a client gets, and the handshake. And towards replicas:
+//! [`Connector`] checks who they are.
 //!
 //! Knows nothing of HTTP. [`Certificates`] holds what the files had when they were read last, and
 //! reads them again; a file that is bad by then leaves the certificate before in force. [`ClientAuth`] says
@@ -8,6 +9,7 @@ mod acceptor;
 mod certificate;
 mod certificates;
 mod client_auth;
+mod connector;
 mod file;
 pub(crate) mod provider;
 mod session;
@@ -19,8 +21,11 @@ pub use acceptor::{Accepted, Acceptor, HandshakeError};
 pub use certificate::Certificate;
 pub use certificates::{Certificates, Report};
 pub use client_auth::{ClientAuth, ClientAuthConfig};
+pub use connector::{Connector, ConnectorConfig, ConnectorError};
 pub use file::CertificateError;
 pub use session::Session;
+/// The stream within a session with a replica.
+pub use tokio_rustls::client::TlsStream as ReplicaStream;
 
 /// Files of one certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -40,7 +40,7 @@ impl Session {
 }
 
 /// A host without its port, an IPv6 address without its brackets.
-fn without_port(host: &str) -> &str {
+pub(super) fn without_port(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {
         return rest.split(']').next().unwrap_or(rest);
     }

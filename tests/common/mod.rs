@@ -12,6 +12,7 @@ pub mod promql;
 pub mod scrape;
 pub mod taken;
 pub mod tls;
+pub mod upstream;
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -38,3 +38,4 @@ mod tls;
 #[cfg(feature = "tools")]
 mod top;
 mod tunnels;
+mod upstream_tls;

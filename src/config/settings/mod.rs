@@ -12,6 +12,7 @@ mod replicas;
 mod resilience;
 mod tls;
 mod traffic;
+mod upstream;
 
 use std::time::Duration;
 
@@ -20,11 +21,12 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 18] = [
+pub(super) static MODEL: [Section<Config>; 19] = [
     Section::of("server", "Server", process::SERVER),
     Section::of("tls", "TLS", tls::TLS),
     Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
     Section::of("replicas", "Replicas", replicas::REPLICAS),
+    Section::of("upstream", "Upstream", upstream::UPSTREAM),
     Section::of("containers", "Containers", replicas::CONTAINERS),
     Section::of("ring", "Ring", traffic::RING),
     Section::of("routing", "Routing", traffic::ROUTING),
@@ -78,6 +80,10 @@ const CONTAINERS_ONLY: Needs<Config> = Needs {
     met: |config| matches!(config.runtime, RuntimeKind::Docker | RuntimeKind::Swarm),
     strict: true,
 };
+
+/// Of settings for replicas that others run.
+const FIXED_ONLY: Needs<Config> =
+    Needs { what: "--runtime fixed", met: |config| config.runtime == RuntimeKind::Fixed, strict: true };
 
 /// Of settings for replicas that are child processes.
 const PROCESS_ONLY: Needs<Config> =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CONTAINERS_ONLY, HOUR, NOT_FIXED, PROCESS_ONLY};
+use super::{CONTAINERS_ONLY, FIXED_ONLY, HOUR, NOT_FIXED, PROCESS_ONLY};
 use crate::config::model::{Entry, Kind, Needs, at};
 use crate::config::tree::Config;
 use crate::config::types;
@@ -49,11 +49,7 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
         types::HOST_PORT,
         "Address of a replica that others run. If the list is changed, the difference is added and removed.",
     )
-    .only_with(Needs {
-        what: "--runtime fixed",
-        met: |config| config.runtime == RuntimeKind::Fixed,
-        strict: true,
-    })
+    .only_with(FIXED_ONLY)
     .on_reload(),
     Entry::new(
         "replicas.command",

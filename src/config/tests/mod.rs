@@ -78,6 +78,14 @@ fn good(given: Given<'_>) -> Loaded {
 const TLS: [(&str, &str); 3] =
     [("tls-listen", "127.0.0.1:9443"), ("tls-certificate", "/c.pem"), ("tls-key", "/k.pem")];
 
+/// The same towards replicas.
+const UPSTREAM_TLS: [(&str, &str); 4] = [
+    ("runtime", "fixed"),
+    ("upstream-tls", "on"),
+    ("upstream-certificate", "/c.pem"),
+    ("upstream-key", "/k.pem"),
+];
+
 /// The flags without which a setting has no effect.
 fn needs(flag: &str) -> &'static [(&'static str, &'static str)] {
     match flag {
@@ -86,6 +94,9 @@ fn needs(flag: &str) -> &'static [(&'static str, &'static str)] {
         "tls-key" => return &[TLS[0], TLS[1]],
         "tls-self-signed" | "tls-ocsp" | "https-redirect" => return &TLS,
         "tls-client-auth" => return &[("tls-client-ca", "/ca.pem")],
+        "upstream-ca" | "upstream-server-name" => return &UPSTREAM_TLS[..2],
+        "upstream-certificate" => return &[UPSTREAM_TLS[0], UPSTREAM_TLS[1], UPSTREAM_TLS[3]],
+        "upstream-key" => return &UPSTREAM_TLS[..3],
         _ => {}
     }
     match settings::find(flag).expect("in the model").setting.needs {

@@ -57,6 +57,15 @@ fn settings_that_do_not_agree() {
             "replicas = \"3\" (default): makes 3 replicas, more than max-replicas = 2 (--max-replicas)",
         ),
         (&[("runtime", "process"), ("upstream", "a:1")], "--upstream \"a:1\": has no effect"),
+        (&[("runtime", "process"), ("upstream-tls", "on")], "--upstream-tls \"on\": has no effect"),
+        (
+            &[("upstream", "a:1"), ("upstream-ca", "/c")],
+            "--upstream-ca \"/c\": is of no use without upstream-tls",
+        ),
+        (
+            &[("upstream", "a:1"), ("upstream-tls", "on"), ("upstream-key", "/k")],
+            "--upstream-key \"/k\": is of no use without upstream-certificate",
+        ),
         (
             &[("runtime", "fixed"), ("replica-command", "x {port}")],
             "--replica-command \"x {port}\": has no effect",

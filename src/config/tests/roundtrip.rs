@@ -48,6 +48,7 @@ fn values(setting: &'static Setting) -> BoxedStrategy<String> {
 fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
     select(vec!["process", "docker", "swarm"]).prop_flat_map(|runtime| {
         let useless = move |key: &str| match runtime {
+            _ if needs(key).contains(&("runtime", "fixed")) => true,
             "process" => needs(key) == [("runtime", "docker")],
             "swarm" => key == "discover" || key == "replica-dir",
             _ => key == "replica-dir",

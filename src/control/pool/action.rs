@@ -169,6 +169,8 @@ pub struct MemberSpec {
     pub weight: u8,
     /// Where it takes requests.
     pub address: SocketAddr,
+    /// What it is called, with its port.
+    pub host: Arc<str>,
     /// Whether requests may go to it at this moment.
     pub up: bool,
 }

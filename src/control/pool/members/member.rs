@@ -54,6 +54,8 @@ pub(in crate::control::pool) struct Listed {
     pub(in crate::control::pool) id: ReplicaId,
     pub(in crate::control::pool) name: String,
     pub(in crate::control::pool) address: SocketAddr,
+    /// What it is called, with its port.
+    host: Arc<str>,
     /// Whether a publication that lists it is in force.
     pub(in crate::control::pool) in_force: bool,
 }
@@ -205,17 +207,18 @@ impl Member {
 
     /// Has the living instance published under the number from now on.
     pub(in crate::control::pool) fn list(&mut self) {
-        let Some(Instance { id, address: Some(address), .. }) = self.instance else { return };
-        self.listed = Some(Listed { id, name: self.name.clone(), address, in_force: false });
+        let Some(Instance { id, address: Some(address), host, .. }) = &self.instance else { return };
+        let (id, address, host) = (*id, *address, Arc::clone(host));
+        self.listed = Some(Listed { id, name: self.name.clone(), address, host, in_force: false });
         self.note.clear();
         self.cause = None;
     }
 
     /// What is published under `number`, if anything.
     pub(in crate::control::pool) fn spec(&self, number: u32) -> Option<MemberSpec> {
-        let Listed { id, name, address, .. } = self.listed.clone()?;
+        let Listed { id, name, address, host, .. } = self.listed.clone()?;
         let up = self.is_listed() && self.is_ready();
-        Some(MemberSpec { id, name, number, weight: self.weight, address, up })
+        Some(MemberSpec { id, name, number, weight: self.weight, address, host, up })
     }
 
     /// Begins a new instance, which is to be started by what is returned.
