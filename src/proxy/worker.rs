@@ -21,12 +21,13 @@ use tokio::sync::watch;
 use super::clock::{Clock, TICK};
 use super::connection::Clients;
 use super::saved_head::Buffers;
+use super::shared::SharedConnections;
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector, TlsConnector};
 use super::tunnels::Tunnels;
 use super::upstream::IdleConnections;
 use super::via::Via;
-use super::{HalfClose, LocalRoutes, ProxyConfig, connection, handshake};
+use super::{HalfClose, LocalRoutes, ProxyConfig, UpstreamHttp, connection, handshake};
 use crate::cluster::{OutcomeQueue, Reader, Readers, Snapshot};
 use crate::listen::open::Open;
 use crate::listen::{Guarded, accept_loop};
@@ -85,6 +86,8 @@ pub(crate) struct Worker {
     pub(crate) local: Option<Arc<dyn LocalRoutes>>,
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) idle: IdleConnections,
+    /// There where replicas speak HTTP/2, and in place of `idle`.
+    pub(crate) shared: Option<Rc<SharedConnections>>,
     pub(crate) clients: Clients,
     pub(crate) tunnels: Tunnels,
     pub(crate) clock: Clock,
@@ -120,6 +123,8 @@ impl Worker {
         Self {
             limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
+            shared: (config.upstream_http == UpstreamHttp::H2)
+                .then(|| Rc::new(SharedConnections::new(shared.upstream_tls.is_some(), &config))),
             clients: Clients::default(),
             tunnels: Tunnels::default(),
             reader: shared.readers.reader(),
@@ -167,6 +172,9 @@ impl Worker {
     /// deadlines that are set already keep their time.
     pub(crate) fn reconfigure(&self, config: ProxyConfig) {
         self.idle.keep_for(config.upstream_keep_alive);
+        if let Some(shared) = &self.shared {
+            shared.keep_for(config.upstream_keep_alive);
+        }
         self.server.replace(server_for(&config));
         self.client.replace(client_for(&config));
         self.limits.set(&config);
@@ -347,7 +355,13 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
         open.recheck();
         if now - swept >= IDLE_SWEEP {
             swept = now;
-            worker.reader.with(|snapshot| worker.idle.sweep(worker.clock.now(), snapshot));
+            worker.reader.with(|snapshot| {
+                let now = worker.clock.now();
+                worker.idle.sweep(now, snapshot);
+                if let Some(shared) = &worker.shared {
+                    shared.sweep(now, snapshot);
+                }
+            });
         }
     }
 }

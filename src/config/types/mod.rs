@@ -17,9 +17,9 @@ use ipnet::IpNet;
 use super::model::{Choice, Kind, Refusal, Shown, Value, choices};
 use crate::admin;
 use crate::cluster::KeySource;
-use crate::control::BoundedLoad;
+use crate::control::{BoundedLoad, HealthCheck};
 use crate::names::{HostPort, is_host_name};
-use crate::proxy::{HalfClose, TraceContext};
+use crate::proxy::{HalfClose, TraceContext, UpstreamHttp};
 use crate::ring::{Family, Placement, Probing};
 use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
@@ -78,6 +78,7 @@ impl Choice for bool {
 
 choices!(ClientAuth { Off = "off", Optional = "optional", Required = "required" });
 choices!(HalfClose { Abort = "abort", Serve = "serve" });
+choices!(UpstreamHttp { H1 = "h1", H2 = "h2" });
 choices!(TraceContext { Pass = "pass", Start = "start" });
 
 impl RuntimeKind {
@@ -170,6 +171,29 @@ impl Value for KeySource {
 
     fn show(&self, _: &Kind) -> Shown {
         Shown::text(self)
+    }
+}
+
+impl Value for HealthCheck {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        let is_service =
+            |service: &str| service.bytes().all(|b| b.is_ascii_graphic()) && service.len() <= 256;
+        match text.split_once(':') {
+            None if text == "http" => Ok(Self::Http),
+            None if text == "grpc" => Ok(Self::Grpc(String::new())),
+            Some(("grpc", service)) if !service.is_empty() && is_service(service) => {
+                Ok(Self::Grpc(service.to_owned()))
+            }
+            _ => Err(Refusal::must_be(kind)),
+        }
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        match self {
+            Self::Http => Shown::text("http"),
+            Self::Grpc(service) if service.is_empty() => Shown::text("grpc"),
+            Self::Grpc(service) => Shown::text(format!("grpc:{service}")),
+        }
     }
 }
 
