@@ -16,7 +16,8 @@ use super::settings::{self, MODEL};
 use super::tree::Config;
 use super::types::header::line;
 use super::types::{OnExit, RuntimeKind, no_overlay, sticky_secret, token, without_tls};
-use crate::proxy::{HeaderChange, HeaderRules, Message, StickySecret, is_host};
+use crate::control::HealthCheck;
+use crate::proxy::{HeaderChange, HeaderRules, Message, StickySecret, UpstreamHttp, is_host};
 use crate::ring::Params;
 use crate::runtime::engine::{Host, nano_cpus};
 use crate::tls::{CertificateFiles, ClientAuth, ConnectorConfig};
@@ -371,8 +372,23 @@ impl Checker<'_> {
     /// How replicas are spoken to.
     fn upstream_protocol(&mut self) {
         const CERTIFICATE: [&str; 2] = ["upstream-certificate", "upstream-key"];
-        if !self.good(&["upstream-tls", "upstream-ca", "upstream-server-name"]) || !self.good(&CERTIFICATE) {
+        if !self.good(&["upstream-tls", "upstream-http", "upstream-ca", "upstream-server-name"])
+            || !self.good(&CERTIFICATE)
+        {
             return;
+        }
+        let speaks_http2 = self.config.proxy.upstream_http == UpstreamHttp::H2;
+        if self.good(&["health"]) && !speaks_http2 && self.config.control.health.check != HealthCheck::Http {
+            let refusal = Refusal::new("needs replicas that speak HTTP/2");
+            self.refuse("health", refusal.hint("give --upstream-http h2"));
+        }
+        if self.good(&["upstream-proxy-protocol"])
+            && speaks_http2
+            && self.config.proxy.upstream_proxy_protocol.is_some()
+        {
+            let refusal =
+                Refusal::new("tells replicas of one client, and connections of upstream-http h2 have many");
+            self.refuse("upstream-proxy-protocol", refusal.hint("give one of the two"));
         }
         let of_tls = ["upstream-ca", "upstream-server-name", CERTIFICATE[0], CERTIFICATE[1]];
         if !self.config.upstream.tls
@@ -398,7 +414,7 @@ impl Checker<'_> {
             authorities: upstream.ca.as_ref().map(Into::into),
             server_name: upstream.server_name.clone(),
             identity,
-            http2: false,
+            http2: speaks_http2,
         });
     }
 

@@ -1,5 +1,5 @@
-//! Heartbeats on the wire: `GET path`, over a connection that is kept between them where the
-//! replica allows it. Knows nothing of states or schedules.
+//! Heartbeats on the wire: `GET path` or a call of gRPC, over a connection that is kept between them where
+//! the replica allows it. Knows nothing of states or schedules.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,11 +11,12 @@ use http::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::HealthConfig;
 use super::lag::{Allowance, Expiry, Lag};
 use super::pool::{Probe, Verdict};
 use super::probe::{self, ProbeConnection, ProbeError, ResponseHead};
-use super::reach::{Reach, Unreached};
+use super::probe_http2::{Http2Error, Http2Probe, Serving};
+use super::reach::{Reach, ReachedStream, Unreached};
+use super::{HealthCheck, HealthConfig};
 use crate::listen::{is_exhaustion, proxy_protocol};
 use crate::runtime::ReplicaId;
 use crate::tls::ConnectorError;
@@ -24,7 +25,31 @@ use crate::tls::ConnectorError;
 const BODY_TIME: Duration = Duration::from_millis(100);
 
 /// A heartbeat that has ended, and its connection if that can be used again.
-type Ended = (ReplicaId, Verdict, Option<(SocketAddr, ProbeConnection)>);
+type Ended = (ReplicaId, Verdict, Option<(SocketAddr, Connection)>);
+
+/// A connection to send heartbeats on.
+#[derive(Debug)]
+enum Connection {
+    Http1(ProbeConnection),
+    Http2(Box<Http2Probe>),
+}
+
+impl Connection {
+    fn opened(&self) -> Instant {
+        match self {
+            Self::Http1(connection) => connection.opened(),
+            Self::Http2(connection) => connection.opened(),
+        }
+    }
+}
+
+/// What came of a heartbeat.
+enum Answer {
+    /// The head of a response of HTTP/1, whose body is to come.
+    Http1(ResponseHead),
+    Status(u16),
+    Grpc(Serving),
+}
 
 /// How long a connection is kept. A server that closes its listener, or a name that leads elsewhere by
 /// now, is noticed by a new one.
@@ -36,7 +61,7 @@ pub(super) struct Checker {
     reach: Reach,
     lag: Lag,
     /// Idle connections, one for each replica, and where they lead.
-    kept: FxHashMap<ReplicaId, (SocketAddr, ProbeConnection)>,
+    kept: FxHashMap<ReplicaId, (SocketAddr, Connection)>,
     /// Replicas with a heartbeat under way whose connection may be kept.
     wanted: FxHashSet<ReplicaId>,
     /// Heartbeats under way. Dropping it ends them.
@@ -57,10 +82,15 @@ impl Checker {
             self.measuring.spawn(self.lag.clone().measure());
         }
         let allowance = Allowance::new(config.timeout, &self.lag);
+        let service = match &config.check {
+            HealthCheck::Http => None,
+            HealthCheck::Grpc(service) => Some(service.as_str().into()),
+        };
         let check = Check {
             probe,
             reach: self.reach.clone(),
             path: config.path.as_str().into(),
+            service,
             timeout: config.timeout,
             proxy_protocol: config.proxy_protocol,
         };
@@ -112,6 +142,8 @@ struct Check {
     probe: Probe,
     reach: Reach,
     path: Arc<str>,
+    /// The service that gRPC is asked for, in place of the path.
+    service: Option<Arc<str>>,
     timeout: Duration,
     proxy_protocol: Option<proxy_protocol::Version>,
 }
@@ -125,6 +157,8 @@ enum Failure {
     Tls(ConnectorError),
     /// The connection broke, or what came is not HTTP.
     Http(ProbeError),
+    /// The same of HTTP/2.
+    Http2(h2::Error),
     /// Path and host make no request.
     Request,
 }
@@ -132,11 +166,7 @@ enum Failure {
 impl Check {
     /// Any 2xx response within the time-out (connecting included) is good. Time in which this
     /// thread stood still does not count.
-    async fn run(
-        &self,
-        kept: Option<ProbeConnection>,
-        allowance: &Allowance,
-    ) -> (Verdict, Option<ProbeConnection>) {
+    async fn run(&self, kept: Option<Connection>, allowance: &Allowance) -> (Verdict, Option<Connection>) {
         let asked = self.ask(kept);
         tokio::pin!(asked);
         let mut ends = allowance.ends();
@@ -155,34 +185,68 @@ impl Check {
             }
         };
         match response {
-            Ok((head, mut connection)) => {
+            Ok((Answer::Http1(head), Connection::Http1(mut connection))) => {
                 let reusable = match connection.try_finish(head) {
                     Some(reusable) => reusable,
                     None => tokio::time::timeout(BODY_TIME, connection.finish(head)).await.unwrap_or(false),
                 };
-                (self.judge(head.status), reusable.then_some(connection))
+                (self.judge(head.status), reusable.then_some(Connection::Http1(connection)))
             }
+            Ok((Answer::Http1(head), connection)) => (self.judge(head.status), Some(connection)),
+            Ok((Answer::Status(status), connection)) => (self.judge(status), Some(connection)),
+            Ok((Answer::Grpc(serving), connection)) => (self.judge_grpc(serving), Some(connection)),
             Err(failure) => (self.failed(&failure, allowance), None),
         }
     }
 
     /// Asks on the connection that was kept, and on a new one if that was closed meanwhile.
-    async fn ask(&self, kept: Option<ProbeConnection>) -> Result<(ResponseHead, ProbeConnection), Failure> {
+    async fn ask(&self, kept: Option<Connection>) -> Result<(Answer, Connection), Failure> {
+        if self.reach.http2 {
+            return self.ask_http2(kept).await;
+        }
         let request = probe::request(&self.path, &self.probe.host).ok_or(Failure::Request)?;
-        if let Some(mut connection) = kept
+        if let Some(Connection::Http1(mut connection)) = kept
             && connection.is_quiet()
             && let Ok(head) = connection.send(&request).await
         {
-            return Ok((head, connection));
+            return Ok((Answer::Http1(head), Connection::Http1(connection)));
         }
+        let mut connection = ProbeConnection::new(self.open().await?);
+        let head = connection.send(&request).await.map_err(Failure::Http)?;
+        Ok((Answer::Http1(head), Connection::Http1(connection)))
+    }
+
+    /// The same over HTTP/2.
+    async fn ask_http2(&self, kept: Option<Connection>) -> Result<(Answer, Connection), Failure> {
+        if let Some(Connection::Http2(mut connection)) = kept
+            && connection.is_open()
+            && let Ok(answer) = self.ask_on(&mut connection).await
+        {
+            return Ok((answer, Connection::Http2(connection)));
+        }
+        let mut connection = Box::new(Http2Probe::over(self.open().await?).await.map_err(Failure::Http2)?);
+        let answer = self.ask_on(&mut connection).await.map_err(|error| match error {
+            Http2Error::Broken(error) => Failure::Http2(error),
+            Http2Error::Request => Failure::Request,
+        })?;
+        Ok((answer, Connection::Http2(connection)))
+    }
+
+    async fn ask_on(&self, connection: &mut Http2Probe) -> Result<Answer, Http2Error> {
+        let host = &self.probe.host;
+        match &self.service {
+            None => connection.get(host, &self.path).await.map(Answer::Status),
+            Some(service) => connection.check(host, service).await.map(Answer::Grpc),
+        }
+    }
+
+    async fn open(&self) -> Result<ReachedStream, Failure> {
         let Probe { address, host, .. } = &self.probe;
         let opened = self.reach.open(*address, host, self.proxy_protocol).await;
-        let mut connection = opened.map(ProbeConnection::new).map_err(|unreached| match unreached {
+        opened.map_err(|unreached| match unreached {
             Unreached::Connect(error) => Failure::Connect(error),
             Unreached::Tls(error) => Failure::Tls(error),
-        })?;
-        let head = connection.send(&request).await.map_err(Failure::Http)?;
-        Ok((head, connection))
+        })
     }
 
     fn judge(&self, code: u16) -> Verdict {
@@ -196,6 +260,28 @@ impl Check {
             let hint = if (300..500).contains(&code) { ": check --health-path" } else { "" };
             Verdict::Bad(format!("{address}{path} answered {status}{hint}"))
         }
+    }
+
+    fn judge_grpc(&self, serving: Serving) -> Verdict {
+        const NOT_FOUND: u16 = 5;
+        const UNIMPLEMENTED: u16 = 12;
+        let (address, service) = (self.probe.address, self.service.as_deref().unwrap_or_default());
+        Verdict::Bad(match serving {
+            Serving::Yes => return Verdict::Good,
+            Serving::No(state) => {
+                let state = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"].get(state as usize);
+                format!("{address} says that '{service}' is {}", state.unwrap_or(&"in no known state"))
+            }
+            Serving::Status(NOT_FOUND) => {
+                format!("{address} does not know the service '{service}': check --health")
+            }
+            Serving::Status(UNIMPLEMENTED) => {
+                format!("{address} has no health service (grpc.health.v1): use --health http, or add it")
+            }
+            Serving::Status(status) => format!("{address} answered with grpc-status {status}"),
+            Serving::Http(status) => format!("{address} answered {status} and no gRPC: check --health"),
+            Serving::NotGrpc => format!("the answer of {address} is not that of grpc.health.v1"),
+        })
     }
 
     fn timed_out(&self) -> Verdict {
@@ -213,7 +299,16 @@ impl Check {
             Failure::Tls(_) if allowance.is_lost() => self.unknown("the balancer did not look at it in time"),
             Failure::Tls(error) => Verdict::Bad(format!("{address}: {error}")),
             // It may have tired of waiting for the request.
-            Failure::Http(_) if allowance.is_lost() => self.unknown("the balancer did not send it in time"),
+            Failure::Http(_) | Failure::Http2(_) if allowance.is_lost() => {
+                self.unknown("the balancer did not send it in time")
+            }
+            Failure::Http2(error) => {
+                let of_tls = error.get_io().and_then(ConnectorError::of_stream);
+                Verdict::Bad(of_tls.map_or_else(
+                    || format!("no HTTP/2 answer from {address}: {error}; check --upstream-http"),
+                    |error| format!("{address}: {error}"),
+                ))
+            }
             Failure::Http(error) => Verdict::Bad(match error.of_tls() {
                 Some(error) => format!("{address}: {error}"),
                 None => format!("no HTTP answer from {address}: {error}"),

@@ -12,6 +12,7 @@ pub mod name;
 mod observer;
 pub mod pool;
 mod probe;
+mod probe_http2;
 mod reach;
 pub mod request;
 #[cfg(any(test, feature = "test-util"))]
@@ -74,10 +75,23 @@ pub struct ControlConfig {
     pub own_addresses: Vec<SocketAddr>,
 }
 
-/// Heartbeats: `GET path` on each replica.
+/// What a heartbeat asks.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum HealthCheck {
+    /// `GET path`.
+    #[default]
+    Http,
+    /// The health service of gRPC (`grpc.health.v1`), for the service of this name; for all of the server
+    /// if it is empty.
+    Grpc(String),
+}
+
+/// Heartbeats of each replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthConfig {
-    /// Path asked for; any 2xx answer is good.
+    /// What is asked.
+    pub check: HealthCheck,
+    /// Path asked for; any 2xx answer is good. Not asked where the check is that of gRPC.
     pub path: String,
     /// Time between the heartbeats of one replica.
     pub interval: Duration,
@@ -173,6 +187,7 @@ impl Default for ControlConfig {
 impl Default for HealthConfig {
     fn default() -> Self {
         Self {
+            check: HealthCheck::Http,
             path: "/heartbeat".to_owned(),
             interval: Duration::from_millis(500),
             timeout: Duration::from_secs(1),

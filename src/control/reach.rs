@@ -16,6 +16,8 @@ use crate::tls::{Connector, ConnectorError, ReplicaStream};
 pub struct Reach {
     /// What makes TLS sessions, if they speak TLS.
     pub tls: Option<Connector>,
+    /// Whether they speak HTTP/2.
+    pub http2: bool,
 }
 
 /// A connection to a replica.

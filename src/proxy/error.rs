@@ -93,6 +93,9 @@ pub(crate) enum Failure {
     /// The connection ended before a response.
     #[error("replica '{0}' closed the connection before its response")]
     Closed(String),
+    /// It has said again and again that it does not look at the request.
+    #[error("replica '{0}' refuses streams: its connections end or are full")]
+    Refused(String),
     /// What came is not a response.
     #[error("the response of replica '{0}' is not valid HTTP")]
     BadResponse(String),
@@ -121,10 +124,13 @@ impl Failure {
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Loop => StatusCode::LOOP_DETECTED,
-            Self::Overloaded | Self::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoReplica | Self::Connect(_) | Self::Exhausted(_) | Self::RetryBudget(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoReplica
+            | Self::Connect(_)
+            | Self::Exhausted(_)
+            | Self::Refused(_)
+            | Self::Overloaded
+            | Self::QueueTimeout
+            | Self::RetryBudget(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Ejected(_) | Self::Closed(_) | Self::BadResponse(_) | Self::ResponseHeadTooLarge(_) => {
                 StatusCode::BAD_GATEWAY
@@ -157,6 +163,7 @@ impl Failure {
             Self::Ejected(_) => Reason::Ejected,
             Self::ResponseTimeout(_) => Reason::ResponseTimeout,
             Self::Closed(_) => Reason::UpstreamClosed,
+            Self::Refused(_) => Reason::UpstreamRefused,
             Self::BadResponse(_) => Reason::BadResponse,
             Self::ResponseHeadTooLarge(_) => Reason::ResponseHeadTooLarge,
         }

@@ -2,11 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::header::SET_COOKIE;
+use http::header::{SET_COOKIE, TE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -17,6 +18,7 @@ use super::rate_limit::{RateKey, RateLimit};
 use super::request::ActiveRequest;
 use super::response::ReplicaBody;
 use super::saved_head::SavedHead;
+use super::shared::{SharedConnections, Stream};
 use super::timeline::{Expiry, Input};
 use super::trace::{self, TraceContext, TraceId};
 use super::upgrade::Offer;
@@ -38,6 +40,9 @@ const MAX_ATTEMPTS: usize = 5;
 /// Most idle connections that may turn out closed before anything was sent on them.
 const MAX_STALE: usize = 16;
 
+/// Most streams of a replica that may end or be refused before it has looked at the request.
+const MAX_REFUSALS: usize = 5;
+
 /// Most times that a request may be sent. More than twice, because a replica that dies may take
 /// a connection that went stale and the new one after it; not often, because the request may be
 /// what the replicas die of.
@@ -56,7 +61,7 @@ pub(crate) async fn forward(
     let connection = &**active.connection();
     let worker = &*connection.worker;
     let via = worker.via();
-    let headers::Cleaned { mut forwarding, id: came_with, offer } =
+    let headers::Cleaned { mut forwarding, id: came_with, offer, takes_trailers } =
         headers::clean_request(head, connection.is_trusted, via)?;
     if let Some(session) = &connection.tls {
         forwarding.is_secure = true;
@@ -70,8 +75,16 @@ pub(crate) async fn forward(
     check_limits(active, head)?;
     let id = headers::request_id(head.headers_mut(), came_with, &mut worker.id_text.borrow_mut());
     let trace_id = trace_of(head.headers_mut(), worker);
+    if takes_trailers && worker.shared.is_some() {
+        head.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    }
     let has_no_body = matches!(head.body(), RequestBody::Empty);
-    let offer = offer.filter(|_| has_no_body);
+    let mut offer = offer.filter(|_| has_no_body);
+    if offer.is_some() && worker.shared.is_some() {
+        // Nothing is offered over HTTP/2, so the request is answered as if the client had offered nothing.
+        offer = None;
+        active.offers_upgrade();
+    }
     // What a replica did for an upgrade before it failed is not known from the method.
     let may_be_repeated = has_no_body && offer.is_none() && head.method().is_idempotent();
     let address_key = client_key(active, head);
@@ -261,6 +274,24 @@ fn trace_of(headers: &mut HeaderMap, worker: &Worker) -> Option<TraceId> {
     trace::of(headers).or_else(|| starts.then(|| trace::start(headers)))
 }
 
+/// What came of connecting to this replica.
+fn connected<T>(
+    endpoint: &Endpoint,
+    outcome: Result<Result<T, ConnectError>, Expiry>,
+) -> Result<T, (Failure, Option<FailureKind>)> {
+    let name = || endpoint.name.clone();
+    match outcome {
+        Ok(Ok(connected)) => Ok(connected),
+        Ok(Err(ConnectError::Failed(error))) => {
+            tracing::debug!(replica = endpoint.name, %error, "cannot connect");
+            Err((Failure::Connect(name()), Some(FailureKind::Connect)))
+        }
+        // This machine has run out of something, which says nothing of the replica.
+        Ok(Err(ConnectError::Exhausted(error))) => Err((Failure::Exhausted(error.to_string()), None)),
+        Err(_) => Err((Failure::ConnectTimeout(name()), Some(FailureKind::Connect))),
+    }
+}
+
 /// The attempts at one request.
 struct Attempts<'a> {
     active: &'a ActiveRequest,
@@ -366,8 +397,10 @@ impl Attempts<'_> {
             self.sent += 1;
             *self.request = self.saved.as_ref().map(SavedHead::to_request);
         }
-        let of_connection =
-            matches!(failure, Failure::Connect(_) | Failure::ConnectTimeout(_) | Failure::Closed(_));
+        let of_connection = matches!(
+            failure,
+            Failure::Connect(_) | Failure::ConnectTimeout(_) | Failure::Closed(_) | Failure::Refused(_)
+        );
         let may_be = of_connection || matches!(failure, Failure::Ejected(_));
         may_be && self.made < MAX_ATTEMPTS && self.sent < MAX_SENT && self.request.is_some()
     }
@@ -423,6 +456,9 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         fresh_only: bool,
     ) -> Result<(Response<UpstreamBody>, Lease), Box<Missed>> {
+        if let Some(shared) = &self.worker.shared {
+            return self.attempt_on_streams(shared, endpoint).await;
+        }
         for _ in 0..if fresh_only { 0 } else { MAX_STALE } {
             let Some(lease) = self.worker.idle.take(endpoint.id, self.worker.clock.now()) else { break };
             match self.send(lease, endpoint).await {
@@ -441,6 +477,49 @@ impl Attempts<'_> {
         }
     }
 
+    /// Sends the request to this replica on a stream; on others if it did not look at it.
+    async fn attempt_on_streams(
+        &mut self,
+        shared: &Rc<SharedConnections>,
+        endpoint: &Endpoint,
+    ) -> Result<(Response<UpstreamBody>, Lease), Box<Missed>> {
+        let mut refusals = 0;
+        loop {
+            let (stream, is_reused) = match self.stream(shared, endpoint).await {
+                Ok(stream) => {
+                    let is_reused = stream.is_on_used();
+                    (stream, is_reused)
+                }
+                Err((failure, kind)) => return Err(Box::new(Missed { failure, reused: false, kind })),
+            };
+            match self.send(Lease::Stream(stream), endpoint).await {
+                Err(mut missed) => {
+                    refusals += 1;
+                    missed.reused = is_reused && self.request.is_none();
+                    if self.request.is_none() || refusals >= MAX_REFUSALS {
+                        return Err(missed);
+                    }
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    /// A stream to this replica.
+    async fn stream(
+        &self,
+        shared: &Rc<SharedConnections>,
+        endpoint: &Endpoint,
+    ) -> Result<Stream, (Failure, Option<FailureKind>)> {
+        self.active.on(Input::Connect);
+        let stream = pin!(shared.stream(endpoint, self.worker));
+        let (stream, was_dialled) = connected(endpoint, self.active.within(stream).await)?;
+        if was_dialled {
+            self.active.record().connected(&self.worker.recorder);
+        }
+        Ok(stream)
+    }
+
     /// A new connection to this replica.
     async fn connect(&self, endpoint: &Endpoint) -> Result<Lease, (Failure, Option<FailureKind>)> {
         self.active.on(Input::Connect);
@@ -454,20 +533,9 @@ impl Attempts<'_> {
             let lease = lease.map_err(ConnectError::Failed)?;
             Ok(if version.is_some() { lease.belongs_to_one_client() } else { lease })
         });
-        let name = || endpoint.name.clone();
-        match self.active.within(connecting).await {
-            Ok(Ok(lease)) => {
-                self.active.record().connected(&self.worker.recorder);
-                Ok(lease)
-            }
-            Ok(Err(ConnectError::Failed(error))) => {
-                tracing::debug!(replica = endpoint.name, %error, "cannot connect");
-                Err((Failure::Connect(name()), Some(FailureKind::Connect)))
-            }
-            // This machine has run out of something, which says nothing of the replica.
-            Ok(Err(ConnectError::Exhausted(error))) => Err((Failure::Exhausted(error.to_string()), None)),
-            Err(_) => Err((Failure::ConnectTimeout(name()), Some(FailureKind::Connect))),
-        }
+        let lease = connected(endpoint, self.active.within(connecting).await)?;
+        self.active.record().connected(&self.worker.recorder);
+        Ok(lease)
     }
 
     /// Whether a request that waits for this replica is to go to another one instead: the replica was
@@ -549,13 +617,18 @@ impl Attempts<'_> {
                         missed(Failure::BodyTooLarge(limit), None)
                     }
                     Blame::RequestBody => missed(Failure::ClientBody, None),
+                    Blame::RequestHead(why) => missed(Failure::BadRequest(why), None),
+                    Blame::NotProcessed => missed(Failure::Refused(name()), None),
                     Blame::Connection => missed(Failure::Closed(name()), Some(FailureKind::Closed)),
                 })
             }
             // Its supervisor knows already.
             Err(_) if is_taken_back => Err(missed(Failure::Ejected(name()), None)),
             Err(Expiry::RequestBody) => Err(missed(Failure::ClientTimeout, None)),
-            Err(_) => Err(missed(Failure::ResponseTimeout(name()), Some(FailureKind::Timeout))),
+            Err(_) => {
+                lease.timed_out();
+                Err(missed(Failure::ResponseTimeout(name()), Some(FailureKind::Timeout)))
+            }
         }
     }
 }

@@ -38,6 +38,9 @@ static HOP_BY_HOP: [HeaderName; 7] =
 /// The bits of `Upgrade` and `Connection`: without both nothing is offered.
 const OFFER: u8 = 1 << 1 | 1 << 2;
 
+/// The bit of `TE`.
+const OF_TE: u8 = 1;
+
 /// Which of the fields that concern us a head has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Scan {
@@ -144,6 +147,8 @@ pub(crate) struct Cleaned {
     pub(crate) id: Option<HeaderValue>,
     /// The upgrade that it offers, if its body is empty.
     pub(crate) offer: Option<Offer>,
+    /// Whether `TE` says that its client takes trailers.
+    pub(crate) takes_trailers: bool,
 }
 
 /// Takes out of the head of a client's request what is not for the replica; what is to be added
@@ -168,6 +173,7 @@ pub(crate) fn clean_request<B>(
     let headers = request.headers_mut();
     let may_offer = found.hop_by_hop & OFFER == OFFER && version == Version::HTTP_11;
     let offer = if may_offer { Offer::of(headers) } else { None };
+    let takes_trailers = found.hop_by_hop & OF_TE != 0 && takes_trailers(headers);
     remove_hop_by_hop(headers, &found);
     // `Connection` may have listed it, and then it is gone.
     let is_continue = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -177,7 +183,13 @@ pub(crate) fn clean_request<B>(
     }
     *request.version_mut() = Version::HTTP_11;
     let forwarding = Forwarding::new(request.headers_mut(), found.host, version, found.way, trusted);
-    Ok(Cleaned { forwarding, id: found.id, offer })
+    Ok(Cleaned { forwarding, id: found.id, offer, takes_trailers })
+}
+
+#[cold]
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    codings.into_iter().any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 fn check<B>(request: &Request<B>, found: &Scan) -> Result<(), Failure> {

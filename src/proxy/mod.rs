@@ -30,6 +30,7 @@ mod response;
 mod route;
 mod saved_head;
 mod service;
+mod shared;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sim;
 mod sticky;
@@ -102,6 +103,16 @@ pub enum HalfClose {
     Serve,
 }
 
+/// The version of HTTP that replicas speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum UpstreamHttp {
+    /// HTTP/1.1.
+    #[default]
+    H1,
+    /// HTTP/2: agreed on over TLS, by prior knowledge without.
+    H2,
+}
+
 /// What the data plane is told by the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
@@ -126,6 +137,8 @@ pub struct ProxyConfig {
     pub https_port: Option<u16>,
     /// Whether clients may speak HTTP/2.
     pub http2: bool,
+    /// What replicas speak.
+    pub upstream_http: UpstreamHttp,
     /// How long a client's connection may stay idle.
     pub keep_alive: Duration,
     /// How long an idle connection to a replica is kept; below the replica's own time-out.
@@ -189,6 +202,7 @@ impl Default for ProxyConfig {
             handshake_timeout: Duration::from_secs(10),
             https_port: None,
             http2: true,
+            upstream_http: UpstreamHttp::H1,
             keep_alive: Duration::from_secs(60),
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),

@@ -1,5 +1,6 @@
 //! The body of a request on its way to a replica: passed on frame by frame, never collected.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::headers;
@@ -55,6 +57,20 @@ impl RequestBody {
         Self::Stream(Upload { source: Box::pin(source), request: None, allowed: None })
     }
 
+    /// The same with what was taken out of it already put back in front.
+    #[cold]
+    pub(crate) fn preceded_by(self, parts: Vec<Bytes>, trailers: Option<HeaderMap>) -> Self {
+        let Self::Stream(Upload { source, request, allowed }) = self else { return Self::Empty };
+        // What comes again is counted again.
+        let taken: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let allowed = allowed.map(|allowed| allowed.saturating_add(taken));
+        let source: Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>> = match (parts, trailers) {
+            (parts, None) if parts.is_empty() => source,
+            (parts, trailers) => Box::pin(Resumed { parts: parts.into(), trailers, rest: source }),
+        };
+        Self::Stream(Upload { source, request, allowed })
+    }
+
     /// From now on tells `request` how it goes.
     pub(crate) fn belongs_to(&mut self, request: &Rc<RequestState>) {
         if let Self::Stream(upload) = self {
@@ -67,6 +83,36 @@ impl RequestBody {
         if let Self::Stream(upload) = self {
             upload.allowed = Some(bytes);
         }
+    }
+}
+
+/// A body of which the beginning was taken out and put back.
+struct Resumed {
+    parts: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    rest: Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>,
+}
+
+impl Body for Resumed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Some(part) = this.parts.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
+        match this.trailers.take() {
+            Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            None => this.rest.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.parts.is_empty() && self.trailers.is_none() && self.rest.is_end_stream()
     }
 }
 

@@ -20,6 +20,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use tokio::task::JoinHandle;
 
 use super::quiet::{self, QuietWaker};
+use super::shared::{self, Stream, StreamBody};
 use super::timeline::Millis;
 use super::transport::{Gathering, Transport};
 use super::upload::RequestBody;
@@ -29,11 +30,20 @@ use crate::listen;
 /// Idle connections kept per replica and worker; more than this are closed after use.
 const MAX_IDLE: usize = 256;
 
-/// The right to send one request to a replica: today an HTTP/1 connection of its own. Dropped
-/// before its response is complete it ends that connection, whatever is still under way on it: a
-/// replica that responded early and does not read the rest of an upload must not keep it.
+/// The right to send one request to a replica.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) enum Lease {
+    /// A connection of its own, over HTTP/1.
+    Own(OwnConnection),
+    /// A stream of one that is shared, over HTTP/2.
+    Stream(Stream),
+}
+
+/// A connection of one request at a time. Dropped before its response is complete it ends, whatever is
+/// still under way on it: a replica that responded early and does not read the rest of an upload must not
+/// keep it.
+#[derive(Debug)]
+pub(crate) struct OwnConnection {
     sender: SendRequest<RequestBody>,
     /// Whether its connection was said to be that of one client.
     is_of_one_client: bool,
@@ -74,23 +84,35 @@ impl Lease {
                 UpgradedStream { transport: parts.io.0, early: parts.read_buf }
             })
         });
-        Ok(Self { sender, task, is_of_one_client: false })
+        Ok(Self::Own(OwnConnection { sender, task, is_of_one_client: false }))
     }
 
     /// Its connection was said to be that of one client: no other may use it.
     pub(crate) fn belongs_to_one_client(mut self) -> Self {
-        self.is_of_one_client = true;
+        if let Self::Own(own) = &mut self {
+            own.is_of_one_client = true;
+        }
         self
     }
 
     /// Whether it was.
     pub(crate) fn is_of_one_client(&self) -> bool {
-        self.is_of_one_client
+        matches!(self, Self::Own(own) if own.is_of_one_client)
     }
 
-    /// The stream behind a 101.
-    pub(crate) async fn into_stream(mut self) -> Option<UpgradedStream> {
-        (&mut self.task).await.ok().flatten()
+    /// The stream behind a 101, which there is over HTTP/1 alone.
+    pub(crate) async fn into_stream(self) -> Option<UpgradedStream> {
+        match self {
+            Self::Own(mut own) => (&mut own.task).await.ok().flatten(),
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// Nothing came in time on it.
+    pub(crate) fn timed_out(&self) {
+        if let Self::Stream(stream) = self {
+            stream.distrust();
+        }
     }
 
     /// Sends a request and waits for the head of its response.
@@ -102,21 +124,33 @@ impl Lease {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<UpstreamBody>, Box<SendError>>> + use<> {
         let had_body = !request.body().is_end_stream();
-        let sent = self.sender.try_send_request(request);
+        let sending = match self {
+            Self::Own(own) => Sending::Own(own.sender.try_send_request(request)),
+            Self::Stream(stream) => Sending::Stream(stream.send(request)),
+        };
         async move {
-            match sent.await {
-                Ok(response) => Ok(response.map(UpstreamBody)),
-                Err(error) => Err(Box::new(SendError::new(error, had_body))),
+            match sending {
+                Sending::Own(sent) => match sent.await {
+                    Ok(response) => Ok(response.map(UpstreamBody::Http1)),
+                    Err(error) => Err(Box::new(SendError::new(error, had_body))),
+                },
+                Sending::Stream(sent) => sent.await,
             }
         }
     }
+}
+
+/// A request that is being sent.
+enum Sending<F> {
+    Own(F),
+    Stream(shared::Sending),
 }
 
 /// Why a request got no response.
 #[derive(Debug)]
 pub(crate) struct SendError {
     pub(crate) blame: Blame,
-    /// The request, if nothing of it was sent.
+    /// The request, if nothing of it was sent or looked at.
     pub(crate) unsent: Option<Request<RequestBody>>,
 }
 
@@ -131,6 +165,10 @@ pub(crate) enum Blame {
     ResponseHead,
     /// Its own body broke off.
     RequestBody,
+    /// Its own head cannot be sent, and why.
+    RequestHead(&'static str),
+    /// The replica has not looked at it: its connection was ending, or had no room for it.
+    NotProcessed,
 }
 
 impl SendError {
@@ -151,7 +189,7 @@ impl SendError {
     }
 }
 
-impl Drop for Lease {
+impl Drop for OwnConnection {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -159,25 +197,37 @@ impl Drop for Lease {
 
 /// The body of a replica's response.
 #[derive(Debug)]
-pub(crate) struct UpstreamBody(Incoming);
+pub(crate) enum UpstreamBody {
+    Http1(Incoming),
+    Http2(StreamBody),
+}
 
 impl Body for UpstreamBody {
     type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        quiet::poll_frame(Pin::new(&mut self.0), cx).map_err(Into::into)
+        match self.get_mut() {
+            Self::Http1(body) => quiet::poll_frame(Pin::new(body), cx).map_err(Into::into),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
     }
 }
 
@@ -191,7 +241,7 @@ pub(crate) struct IdleConnections {
 
 #[derive(Debug)]
 struct Idle {
-    lease: Lease,
+    own: OwnConnection,
     since: Millis,
 }
 
@@ -227,22 +277,23 @@ impl IdleConnections {
                 kept.clear();
                 return None;
             }
-            if last.lease.sender.is_ready() {
-                return Some(last.lease);
+            if last.own.sender.is_ready() {
+                return Some(Lease::Own(last.own));
             }
         }
         None
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for the next request. One that is shared is kept elsewhere.
     pub(crate) fn put(&self, endpoint: u64, lease: Lease, now: Millis) {
-        if lease.sender.is_closed() {
+        let Lease::Own(own) = lease else { return };
+        if own.sender.is_closed() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.entry(endpoint).or_default();
         if kept.len() < MAX_IDLE {
-            kept.push(Idle { lease, since: now });
+            kept.push(Idle { own, since: now });
         }
     }
 
@@ -254,7 +305,7 @@ impl IdleConnections {
         }
         let present: HashSet<u64> = snapshot.members().iter().map(|member| member.endpoint.id).collect();
         idle.retain(|endpoint, kept| {
-            kept.retain(|idle| !idle.lease.sender.is_closed() && self.is_fresh(idle, now));
+            kept.retain(|idle| !idle.own.sender.is_closed() && self.is_fresh(idle, now));
             !kept.is_empty() && present.contains(endpoint)
         });
     }

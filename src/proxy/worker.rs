@@ -27,13 +27,14 @@ use super::per_client::PerClient;
 use super::queue::Queue;
 use super::rate_table::RateTable;
 use super::saved_head::Buffers;
+use super::shared::SharedConnections;
 use super::sticky::{Sticky, StickySecret};
 use super::timeline::Limits;
 use super::transport::{Connect, TcpConnector, TlsConnector};
 use super::tunnels::Tunnels;
 use super::upstream::IdleConnections;
 use super::via::Via;
-use super::{HalfClose, LocalRoutes, ProxyConfig, connection, handshake};
+use super::{HalfClose, LocalRoutes, ProxyConfig, UpstreamHttp, connection, handshake};
 use crate::cluster::{OutcomeQueue, Reader, Readers, Snapshot};
 use crate::listen::open::Open;
 use crate::listen::{Guarded, accept_loop};
@@ -103,6 +104,8 @@ pub(crate) struct Worker {
     pub(crate) local: Option<Arc<dyn LocalRoutes>>,
     pub(crate) connector: Box<dyn Connect>,
     pub(crate) idle: IdleConnections,
+    /// There where replicas speak HTTP/2, and in place of `idle`.
+    pub(crate) shared: Option<Rc<SharedConnections>>,
     pub(crate) clients: Clients,
     pub(crate) newcomers: Newcomers,
     pub(crate) per_client: Arc<PerClient>,
@@ -146,6 +149,8 @@ impl Worker {
         Self {
             limits: Limits::new(&config),
             idle: IdleConnections::new(config.upstream_keep_alive),
+            shared: (config.upstream_http == UpstreamHttp::H2)
+                .then(|| Rc::new(SharedConnections::new(shared.upstream_tls.is_some(), &config))),
             clients: Clients::default(),
             newcomers: Newcomers::default(),
             per_client: shared.per_client.connections,
@@ -207,6 +212,9 @@ impl Worker {
         self.idle.keep_for(config.upstream_keep_alive);
         if config.upstream_proxy_protocol != self.config().upstream_proxy_protocol {
             self.idle.clear();
+        }
+        if let Some(shared) = &self.shared {
+            shared.keep_for(config.upstream_keep_alive);
         }
         self.server.replace(server_for(&config));
         self.client.replace(client_for(&config));
@@ -442,7 +450,13 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
         open.recheck();
         if now - swept >= IDLE_SWEEP {
             swept = now;
-            worker.reader.with(|snapshot| worker.idle.sweep(worker.clock.now(), snapshot));
+            worker.reader.with(|snapshot| {
+                let now = worker.clock.now();
+                worker.idle.sweep(now, snapshot);
+                if let Some(shared) = &worker.shared {
+                    shared.sweep(now, snapshot);
+                }
+            });
         }
     }
 }

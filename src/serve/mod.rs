@@ -35,7 +35,7 @@ use crate::cluster::{self, KeySource};
 use crate::config::{Config, PublicAdmin, RuntimeConfig};
 use crate::control::{self, Control, ControlError, Observer, Reach, Request as ControlRequest, View};
 use crate::proxy::worker::ClientCounts;
-use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, Via};
+use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, UpstreamHttp, Via};
 use crate::runtime::process::reap_orphans;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
@@ -172,7 +172,8 @@ async fn serve(
     let (runtime, events, endpoints, children) = build_runtime(config.runtime());
     let (control, readers, supervisor) =
         control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
-    let supervisor = supervisor.reaching(Reach { tls: upstream_tls.clone() });
+    let supervisor = supervisor
+        .reaching(Reach { tls: upstream_tls.clone(), http2: config.proxy.upstream_http == UpstreamHttp::H2 });
     let observer = Observer::default();
     let mut supervising = tokio::task::spawn_local(supervisor.observed_by(observer.clone()).run());
     let (access, handle) = requests::open(&config.access)?.unzip();

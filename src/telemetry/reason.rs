@@ -64,6 +64,8 @@ reasons! {
     ResponseTimeout => "response-timeout",
     /// The replica closed the connection before its response.
     UpstreamClosed => "upstream-closed",
+    /// The replica refused the request's streams.
+    UpstreamRefused => "upstream-refused",
     /// What the replica sent is not HTTP.
     BadResponse => "bad-response",
     /// The head of the replica's response is beyond the limits.

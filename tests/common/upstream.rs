@@ -53,7 +53,9 @@ impl Speaks {
             builder.with_no_client_auth()
         } else {
             let mut roots = RootCertStore::empty();
-            clients.iter().for_each(|pair| roots.add(pair.der.clone()).expect("a certificate"));
+            for pair in clients {
+                roots.add(pair.der.clone()).expect("a certificate");
+            }
             let provider = Arc::new(aws_lc_rs::default_provider());
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
             builder.with_client_cert_verifier(verifier.expect("a verifier"))

@@ -38,4 +38,5 @@ mod tls;
 #[cfg(feature = "tools")]
 mod top;
 mod tunnels;
+mod upstream_http2;
 mod upstream_tls;

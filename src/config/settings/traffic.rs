@@ -83,6 +83,16 @@ pub(super) const ROUTING: &[Entry<Config>] = &[
 
 pub(super) const HEALTH: &[Entry<Config>] = &[
     Entry::new(
+        "health.check",
+        "health",
+        "CHECK",
+        at!(Config: control.health.check),
+        Kind::text("http, grpc or grpc:SERVICE", "grpc:shop.Orders"),
+        "What a heartbeat is. http: GET of --health-path. grpc: the health service of gRPC (grpc.health.v1), \
+         asked for the whole server or for SERVICE; needs --upstream-http h2.",
+    )
+    .on_reload(),
+    Entry::new(
         "health.path",
         "health-path",
         "PATH",

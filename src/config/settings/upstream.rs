@@ -4,6 +4,7 @@ use super::FIXED_ONLY;
 use crate::config::model::{Entry, Kind, at};
 use crate::config::tree::Config;
 use crate::config::types;
+use crate::proxy::UpstreamHttp;
 
 pub(super) const UPSTREAM: &[Entry<Config>] = &[
     Entry::new(
@@ -15,6 +16,15 @@ pub(super) const UPSTREAM: &[Entry<Config>] = &[
         "Speak TLS to replicas, heartbeats included. One whose certificate cannot be verified gets no requests.",
     )
     .only_with(FIXED_ONLY),
+    Entry::new(
+        "upstream.http",
+        "upstream-http",
+        "VERSION",
+        at!(Config: proxy.upstream_http),
+        Kind::choice::<UpstreamHttp>(),
+        "Version of HTTP that replicas speak, heartbeats included. h1: HTTP/1.1. h2: HTTP/2, over TLS with \
+         --upstream-tls, else by prior knowledge (h2c); its connections are shared by requests. gRPC needs h2.",
+    ),
     Entry::new(
         "upstream.ca",
         "upstream-ca",

@@ -94,6 +94,7 @@ fn needs(flag: &str) -> &'static [(&'static str, &'static str)] {
         "tls-key" => return &[TLS[0], TLS[1]],
         "tls-self-signed" | "tls-ocsp" | "https-redirect" => return &TLS,
         "tls-client-auth" => return &[("tls-client-ca", "/ca.pem")],
+        "health" => return &[("upstream-http", "h2")],
         "upstream-ca" | "upstream-server-name" => return &UPSTREAM_TLS[..2],
         "upstream-certificate" => return &[UPSTREAM_TLS[0], UPSTREAM_TLS[1], UPSTREAM_TLS[3]],
         "upstream-key" => return &UPSTREAM_TLS[..3],

@@ -57,6 +57,7 @@ fn settings_that_do_not_agree() {
             "replicas = \"3\" (default): makes 3 replicas, more than max-replicas = 2 (--max-replicas)",
         ),
         (&[("runtime", "process"), ("upstream", "a:1")], "--upstream \"a:1\": has no effect"),
+        (&[("health", "grpc")], "--health \"grpc\": needs replicas that speak HTTP/2"),
         (&[("runtime", "process"), ("upstream-tls", "on")], "--upstream-tls \"on\": has no effect"),
         (
             &[("upstream", "a:1"), ("upstream-ca", "/c")],
@@ -89,6 +90,10 @@ fn settings_that_do_not_agree() {
         (
             &[("tls-listen", "127.0.0.1:1"), ("tls-key", "k.pem")],
             "--tls-key \"k.pem\": is of no use without tls-certificate",
+        ),
+        (
+            &[("upstream-http", "h2"), ("upstream-proxy-protocol", "v1")],
+            "--upstream-proxy-protocol \"v1\": tells replicas of one client",
         ),
         (&[("tls-ocsp", "o.der")], "--tls-ocsp \"o.der\": is of no use without tls-certificate"),
         (&[("tls-client-auth", "required")], "--tls-client-auth \"required\": needs to know who"),

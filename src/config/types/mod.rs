@@ -18,9 +18,11 @@ use ipnet::IpNet;
 use super::model::{Choice, Kind, Refusal, Shown, Value, choices};
 use crate::admin;
 use crate::cluster::KeySource;
-use crate::control::BoundedLoad;
+use crate::control::{BoundedLoad, HealthCheck};
 use crate::names::{HostPort, is_host_name};
-use crate::proxy::{HalfClose, Message, ProxyProtocol, RateError, RateKey, RateLimit, TraceContext};
+use crate::proxy::{
+    HalfClose, Message, ProxyProtocol, RateError, RateKey, RateLimit, TraceContext, UpstreamHttp,
+};
 use crate::ring::{Family, Placement, Probing};
 use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
@@ -81,6 +83,7 @@ impl Choice for bool {
 choices!(ClientAuth { Off = "off", Optional = "optional", Required = "required" });
 choices!(HalfClose { Abort = "abort", Serve = "serve" });
 choices!(ProxyProtocol { V1 = "v1", V2 = "v2" });
+choices!(UpstreamHttp { H1 = "h1", H2 = "h2" });
 choices!(TraceContext { Pass = "pass", Start = "start" });
 
 impl RuntimeKind {
@@ -209,6 +212,29 @@ impl Value for RateKey {
 
     fn show(&self, _: &Kind) -> Shown {
         Shown::text(self)
+    }
+}
+
+impl Value for HealthCheck {
+    fn read(kind: &Kind, text: &str) -> Result<Self, Refusal> {
+        let is_service =
+            |service: &str| service.bytes().all(|b| b.is_ascii_graphic()) && service.len() <= 256;
+        match text.split_once(':') {
+            None if text == "http" => Ok(Self::Http),
+            None if text == "grpc" => Ok(Self::Grpc(String::new())),
+            Some(("grpc", service)) if !service.is_empty() && is_service(service) => {
+                Ok(Self::Grpc(service.to_owned()))
+            }
+            _ => Err(Refusal::must_be(kind)),
+        }
+    }
+
+    fn show(&self, _: &Kind) -> Shown {
+        match self {
+            Self::Http => Shown::text("http"),
+            Self::Grpc(service) if service.is_empty() => Shown::text("grpc"),
+            Self::Grpc(service) => Shown::text(format!("grpc:{service}")),
+        }
     }
 }
 
