@@ -13,6 +13,7 @@ import contextlib
 import http
 import json
 import logging
+import signal
 import ssl
 import subprocess
 import sys
@@ -194,7 +195,10 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("binary")
     arguments.add_argument("--all", action="store_true", help="also the cases that compress megabytes")
-    sys.exit(1 if asyncio.run(run(arguments.parse_args())) else 0)
+    given = arguments.parse_args()
+    # So that the balancer ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    sys.exit(1 if asyncio.run(run(given)) else 0)
 
 
 if __name__ == "__main__":

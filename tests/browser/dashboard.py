@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Tests the dashboard in a real browser, against the real binary.
+"""Tests the dashboard, and the listener for TLS, in a real browser, against the real binary.
 
     tests/browser/dashboard.py [--binary FILE] [--screenshots DIR] [--picture FILE] [TEST ...]
 
@@ -23,7 +23,7 @@ from selenium.webdriver.common.keys import Keys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.dont_write_bytecode = True  # nothing is left in the checkout
-from lab import Balancer, Browser, Edge, Load, wait_until  # noqa: E402
+from lab import Balancer, Browser, EchoSite, Edge, Load, wait_until  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOKEN = "browser-test-token"
@@ -33,13 +33,13 @@ MARKUP = "<img src=x onerror=document.title=1>"
 class Page:
     """The dashboard of a balancer in a browser, as a user sees it."""
 
-    def __init__(self, browser, address, path="/"):
+    def __init__(self, browser, address, path="/", scheme="http"):
         self.browser = browser
         browser.size(1280, 900)
         # A page of before may have lost its connection, which the console is right to mention.
         browser.driver.get("about:blank")
         browser.console()
-        browser.driver.get(f"http://{address}{path}")
+        browser.driver.get(f"{scheme}://{address}{path}")
 
     def one(self, selector):
         return self.browser.driver.find_element(By.CSS_SELECTOR, selector)
@@ -538,6 +538,68 @@ def markup_is_only_text(browser, binary):
         assert fits(browser, 360), "a long name is wrapped"
 
 
+def before(upstream, health_path):
+    """Options of a balancer with TLS before that address."""
+    return ["--upstream", upstream, "--health-path", health_path, "--tls-listen", "127.0.0.1:0", "--tls-self-signed"]
+
+
+def it_works_over_tls_through_another_balancer(browser, binary):
+    # The admin address itself speaks no TLS; the edge in front of it may be a balancer.
+    with Balancer(binary) as balancer, Balancer(binary, *before(balancer.admin, "/healthz")) as edge:
+        wait_until("the edge passes on", lambda: edge.raw(edge.public, "GET", "/healthz")[0] == 200)
+        page = Page(browser, edge.secure, scheme="https")
+        page.wait_live()
+        page.wait_ready(3)
+        protocols = browser.run("return [...new Set(performance.getEntries().map(e => e.nextHopProtocol))]"
+                                ".filter(p => p !== undefined && p !== '')")
+        assert protocols == ["h2"], protocols
+        assert browser.run("return isSecureContext && location.protocol") == "https:"
+        page.fill("add", names="Over TLS")
+        page.press("add")
+        page.wait_name("Over TLS")
+        page.wait_event("Over TLS", "joined the ring")
+        page.row_button("Over TLS", "remove")
+        page.confirm()
+        browser.wait("it is gone", lambda: page.row_of("Over TLS") is None)
+        browser.picture("tls")
+        assert browser.console() == []
+
+
+def a_page_of_a_replica_over_tls_has_http2_and_its_websocket(browser, binary):
+    with EchoSite() as site, Balancer(binary, *before(site.address, "/")) as balancer:
+        wait_until("the replica answers", lambda: balancer.raw(balancer.public, "GET", "/")[0] == 200)
+        browser.driver.get("about:blank")
+        browser.console()
+        browser.driver.get(f"https://{balancer.secure}/")
+        assert browser.driver.title == "echo"
+        assert browser.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
+        # More than there may be streams at a time, each with a body.
+        sent = browser.run("""
+            const one = async n => {
+                const body = new Uint8Array(n * 1000).fill(n);
+                const answer = await fetch('/' + n, {method: 'POST', body});
+                const back = new Uint8Array(await answer.arrayBuffer());
+                return answer.status === 200 && answer.headers.get('x-seen-proto') === 'https'
+                    && back.length === body.length && back.every(byte => byte === n);
+            };
+            return Promise.all([...Array(250).keys()].map(one)).then(all => all.filter(good => good).length);""")
+        assert sent == 250, sent
+        # The same browser speaks HTTP/1.1 for its WebSocket, because it is not offered over HTTP/2.
+        heard = browser.run("""
+            return new Promise(done => {
+                const socket = new WebSocket(`wss://${location.host}/chat`), heard = [];
+                socket.binaryType = 'arraybuffer';
+                socket.onopen = () => { socket.send('grüß dich'); socket.send(new Uint8Array(100000).fill(7)); };
+                socket.onmessage = ({data}) => {
+                    heard.push(typeof data === 'string' ? data : [data.byteLength, new Uint8Array(data)[99999]]);
+                    if (heard.length === 2) socket.close(1000, 'enough');
+                };
+                socket.onclose = ({code, reason, wasClean}) => done([...heard, code, reason, wasClean]);
+            });""")
+        assert heard == ["grüß dich", [100000, 7], 1000, "enough", True], heard
+        assert browser.console() == []
+
+
 def fits(browser, width):
     browser.size(width, 740)
     cut = ("return [...document.querySelectorAll('.chart text')].filter(t => t.getBBox().x < 0)"
@@ -589,6 +651,8 @@ TESTS = [
     the_token_is_asked_for,
     all_is_done_by_keyboard,
     markup_is_only_text,
+    it_works_over_tls_through_another_balancer,
+    a_page_of_a_replica_over_tls_has_http2_and_its_websocket,
     fits_phones_and_the_dark,
 ]
 

@@ -3,13 +3,16 @@
 Knows neither the page nor what is tested on it.
 """
 
+import base64
 import contextlib
+import hashlib
 import http.client
 import http.server
 import json
 import os
 import queue
 import random
+import struct
 import subprocess
 import threading
 import time
@@ -20,6 +23,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 # What concerns one connection only, and what is made anew for the next.
 HOP_BY_HOP = ["host", "connection", "content-length", "transfer-encoding", "keep-alive"]
+
+# The opcode of a WebSocket's last frame.
+CLOSE = 8
 
 # Longest wait for anything that is to happen; only a failing test waits that long.
 PATIENCE = 30
@@ -53,6 +59,10 @@ class Balancer:
         self.log = queue.Queue()
         threading.Thread(target=self._read_log, daemon=True).start()
         self.admin = self._address_in("admin API is up")
+        # By name, which its certificate is for.
+        self.secure = None
+        if "--tls-listen" in args:
+            self.secure = self._address_in("listening for TLS").replace("127.0.0.1", "localhost")
         self.public = self._address_in("listening")
 
     def __enter__(self):
@@ -197,6 +207,77 @@ class Edge:
         self.server.socket.close()
 
 
+class EchoSite:
+    """A server with a page that sends back what it gets: bodies, and messages of a WebSocket."""
+
+    def __init__(self):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            """Requests of a connection."""
+
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                if self.headers.get("Upgrade", "").lower() == "websocket":
+                    self.talk()
+                else:
+                    self.answer("text/html", b"<!doctype html><title>echo</title><link rel=icon href=data:,>")
+
+            def do_POST(self):
+                self.answer("application/octet-stream", self.rfile.read(int(self.headers["Content-Length"])))
+
+            def answer(self, kind, body):
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("X-Seen-Proto", self.headers.get("X-Forwarded-Proto", ""))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def talk(self):
+                key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+                self.send_response(101)
+                self.send_header("Upgrade", "websocket")
+                self.send_header("Connection", "Upgrade")
+                self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+                self.end_headers()
+                self.close_connection = True
+                while self.echo_frame() != CLOSE:
+                    pass
+
+            def echo_frame(self):
+                """Sends a frame back without its mask; returns its opcode. At the end of the stream it is a close."""
+                head = self.rfile.read(2)
+                if len(head) < 2:
+                    return CLOSE
+                length = head[1] & 127
+                if length >= 126:
+                    kind = "!H" if length == 126 else "!Q"
+                    (length,) = struct.unpack(kind, self.rfile.read(struct.calcsize(kind)))
+                mask, masked = self.rfile.read(4), self.rfile.read(length)
+                payload = bytes(byte ^ mask[index % 4] for index, byte in enumerate(masked))
+                extended = bytes([length]) if length < 126 else (
+                    struct.pack("!BH", 126, length) if length < 65536 else struct.pack("!BQ", 127, length))
+                self.wfile.write(head[:1] + extended + payload)
+                return head[0] & 15
+
+            def log_message(self, *_):
+                """Says nothing."""
+
+        # With the backlog of five that is the default, the kernel resets some of many at a time.
+        server = type("Server", (http.server.ThreadingHTTPServer,), {"request_queue_size": 512})
+        self.server = server(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = "127.0.0.1:{}".format(self.server.server_address[1])
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.socket.close()
+
+
 class Browser:
     """A headless Chromium, and words for what a user does with it."""
 
@@ -208,6 +289,8 @@ class Browser:
         if os.geteuid() == 0:
             # Chromium's sandbox refuses to run as root, as in a container.
             options.add_argument("--no-sandbox")
+        # Those of --tls-self-signed.
+        options.accept_insecure_certs = True
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = os.environ.get("CHROMEDRIVER", "/usr/bin/chromedriver")
         self.driver = webdriver.Chrome(options=options, service=Service(driver))
