@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Instant;
 
 use http::header::{SET_COOKIE, TE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -13,8 +12,6 @@ use http_body::Body;
 
 use super::clock::TICK;
 use super::error::Failure;
-use super::per_client::ClientNetwork;
-use super::rate_limit::{RateKey, RateLimit};
 use super::request::ActiveRequest;
 use super::response::ReplicaBody;
 use super::saved_head::SavedHead;
@@ -25,14 +22,10 @@ use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, SendError, UpstreamBody};
 use super::worker::Worker;
-use super::{ProxyConfig, forwarding, headers, queue, redirect, route};
+use super::{client_limits, forwarding, headers, queue, redirect, route};
 use crate::cluster::load::RetryPermit;
 use crate::cluster::{Endpoint, FailureKind, KeySource, Outcome, Picked, Snapshot};
 use crate::ring;
-
-/// Largest `Content-Length` that is forwarded, whatever is allowed: above it many servers take it for
-/// negative.
-const MAX_BODY: u64 = i64::MAX.unsigned_abs();
 
 /// Most attempts at one request, those that found nobody listening included.
 const MAX_ATTEMPTS: usize = 5;
@@ -72,7 +65,7 @@ pub(crate) async fn forward(
             forwarding::tell_subject(head.headers_mut(), subject);
         }
     }
-    check_limits(active, head)?;
+    client_limits::check(active, head)?;
     let id = headers::request_id(head.headers_mut(), came_with, &mut worker.id_text.borrow_mut());
     let trace_id = trace_of(head.headers_mut(), worker);
     if takes_trailers && worker.shared.is_some() {
@@ -171,49 +164,6 @@ fn change_response(worker: &Worker, response: &mut Response<ReplicaBody>, cookie
     if let Some(cookie) = cookie {
         response.headers_mut().append(SET_COOKIE, *cookie);
     }
-}
-
-/// Holds a request to the limits that are set.
-fn check_limits(active: &ActiveRequest, request: &mut Request<RequestBody>) -> Result<(), Failure> {
-    let config = active.connection().worker.config();
-    if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > config.max_uri) {
-        return Err(Failure::TargetTooLong);
-    }
-    let max_body = config.max_body.unwrap_or(MAX_BODY);
-    if request.body().size_hint().lower() > max_body {
-        return Err(Failure::BodyTooLarge(max_body));
-    }
-    if config.max_body.is_some() {
-        request.body_mut().limit(max_body);
-    }
-    config.rate_limit.as_ref().map_or(Ok(()), |limit| check_rate(active, request, limit, &config))
-}
-
-/// Counts a request for its client, and refuses it if it is one too many.
-#[cold]
-fn check_rate(
-    active: &ActiveRequest,
-    request: &Request<RequestBody>,
-    limit: &RateLimit,
-    config: &ProxyConfig,
-) -> Result<(), Failure> {
-    let connection = &**active.connection();
-    let by_header = match &config.rate_limit_by {
-        RateKey::ClientIp => None,
-        RateKey::Header(name) => request.headers().get(name).filter(|value| !value.is_empty()),
-    };
-    let (table, now) = (&connection.worker.rate_table, Instant::now());
-    let admitted = if let Some(value) = by_header {
-        table.admit(&(1_u8, value.as_bytes()), now, limit)
-    } else {
-        let mut client = connection.peer.ip();
-        if connection.is_trusted {
-            client = forwarding::client(request.headers(), client, &config.trusted_proxies);
-        }
-        table.admit(&(0_u8, ClientNetwork::of(client)), now, limit)
-    };
-    // Never 0, and never too early.
-    admitted.map_err(|wait| Failure::RateLimited(wait.as_secs() + 1))
 }
 
 /// The routing key of the client's address. Behind a trusted proxy each request has a client of its
@@ -613,7 +563,7 @@ impl Attempts<'_> {
                         missed(Failure::ResponseHeadTooLarge(name()), Some(FailureKind::BadResponse))
                     }
                     Blame::RequestBody if self.active.is_oversized() => {
-                        let limit = self.worker.config().max_body.unwrap_or(MAX_BODY);
+                        let limit = self.worker.config().max_body.unwrap_or(client_limits::MAX_BODY);
                         missed(Failure::BodyTooLarge(limit), None)
                     }
                     Blame::RequestBody => missed(Failure::ClientBody, None),

@@ -2,6 +2,7 @@
 //!
 //! Knows the [`crate::cluster`] it routes by, and nothing of who publishes it.
 
+mod client_limits;
 mod clock;
 mod connection;
 mod connection_timeline;

@@ -53,7 +53,7 @@ fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
             "swarm" => key == "discover" || key == "replica-dir",
             _ => key == "replica-dir",
         };
-        let excluded = ["config", "runtime", "upstream", "health"];
+        let excluded = ["config", "runtime", "upstream", "upstream-http", "health"];
         let settings = entries().map(|entry| &entry.setting);
         let of_tls = |flag: &str| flag == "tls-client-ca" || TLS.iter().any(|(other, _)| *other == flag);
         let settings = settings.filter(|setting| !excluded.contains(&setting.flag) && !of_tls(setting.flag));
