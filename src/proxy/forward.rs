@@ -8,7 +8,6 @@ use std::task::Poll;
 
 use http::header::{SET_COOKIE, TE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
-use http_body::Body;
 
 use super::clock::TICK;
 use super::error::Failure;
