@@ -318,7 +318,8 @@ def run(given, peer, secure, upstream):
         os.chmod(folder, 0o755)
         with balancer(peer(given, folder, upstream, clear, tls), clear) as pid:
             port = tls if secure else clear
-            clients = multiprocessing.Process(target=play_clients, args=(port, given.count, secure, theirs), daemon=True)
+            told = (port, given.count, secure, theirs)
+            clients = multiprocessing.Process(target=play_clients, args=told, daemon=True)
             clients.start()
             # So that the end of the clients is noticed.
             theirs.close()

@@ -35,7 +35,11 @@ RANKS = {
     "OK": 0, "INFORMATIONAL": 0, "NON-STRICT": 1, "UNIMPLEMENTED": 2, "UNCLEAN": 3, "WRONG CODE": 3,
     "FAILED BY CLIENT": 3, "FAILED": 3, "ERROR": 4,
 }
-# A verdict may depend on what comes first, a message or its end: one that is worse is looked at again.
+# Not strict is as good as strict here: it depends on whether the server has answered a message before it reads
+# the fault behind it, so on how the bytes were cut on their way, which TCP leaves open.
+CONFORMING = RANKS["NON-STRICT"]
+# A verdict that is worse is looked at again, on both ways, because a busy machine may be too slow for a case. It
+# fails if it is worse each time than the worst that the same case ever had directly.
 REPEATS = 3
 PATIENCE_S = 30
 
@@ -146,22 +150,24 @@ async def verdicts(port, cases, concurrency=4):
 
 
 def worse(verdict, reference):
-    return any(RANKS[one] > RANKS[other] for one, other in zip(verdict, reference))
+    return any(RANKS[one] > max(RANKS[other], CONFORMING) for one, other in zip(verdict, reference))
 
 
-async def compare(name, port, cases, reference):
-    """Runs all cases against a port; returns those that are worse, now and again, than the reference."""
+async def compare(name, port, cases, direct, reference):
+    """Runs all cases against a port; returns those that are worse, now and again, than directly."""
     began = time.monotonic()
     found = await verdicts(port, cases)
     missing = reference.keys() - found.keys()
     assert not missing, f"{name}: not run: {sorted(missing)}"
-    suspects = [case for case in reference if worse(found[case], reference[case])]
     show(name, found, began)
+    suspects = [case for case in reference if worse(found[case], reference[case])]
     for _ in range(REPEATS):
         if not suspects:
             break
-        again = await verdicts(port, suspects, concurrency=1)
-        print(f"  again: {', '.join(f'{case} {again[case]}' for case in suspects)}")
+        again, directly = await verdicts(port, suspects, 1), await verdicts(direct, suspects, 1)
+        for case in suspects:
+            print(f"  again {case}: {again[case]}, directly {directly[case]}")
+            reference[case] = tuple(max(pair, key=RANKS.get) for pair in zip(reference[case], directly[case]))
         suspects = [case for case in suspects if worse(again[case], reference[case])]
     for case in suspects:
         print(f"  FAILED {case}: {found[case]}, directly {reference[case]}")
@@ -170,7 +176,7 @@ async def compare(name, port, cases, reference):
 
 def show(name, found, began):
     counts = collections.Counter(max(pair, key=RANKS.get) for pair in found.values())
-    shown = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: RANKS[item[0]]))
+    shown = ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts, key=RANKS.get))
     print(f"{name:<8} {len(found)} cases: {shown} ({time.monotonic() - began:.0f} s)", flush=True)
 
 
@@ -186,8 +192,8 @@ async def run(given):
         # Else it is not the suite that was meant.
         assert len(reference) >= 300 and len(unsaid) < 30, "too few cases to say anything"
         async with balancer(given.binary, upstream) as (clear, tls), over_tls(tls) as relay:
-            failed = await compare("ws", clear, cases, reference)
-            failed += await compare("wss", relay, cases, reference)
+            failed = await compare("ws", clear, cases, upstream, reference)
+            failed += await compare("wss", relay, cases, upstream, reference)
     return failed
 
 

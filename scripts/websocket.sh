@@ -2,8 +2,8 @@
 # The Autobahn cases of WebSocket, through the balancer:
 #   scripts/websocket.sh [BINARY [--all]]      (default: cargo's release build)
 # Each case is run against an echo server directly, through a balancer before it, and through the same
-# balancer over TLS. Fails if a verdict is worse than directly. Takes about a minute; with --all, which adds
-# the cases that compress megabytes, half an hour. Needs Python 3 with venv; installs kosoku, which runs the
+# balancer over TLS. Fails if one does not conform that does directly. Takes about a minute. With --all the cases that
+# compress megabytes come too, which take many minutes. Needs Python 3 with venv; installs kosoku, which runs the
 # cases, and websockets, which answers them, from PyPI into a folder that is removed afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
