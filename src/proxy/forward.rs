@@ -97,7 +97,8 @@ pub(crate) async fn forward(
     active.record().identify(id, trace_id);
     let picked = match picked {
         Some(picked) => picked,
-        None => wait(active, key).await?,
+        // In boxes, this and what is as rare below: hyper moves the future of each request, whatever it waits for.
+        None => Box::pin(wait(active, key)).await?,
     };
     let mut attempts = Attempts {
         active,
@@ -326,13 +327,13 @@ impl Attempts<'_> {
             fresh_only = true;
             // `picked` still counts as in flight: waiting requests count in the total of which
             // the budget is a share.
-            self.take_from_budget(&missed.failure).await?;
+            Box::pin(self.take_from_budget(&missed.failure)).await?;
             // It may be the one place that there is.
             drop(picked);
             picked = match self.pick() {
                 Some(other) => other,
                 None if self.worker.reader.with(|snapshot| snapshot.is_full(&self.tried)) => {
-                    queue::wait_for_room(self.active, self.key, &self.tried).await?
+                    Box::pin(queue::wait_for_room(self.active, self.key, &self.tried)).await?
                 }
                 None => return Err(missed.failure),
             };
@@ -406,7 +407,7 @@ impl Attempts<'_> {
         fresh_only: bool,
     ) -> Result<(Response<UpstreamBody>, Lease), Box<Missed>> {
         if let Some(shared) = &self.worker.shared {
-            return self.attempt_on_streams(shared, endpoint).await;
+            return Box::pin(self.attempt_on_streams(shared, endpoint)).await;
         }
         for _ in 0..if fresh_only { 0 } else { MAX_STALE } {
             let Some(lease) = self.worker.idle.take(endpoint.id, self.worker.clock.now()) else { break };
@@ -420,7 +421,7 @@ impl Attempts<'_> {
                 answered => return answered,
             }
         }
-        match self.connect(endpoint).await {
+        match Box::pin(self.connect(endpoint)).await {
             Ok(lease) => self.send(lease, endpoint).await,
             Err((failure, kind)) => Err(Box::new(Missed { failure, reused: false, kind })),
         }
