@@ -18,7 +18,7 @@ use super::clock::Deadline;
 use super::connection_timeline::{ConnectionInput, ConnectionTimeline};
 use super::quiet::QuietWaker;
 use super::request::RequestState;
-use super::timeline::{Expiry, Input, Millis};
+use super::timeline::{Input, Millis};
 use super::transport::{ClientStream, Transport};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
@@ -226,7 +226,7 @@ impl Connection {
     /// Whether it is to be closed: its own deadline has passed, or the client does not read what
     /// one of its requests has for it.
     fn is_overdue(&self) -> bool {
-        let stalled = |request: &Rc<RequestState>| request.expired() == Some(Expiry::ClientBlocked);
+        let stalled = |request: &Rc<RequestState>| request.is_client_blocked() && request.expired().is_some();
         self.deadline.is_expired() || self.requests.borrow().iter().any(stalled)
     }
 }

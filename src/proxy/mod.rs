@@ -8,6 +8,7 @@ mod connection_timeline;
 mod error;
 mod forward;
 mod forwarding;
+mod grpc;
 mod handshake;
 mod headers;
 mod http2;

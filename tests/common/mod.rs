@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod events;
+pub mod grpc;
 pub mod held;
 pub mod http2;
 pub mod load;

@@ -15,6 +15,7 @@ mod exhaustion;
 mod fixed;
 mod forwarding;
 mod full;
+mod grpc;
 mod healthcheck;
 mod http2;
 mod metrics;
