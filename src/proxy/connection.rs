@@ -19,7 +19,7 @@ use super::connection_timeline::{ConnectionInput, ConnectionTimeline};
 use super::newcomers::{Newcomer, Newcomers};
 use super::quiet::QuietWaker;
 use super::request::RequestState;
-use super::timeline::{Expiry, Input, Millis};
+use super::timeline::{Input, Millis};
 use super::transport::{ClientStream, Transport};
 use super::tunnel::Tunnel;
 use super::worker::Worker;
@@ -282,11 +282,9 @@ impl Connection {
     /// Whether it is to be closed: its own deadline has passed, or the client does not read what
     /// one of its requests has for it.
     fn is_overdue(&self) -> bool {
-        let stalled = |request: &Rc<RequestState>| match request.expired() {
-            None => false,
-            Some(Expiry::ClientBlocked) => true,
-            // Others are for whoever waits for the replica. The 101 of a tunnel has nobody but this.
-            Some(_) => self.tunnel.borrow().is_some(),
+        let stalled = |request: &Rc<RequestState>| {
+            // Other deadlines are for whoever waits for the replica. The 101 of a tunnel has nobody but this.
+            request.expired().is_some() && (request.is_client_blocked() || self.tunnel.borrow().is_some())
         };
         self.deadline.is_expired() || self.requests.borrow().iter().any(stalled)
     }

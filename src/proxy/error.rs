@@ -90,6 +90,9 @@ pub(crate) enum Failure {
     /// No response in time.
     #[error("no response from replica '{0}' in time")]
     ResponseTimeout(String),
+    /// The time that its client gave the call is over.
+    #[error("the time that the client gave the call (grpc-timeout) is over")]
+    DeadlineExceeded,
     /// The connection ended before a response.
     #[error("replica '{0}' closed the connection before its response")]
     Closed(String),
@@ -108,7 +111,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_)
             | Self::ClientBody
@@ -131,7 +134,9 @@ impl Failure {
             | Self::Overloaded
             | Self::QueueTimeout
             | Self::RetryBudget(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) | Self::DeadlineExceeded => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Self::Ejected(_) | Self::Closed(_) | Self::BadResponse(_) | Self::ResponseHeadTooLarge(_) => {
                 StatusCode::BAD_GATEWAY
             }
@@ -162,6 +167,7 @@ impl Failure {
             Self::ConnectTimeout(_) => Reason::ConnectTimeout,
             Self::Ejected(_) => Reason::Ejected,
             Self::ResponseTimeout(_) => Reason::ResponseTimeout,
+            Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::Closed(_) => Reason::UpstreamClosed,
             Self::Refused(_) => Reason::UpstreamRefused,
             Self::BadResponse(_) => Reason::BadResponse,

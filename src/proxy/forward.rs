@@ -53,8 +53,11 @@ pub(crate) async fn forward(
     let connection = &**active.connection();
     let worker = &*connection.worker;
     let via = worker.via();
-    let headers::Cleaned { mut forwarding, id: came_with, offer, takes_trailers } =
+    let headers::Cleaned { mut forwarding, id: came_with, offer, takes_trailers, is_call } =
         headers::clean_request(head, connection.is_trusted, via)?;
+    if is_call {
+        active.becomes_call(head.headers())?;
+    }
     if let Some(session) = &connection.tls {
         forwarding.is_secure = true;
         if forwarding.host().is_some_and(|host| !session.is_for(host)) {
@@ -191,8 +194,10 @@ async fn await_replica(active: &ActiveRequest, key: u64) -> Result<Picked, Failu
     worker.waiting.set(worker.waiting.get() + 1);
     let _waiting = Waiting(worker);
     while worker.starting.load(Ordering::Relaxed) > 0 {
-        if active.within(pin!(tokio::time::sleep(TICK))).await.is_err() {
-            break;
+        match active.within(pin!(tokio::time::sleep(TICK))).await {
+            Ok(()) => {}
+            Err(Expiry::Call) => return Err(Failure::DeadlineExceeded),
+            Err(_) => break,
         }
         if let Some(picked) = worker.reader.with(|snapshot| snapshot.pick(key, &[])) {
             return Ok(picked);
@@ -238,6 +243,7 @@ fn connected<T>(
         }
         // This machine has run out of something, which says nothing of the replica.
         Ok(Err(ConnectError::Exhausted(error))) => Err((Failure::Exhausted(error.to_string()), None)),
+        Err(Expiry::Call) => Err((Failure::DeadlineExceeded, None)),
         Err(_) => Err((Failure::ConnectTimeout(name()), Some(FailureKind::Connect))),
     }
 }
@@ -366,8 +372,10 @@ impl Attempts<'_> {
                     self.active.on(Input::AwaitRetry);
                 }
                 let pause = pin!(tokio::time::sleep(TICK));
-                if self.active.within(pause).await.is_err() {
-                    return Err(Failure::RetryBudget(failure.to_string()));
+                match self.active.within(pause).await {
+                    Ok(()) => {}
+                    Err(Expiry::Call) => return Err(Failure::DeadlineExceeded),
+                    Err(_) => return Err(Failure::RetryBudget(failure.to_string())),
                 }
             }
         }
@@ -549,6 +557,9 @@ impl Attempts<'_> {
                     }
                 };
                 let Some(kind) = kind else { return Err(bad_response()) };
+                if let Some(call) = self.active.call() {
+                    call.hear(response.headers());
+                }
                 self.active.on(Input::ResponseHead(kind));
                 let status = response.status().as_u16();
                 self.active.record().upstream_responded(endpoint, status, &self.worker.recorder);
@@ -574,6 +585,7 @@ impl Attempts<'_> {
             }
             // Its supervisor knows already.
             Err(_) if is_taken_back => Err(missed(Failure::Ejected(name()), None)),
+            Err(Expiry::Call) => Err(missed(Failure::DeadlineExceeded, None)),
             Err(Expiry::RequestBody) => Err(missed(Failure::ClientTimeout, None)),
             Err(_) => {
                 lease.timed_out();

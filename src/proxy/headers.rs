@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::{Failure, REASON};
 use super::forwarding::{Forwarding, WayFields, is_of_way};
+use super::grpc;
 use super::timeline::BodyKind;
 use super::upgrade::Offer;
 use super::via::Via;
@@ -53,8 +54,8 @@ struct Scan {
     /// A bit for each of [`HOP_BY_HOP`].
     hop_by_hop: u8,
     expect: bool,
-    /// `Content-Type` is that of a stream of events.
-    events: bool,
+    /// `Content-Type` is that of a stream of events, in a response; of gRPC, in a request.
+    special: bool,
     way: WayFields,
     error: bool,
 }
@@ -81,7 +82,11 @@ fn scan<const REQUEST: bool>(headers: &HeaderMap) -> Scan {
                 hop_by_hop(3);
             }
             12 if name == CONTENT_TYPE => {
-                found.events = value.as_bytes().get(..EVENTS.len()).is_some_and(|kind| kind == EVENTS);
+                found.special = if REQUEST {
+                    grpc::is_grpc(value)
+                } else {
+                    value.as_bytes().get(..EVENTS.len()).is_some_and(|kind| kind == EVENTS)
+                };
             }
             12 if name == REQUEST_ID => {
                 found.id.get_or_insert_with(|| value.clone());
@@ -149,6 +154,8 @@ pub(crate) struct Cleaned {
     pub(crate) offer: Option<Offer>,
     /// Whether `TE` says that its client takes trailers.
     pub(crate) takes_trailers: bool,
+    /// Whether it is a call of gRPC.
+    pub(crate) is_call: bool,
 }
 
 /// Takes out of the head of a client's request what is not for the replica; what is to be added
@@ -183,7 +190,7 @@ pub(crate) fn clean_request<B>(
     }
     *request.version_mut() = Version::HTTP_11;
     let forwarding = Forwarding::new(request.headers_mut(), found.host, version, found.way, trusted);
-    Ok(Cleaned { forwarding, id: found.id, offer, takes_trailers })
+    Ok(Cleaned { forwarding, id: found.id, offer, takes_trailers, is_call: found.special })
 }
 
 #[cold]
@@ -298,7 +305,7 @@ pub(crate) fn forward_response(headers: &mut HeaderMap, id: Option<&HeaderValue>
     if let (None, Some(id)) = (&found.id, id) {
         headers.insert(REQUEST_ID, id.clone());
     }
-    Some(if found.events { BodyKind::Events } else { BodyKind::Plain })
+    Some(if found.special { BodyKind::Events } else { BodyKind::Plain })
 }
 
 /// Whether a response is a stream of events.

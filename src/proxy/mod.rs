@@ -10,6 +10,7 @@ mod entrance;
 mod error;
 mod forward;
 mod forwarding;
+mod grpc;
 mod handshake;
 mod header_rules;
 mod headers;

@@ -150,6 +150,11 @@ impl RequestRecord {
         self.reason = Some(reason);
     }
 
+    /// The status of its response; 0 if there was none.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
     /// Why it got none, if so.
     pub(crate) fn reason(&self) -> Option<Reason> {
         self.reason

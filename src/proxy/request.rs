@@ -1,20 +1,22 @@
 //! A request under way: its deadline and stage, and its record for counters and access log. It ends
 //! by one explicit call, [`ActiveRequest::end`].
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body::Body;
 
 use super::clock::Deadline;
 use super::connection::Connection;
+use super::error::Failure;
+use super::grpc::{self, Call};
 use super::record::RequestRecord;
-use super::timeline::{Expiry, Input, RequestTimeline};
+use super::timeline::{Expiry, Input, Millis, RequestTimeline};
 use crate::telemetry::Reason;
 
 /// The one owner of a request under way. Dropped before the request was ended, it ends it as
@@ -35,6 +37,8 @@ pub(crate) struct RequestState {
     upgrade: Cell<bool>,
     /// Whether its body has turned out larger than is taken.
     oversized: Cell<bool>,
+    /// The call of gRPC that it is.
+    call: OnceCell<Box<Call>>,
     record: RefCell<RequestRecord>,
 }
 
@@ -58,6 +62,7 @@ impl ActiveRequest {
             body_length: request.body().size_hint().exact(),
             upgrade: Cell::new(false),
             oversized: Cell::new(false),
+            call: OnceCell::new(),
             record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
         });
         connection.begin(Rc::clone(&state));
@@ -86,6 +91,9 @@ impl ActiveRequest {
             record.failed(if by_client { Reason::ClientGone } else { Reason::Stopped });
         }
         record.finish(worker, state.connection.peer);
+        if let Some(call) = state.call.get() {
+            worker.recorder.called(call.outcome(record.status(), record.reason()));
+        }
         state.connection.end(state);
     }
 }
@@ -140,6 +148,34 @@ impl RequestState {
         self.oversized.get()
     }
 
+    /// Its head is this, so that it may be a call of gRPC.
+    #[cold]
+    pub(crate) fn may_be_call(&self, headers: &HeaderMap) {
+        if let Some(call) = Call::of(headers) {
+            // It becomes one once.
+            let _ = self.call.set(Box::new(call));
+        }
+    }
+
+    /// It is a call of gRPC, whose head is this.
+    ///
+    /// # Errors
+    /// When it does not say as it has to how long it may take.
+    #[cold]
+    pub(crate) fn becomes_call(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        self.may_be_call(headers);
+        let timeout = grpc::timeout(headers)?;
+        let now = self.connection.worker.clock.next_tick();
+        let ends = timeout.map(|timeout| now.saturating_add(timeout.as_millis() as Millis));
+        self.on(Input::Call(ends));
+        Ok(())
+    }
+
+    /// The call of gRPC that it is, if it is one.
+    pub(crate) fn call(&self) -> Option<&Call> {
+        self.call.get().map(|call| &**call)
+    }
+
     /// Whether its whole body was handed on.
     pub(crate) fn is_uploaded(&self) -> bool {
         self.timeline.get().is_uploaded()
@@ -166,7 +202,10 @@ impl RequestState {
 
     /// What has expired, if anything has.
     pub(crate) fn expired(&self) -> Option<Expiry> {
-        if self.deadline.is_expired() { self.timeline.get().expiry() } else { None }
+        if !self.deadline.is_expired() {
+            return None;
+        }
+        self.timeline.get().expiry_at(self.connection.worker.clock.now())
     }
 
     /// Has `waker` woken when its deadline expires, where nobody waits within it.

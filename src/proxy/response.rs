@@ -202,6 +202,9 @@ impl Body for ResponseBody {
                 if let Some(data) = frame.data_ref() {
                     request.record().sends(data.len());
                 }
+                if let (Some(trailers), Some(call)) = (frame.trailers_ref(), request.call()) {
+                    call.hear(trailers);
+                }
                 // A body in chunks knows of no end before it has come.
                 if frame.is_trailers() || source.is_end_stream() {
                     this.complete();
@@ -229,6 +232,10 @@ impl Body for ResponseBody {
             Poll::Ready(Err(Expiry::RequestBody)) => {
                 this.break_off(Reason::ClientTimeout, None);
                 Poll::Ready(Some(Err("the request body stopped in its middle".into())))
+            }
+            Poll::Ready(Err(Expiry::Call)) => {
+                this.break_off(Reason::DeadlineExceeded, None);
+                Poll::Ready(Some(Err("the time of the call is over".into())))
             }
             // For any other expiry the connection ends.
             Poll::Pending | Poll::Ready(Err(_)) => Poll::Pending,

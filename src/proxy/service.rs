@@ -50,7 +50,7 @@ where
         && let Err(failure) = http2::to_http1(&mut request)
     {
         let to_head = *request.method() == Method::HEAD;
-        return Ok(failed(&failure, to_head, active));
+        return Ok(failed(&failure, to_head, active, Some(&request)));
     }
     let https = connection.worker.config().https_port.filter(|_| connection.tls.is_none());
     if let Some(port) = https
@@ -85,7 +85,7 @@ where
             close_where_due(&active, response.headers_mut());
             ResponseBody::replica(response, active)
         }
-        Err(failure) => failed(&failure, to_head, active),
+        Err(failure) => failed(&failure, to_head, active, request.as_ref()),
     })
 }
 
@@ -96,10 +96,22 @@ fn change_own(active: &ActiveRequest, headers: &mut HeaderMap) {
     }
 }
 
-/// Our own response to a request that is not forwarded.
-fn failed(failure: &Failure, to_head: bool, active: ActiveRequest) -> Response<ResponseBody> {
+/// Our own response to a request that is not forwarded, of which `request` is what was not sent.
+fn failed<B>(
+    failure: &Failure,
+    to_head: bool,
+    active: ActiveRequest,
+    request: Option<&Request<B>>,
+) -> Response<ResponseBody> {
     tracing::debug!(peer = %active.connection().peer, %failure, "request not forwarded");
-    let mut response = failure.to_response().map(Full::new);
+    if let Some(request) = request {
+        active.may_be_call(request.headers());
+    }
+    let mut response = match active.call() {
+        Some(call) => call.refuse(failure),
+        None => failure.to_response(),
+    }
+    .map(Full::new);
     if let Some(id) = active.record().id() {
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }

@@ -175,6 +175,8 @@ pub(crate) enum Input {
     ClientHalfClosed,
     /// The client's connection, or its stream, was reset.
     ClientReset,
+    /// It is a call of gRPC, whose parts may pause as those of a tunnel, and which is over at this time.
+    Call(Option<Millis>),
     /// It is a tunnel from now on.
     Tunnel,
     /// Bytes passed through the tunnel, either way.
@@ -204,6 +206,8 @@ pub(crate) enum Expiry {
     Replica,
     /// No replica had room.
     Room,
+    /// The time of the whole call is over.
+    Call,
     /// Nothing came on the tunnel, from neither side.
     TunnelIdle,
     /// The replica of the tunnel leaves.
@@ -217,7 +221,13 @@ pub(crate) struct RequestTimeline {
     upload: Upload,
     client: Client,
     client_blocked: bool,
+    is_call: bool,
+    /// When the whole of it is to be over, [`NEVER`] for most.
+    ends: Millis,
 }
+
+/// Of what is not limited as a whole.
+const NEVER: Millis = Millis::MAX;
 
 impl RequestTimeline {
     /// A request whose head is complete, with a body to come or without one.
@@ -227,6 +237,8 @@ impl RequestTimeline {
             upload: if has_body { Upload::Replica } else { Upload::Done },
             client: Client::Open,
             client_blocked: false,
+            is_call: false,
+            ends: NEVER,
         }
     }
 
@@ -273,9 +285,24 @@ impl RequestTimeline {
                 self.client = Client::Gone;
                 return Timer::Keep;
             }
+            Input::Call(ends) => {
+                self.is_call = true;
+                self.ends = ends.unwrap_or(NEVER);
+            }
             Input::End => self.stage = Stage::Ended,
         }
-        self.limit(limits).map_or(Timer::Off, |limit| after(now, limit))
+        let timer = self.limit(limits).map_or(Timer::Off, |limit| after(now, limit));
+        if self.ends == NEVER { timer } else { self.within_call(timer) }
+    }
+
+    /// No limit is later than the end of the whole.
+    #[cold]
+    fn within_call(self, timer: Timer) -> Timer {
+        match timer {
+            _ if self.stage == Stage::Ended => Timer::Off,
+            Timer::At(at) => Timer::At(at.min(self.ends)),
+            Timer::Off | Timer::Keep => Timer::At(self.ends),
+        }
     }
 
     /// A tunnel has no body, and who does not read is not hurried: the idle limit holds for all.
@@ -308,13 +335,25 @@ impl RequestTimeline {
             Stage::AwaitingReplica => Some(limits.replica.get()),
             Stage::AwaitingRoom => Some(limits.room.get()),
             Stage::Connecting => Some(limits.connect.get()),
-            Stage::AwaitingHead if self.upload != Upload::Done => Some(limits.body.get()),
+            Stage::AwaitingHead if self.upload != Upload::Done => Some(self.pause(limits)),
             Stage::AwaitingHead | Stage::AwaitingRetry => Some(limits.response.get()),
             // Where the upload goes on it is waited for, and its pauses are those of any body.
             Stage::Responding(BodyKind::Events) if self.upload == Upload::Done => Some(limits.stream.get()),
-            Stage::Responding(_) => Some(limits.body.get()),
+            Stage::Responding(_) => Some(self.pause(limits)),
             Stage::Tunnel => Some(limits.stream.get()),
         }
+    }
+
+    /// How long a part may let wait.
+    fn pause(self, limits: &Limits) -> Millis {
+        if self.is_call { limits.stream.get() } else { limits.body.get() }
+    }
+
+    /// What the expiry of the deadline at `now` means.
+    pub(crate) fn expiry_at(self, now: Millis) -> Option<Expiry> {
+        let is_over =
+            self.ends <= now && !matches!(self.stage, Stage::Ended | Stage::Tunnel | Stage::EndingTunnel);
+        if is_over { Some(Expiry::Call) } else { self.expiry() }
     }
 
     /// What the expiry of the deadline means; `None` where there is no deadline.
@@ -462,6 +501,30 @@ mod tests {
             let (timeline, set) = run(*has_body, inputs);
             assert_eq!((set, timeline.expiry()), (*deadline, *expiry), "{inputs:?}");
         }
+    }
+
+    #[test]
+    fn a_call_has_a_time_for_the_whole_and_may_pause() {
+        use Input::*;
+        const ENDS: Millis = RESPONSE / 2;
+        let at = |inputs: &[Input], now| {
+            let (timeline, set) = run(true, inputs);
+            (set, timeline.expiry_at(now))
+        };
+        let some = |limit, expiry| (Timer::At(limit), Some(expiry));
+        assert_eq!(at(&[Call(None)], 0), (Timer::Off, None));
+        assert_eq!(at(&[Call(None), Sent, UploadStarved], 0).1, Some(Expiry::RequestBody));
+        assert_eq!(at(&[Call(None), Sent], 0), some(STREAM, Expiry::ResponseHead));
+        assert_eq!(at(&[Call(None), Sent, UploadEnd], 0), some(RESPONSE, Expiry::ResponseHead));
+        for inputs in [&[][..], &[Sent], &[Sent, UploadEnd], &[Sent, ResponseHead(BodyKind::Plain)]] {
+            assert_eq!(
+                at(&[&[Call(Some(ENDS))], inputs].concat(), ENDS),
+                some(ENDS, Expiry::Call),
+                "{inputs:?}"
+            );
+        }
+        assert_eq!(at(&[Call(Some(STREAM)), Connect], CONNECT), some(CONNECT, Expiry::Connect));
+        assert_eq!(at(&[Call(Some(ENDS)), End], ENDS), (Timer::Off, None));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! module of ours; they say what is to be told.
 
 pub mod access;
+pub mod grpc;
 pub mod handshake;
 pub mod histogram;
 pub mod journal;
@@ -11,6 +12,7 @@ pub mod tally;
 pub mod traffic;
 pub mod upkeep;
 
+pub use grpc::GrpcCode;
 pub use handshake::{Handshake, HandshakeFailure};
 pub use journal::Journal;
 pub use reason::Reason;

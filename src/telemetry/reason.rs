@@ -62,6 +62,8 @@ reasons! {
     Ejected => "ejected",
     /// No response from the replica in time.
     ResponseTimeout => "response-timeout",
+    /// The time that its client gave the call of gRPC was over.
+    DeadlineExceeded => "deadline-exceeded",
     /// The replica closed the connection before its response.
     UpstreamClosed => "upstream-closed",
     /// The replica refused the request's streams.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::histogram::{Durations, Histogram};
-use super::{Handshake, HandshakeFailure, Reason, Tally};
+use super::{GrpcCode, Handshake, HandshakeFailure, Reason, Tally};
 
 /// Classes of responses: `1xx` to `5xx`, by the first digit of the status, and what is none of them. A
 /// client is to take such a status for a 5xx (RFC 9110, section 15); here it is told apart, because
@@ -40,6 +40,7 @@ impl RefusedConnection {
 struct Shard {
     responses: [Tally; CLASSES.len()],
     reasons: [Tally; Reason::ALL.len()],
+    calls: [Tally; GrpcCode::ALL.len()],
     retries: Tally,
     full: Tally,
     queued: Tally,
@@ -132,6 +133,11 @@ impl Recorder {
         self.0.reasons[reason as usize].add(1);
     }
 
+    /// A call of gRPC is over, with this status.
+    pub fn called(&self, code: GrpcCode) {
+        self.0.calls[code as usize].add(1);
+    }
+
     /// A request is tried again.
     pub fn retried(&self) {
         self.0.retries.add(1);
@@ -211,6 +217,8 @@ pub struct Totals {
     pub responses: [u64; CLASSES.len()],
     /// Requests without a whole response from a replica, in the order of [`Reason::ALL`].
     pub reasons: [u64; Reason::ALL.len()],
+    /// Calls of gRPC, in the order of [`GrpcCode::ALL`].
+    pub calls: [u64; GrpcCode::ALL.len()],
     /// Attempts that followed a failed one.
     pub retries: u64,
     /// Requests that have waited for room at a replica.
@@ -256,6 +264,7 @@ impl Totals {
     fn include(&mut self, shard: &Shard) {
         add_up(&mut self.responses, &shard.responses);
         add_up(&mut self.reasons, &shard.reasons);
+        add_up(&mut self.calls, &shard.calls);
         add_up(&mut self.handshakes, &shard.handshakes);
         add_up(&mut self.handshake_failures, &shard.handshake_failures);
         add_up(&mut self.refused, &shard.refused);

@@ -1,6 +1,7 @@
 //! A replica that speaks what it is told to: HTTP/1.1 or HTTP/2, over TLS or not. hyper serves it.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -25,7 +26,7 @@ use tokio_rustls::TlsAcceptor;
 use super::tls::Pair;
 
 /// What it answers with.
-pub type Body = BoxBody<Bytes, Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
 /// How it speaks.
 #[derive(Clone)]
@@ -218,5 +219,5 @@ async fn connection<S, F>(
 
 /// A body of this text.
 pub fn body(text: impl Into<Bytes>) -> Body {
-    http_body_util::Full::new(text.into()).boxed()
+    http_body_util::Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
 }

@@ -16,6 +16,7 @@ mod exhaustion;
 mod fixed;
 mod forwarding;
 mod full;
+mod grpc;
 mod header_rules;
 mod healthcheck;
 mod http2;

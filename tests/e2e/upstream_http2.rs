@@ -119,7 +119,11 @@ fn trailers_pass() {
         let mut trailers = upload.trailers().cloned().unwrap_or_default();
         trailers.insert("x-size", "y".repeat(48_000).parse().expect("a value"));
         let frames = vec![Ok::<_, Infallible>(Frame::data(upload.to_bytes())), Ok(Frame::trailers(trailers))];
-        Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed())
+        Response::new(
+            StreamBody::new(futures_util::stream::iter(frames))
+                .map_err(|never| match never {})
+                .boxed_unsync(),
+        )
     });
     let balancer = start(&replica, &[]);
     run(async {

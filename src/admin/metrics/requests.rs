@@ -5,7 +5,7 @@ use std::fmt;
 use super::page::Page;
 use crate::control::View;
 use crate::telemetry::traffic::{CLASSES, RefusedConnection};
-use crate::telemetry::{Reason, Totals};
+use crate::telemetry::{GrpcCode, Reason, Totals};
 
 pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64, view: &View) -> fmt::Result {
     page.counters(
@@ -20,6 +20,11 @@ pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64,
             .iter()
             .zip(totals.reasons)
             .map(|(reason, count)| (vec![("reason", reason.code())], count)),
+    )?;
+    page.counters(
+        "grpc_requests",
+        "Calls of gRPC that are over, by status",
+        GrpcCode::ALL.iter().zip(totals.calls).map(|(code, count)| (vec![("code", code.name())], count)),
     )?;
     let total = "Time from the head of a request to the last byte of its response";
     page.durations("request_duration", total, &totals.total)?;

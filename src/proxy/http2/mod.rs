@@ -39,8 +39,9 @@ const MAX_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// The same of all requests of a connection. Not less: half of it is also what h2 allows of small
-/// frames before it takes them for a flood.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// frames before it takes them for a flood, at 256 bytes each. One stream whose window is full of messages
+/// of gRPC that have 5 bytes is none.
+const CONNECTION_WINDOW: u32 = 7 * 1024 * 1024;
 
 /// Bytes of one response that wait for the client's window; a hundred of them for one client.
 const MAX_SEND_BUFFER: usize = 64 * 1024;

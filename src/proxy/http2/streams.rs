@@ -84,7 +84,7 @@ async fn run(stream: impl Future<Output = ()>, request: Option<Rc<RequestState>>
         }
         if request.is_client_blocked() {
             request.register(cx.waker());
-            if request.expired() == Some(Expiry::ClientBlocked) {
+            if matches!(request.expired(), Some(Expiry::ClientBlocked | Expiry::Call)) {
                 return Poll::Ready(());
             }
         }

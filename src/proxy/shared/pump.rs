@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http_body::{Body, Frame};
@@ -17,6 +17,12 @@ const MAX_KEPT: usize = 64 * 1024;
 
 /// Most parts that are kept: each costs something, however small it is.
 const MAX_PARTS: usize = 1024;
+
+/// Parts below this are gathered, in bytes.
+const SMALL: usize = 1024;
+
+/// Up to so many bytes.
+const GATHERED: usize = 16 * 1024;
 
 /// A body on its way.
 #[derive(Debug)]
@@ -102,14 +108,45 @@ impl Upload {
         })
     }
 
+    /// `first` with those small parts behind it that have come already, as far as there is `room` to send
+    /// them at once; whether they end the body, and what comes behind them if that has come too. Servers take
+    /// many small frames for a flood.
+    async fn gather(&self, first: Bytes, room: usize) -> (Bytes, bool, Option<Next>) {
+        let mut gathered = BytesMut::from(&first[..]);
+        while gathered.len() < room {
+            match poll_fn(|cx| Poll::Ready(self.poll_next(cx))).await {
+                Poll::Ready(Next::Part(part, is_last)) => {
+                    gathered.extend_from_slice(&part);
+                    if is_last {
+                        return (gathered.freeze(), true, None);
+                    }
+                }
+                Poll::Ready(other) => return (gathered.freeze(), false, Some(other)),
+                Poll::Pending => break,
+            }
+        }
+        (gathered.freeze(), false, None)
+    }
+
     /// Sends all of it. Ends early if the replica wants no more, or the client breaks it off.
     pub(super) async fn pump(&self, mut stream: SendStream<Bytes>) {
+        let mut came = None;
         loop {
             let next = poll_fn(|cx| {
+                if let Some(next) = came.take() {
+                    return Poll::Ready(next);
+                }
                 if stream.poll_reset(cx).is_ready() { Poll::Ready(Next::Reset) } else { self.poll_next(cx) }
             });
             // An error of any of these means that the stream has ended, which its response tells too.
             let goes_on = match next.await {
+                Next::Part(data, false) if !data.is_empty() && data.len() < SMALL => {
+                    stream.reserve_capacity(GATHERED);
+                    let room = stream.capacity().min(GATHERED);
+                    let (data, is_last, behind) = self.gather(data, room).await;
+                    came = behind;
+                    send(&mut stream, data, is_last).await && !is_last
+                }
                 Next::Part(data, is_last) => send(&mut stream, data, is_last).await && !is_last,
                 Next::Trailers(trailers) => {
                     let _ = stream.send_trailers(trailers);
