@@ -378,6 +378,10 @@ impl Checker<'_> {
             return;
         }
         let speaks_http2 = self.config.proxy.upstream_http == UpstreamHttp::H2;
+        if speaks_http2 && self.good(&["runtime", "upstream"]) && self.config.has_only_demo_replicas() {
+            let refusal = Refusal::new("is not spoken by the built-in replica");
+            self.refuse("upstream-http", refusal.hint("give --replica-command, --image or --upstream"));
+        }
         if self.good(&["health"]) && !speaks_http2 && self.config.control.health.check != HealthCheck::Http {
             let refusal = Refusal::new("needs replicas that speak HTTP/2");
             self.refuse("health", refusal.hint("give --upstream-http h2"));

@@ -57,6 +57,7 @@ fn settings_that_do_not_agree() {
             "replicas = \"3\" (default): makes 3 replicas, more than max-replicas = 2 (--max-replicas)",
         ),
         (&[("runtime", "process"), ("upstream", "a:1")], "--upstream \"a:1\": has no effect"),
+        (&[("upstream-http", "h2")], "--upstream-http \"h2\": is not spoken by the built-in replica"),
         (&[("health", "grpc")], "--health \"grpc\": needs replicas that speak HTTP/2"),
         (&[("runtime", "process"), ("upstream-tls", "on")], "--upstream-tls \"on\": has no effect"),
         (
