@@ -38,6 +38,7 @@ pub mod sim;
 mod sticky;
 #[cfg(test)]
 mod tests;
+mod time_limits;
 mod timeline;
 mod trace;
 mod transport;

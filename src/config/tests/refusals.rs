@@ -93,7 +93,7 @@ fn settings_that_do_not_agree() {
             "--tls-key \"k.pem\": is of no use without tls-certificate",
         ),
         (
-            &[("upstream-http", "h2"), ("upstream-proxy-protocol", "v1")],
+            &[("upstream", "a:1"), ("upstream-http", "h2"), ("upstream-proxy-protocol", "v1")],
             "--upstream-proxy-protocol \"v1\": tells replicas of one client",
         ),
         (&[("tls-ocsp", "o.der")], "--tls-ocsp \"o.der\": is of no use without tls-certificate"),
