@@ -101,18 +101,22 @@ pub(super) fn check_host(target: &Target<'_>, config: &AdminConfig) -> Result<()
     ))
 }
 
-/// Refuses requests that a page of another origin than `target` and the configured ones sent. Requests
+/// Refuses requests that a page of another origin than `target` and the configured ones sent. `is_secure` is
+/// whether the request came over TLS. If it did not, an edge in front may speak it, and pass on the host: that
+/// the page is from there, and not from another server of the same host, only the browser knows. Requests
 /// without such headers come from programs, or from browsers on behalf of their user.
 pub(super) fn check_origin(
     headers: &HeaderMap,
     target: &Target<'_>,
+    is_secure: bool,
     config: &AdminConfig,
 ) -> Result<(), Refusal> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let same = match (origins.next(), origins.next()) {
         (None, _) => true,
         (Some(origin), None) => origin.to_str().ok().and_then(Origin::parse).is_some_and(|origin| {
-            origin.is_of(target, is_same_origin_fetch(headers)) || origin.is_one_of(&config.origins)
+            let is_same_scheme = origin.secure == is_secure || is_same_origin_fetch(headers);
+            (is_same_scheme && origin.is_of(target)) || origin.is_one_of(&config.origins)
         }),
         (Some(_), Some(_)) => false,
     };
@@ -150,12 +154,9 @@ impl<'a> Origin<'a> {
         if self.secure { 443 } else { 80 }
     }
 
-    /// Whether this is the origin of pages from `target`. We speak no TLS, but an edge in front may,
-    /// and pass on the host. That it is `https` and not another server of the same host, only the
-    /// browser knows: it `vouches` that the request goes to where the page came from.
-    fn is_of(&self, target: &Target<'_>, vouches: bool) -> bool {
-        (vouches || !self.secure)
-            && self.target.host.eq_ignore_ascii_case(target.host)
+    /// Whether this is the origin of pages from `target`, but for the scheme, of which that says nothing.
+    fn is_of(&self, target: &Target<'_>) -> bool {
+        self.target.host.eq_ignore_ascii_case(target.host)
             && self.port() == target.port.unwrap_or(self.default_port())
     }
 
@@ -164,7 +165,7 @@ impl<'a> Origin<'a> {
     }
 
     fn is_one_of(&self, origins: &[String]) -> bool {
-        let same = |other: Origin<'_>| self.secure == other.secure && self.is_of(&other.target, true);
+        let same = |other: Origin<'_>| self.secure == other.secure && self.is_of(&other.target);
         origins.iter().filter_map(|origin| Origin::parse(origin)).any(same)
     }
 }
@@ -296,7 +297,6 @@ mod tests {
             ("http://[::1]:5000", "[::1]:5000", true),
             ("http://127.0.0.1:5001", "127.0.0.1:5000", false),
             ("http://localhost:5000", "127.0.0.1:5000", false),
-            ("https://127.0.0.1:5000", "127.0.0.1:5000", false),
             ("http://127.0.0.1:5000/", "127.0.0.1:5000", false),
             ("http://127.0.0.1:5000@evil.example", "127.0.0.1:5000", false),
             ("127.0.0.1:5000", "127.0.0.1:5000", false),
@@ -305,8 +305,20 @@ mod tests {
         ];
         for (origin, host, same) in cases {
             let target = Target::parse(host).unwrap();
-            let is = Origin::parse(origin).is_some_and(|origin| origin.is_of(&target, false));
-            assert_eq!(is, same, "{origin} and {host}");
+            let config = AdminConfig::default();
+            let passes = |is_secure, origin: &str| {
+                let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_str(origin).unwrap())]);
+                check_origin(&headers, &target, is_secure, &config).is_ok()
+            };
+            assert_eq!(passes(false, origin), same, "{origin} and {host}");
+            if origin == "http://lb.example" {
+                // Without a port the schemes have different ones.
+                continue;
+            }
+            // Over TLS it is the other scheme.
+            let secure = origin.replace("http:", "https:");
+            assert_eq!(passes(true, &secure), same, "{secure} and {host}");
+            assert!(!same || !passes(true, origin) && !passes(false, &secure));
         }
     }
 
@@ -343,7 +355,8 @@ mod tests {
             headers.insert(ORIGIN, HeaderValue::from_static(origin));
             site.map(|site| headers.insert("sec-fetch-site", HeaderValue::from_static(site)));
             let target = Target::parse(host).unwrap();
-            let is = check_host(&target, &config).and_then(|()| check_origin(&headers, &target, &config));
+            let is =
+                check_host(&target, &config).and_then(|()| check_origin(&headers, &target, false, &config));
             assert_eq!(is.is_ok(), passes, "{origin} for {host}, {site:?}");
         }
         let evil = Target::parse("evil.example").unwrap();

@@ -38,6 +38,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
             let context = Context {
                 listener: Listener::Admin,
                 peer: connection.peer,
+                is_secure: false,
                 flawed_target: connection.has_invalid_target(),
             };
             let admin = admin.clone();

@@ -36,6 +36,8 @@ pub struct Context {
     pub listener: Listener,
     /// Address of the client.
     pub peer: SocketAddr,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
     /// Whether the request line was invalid although it was parsed: the parser of URIs silently drops a
     /// fragment. Such a request is refused with 400, and the connection closed.
     pub flawed_target: bool,
@@ -138,7 +140,7 @@ impl Admin {
                 self.admit_host(head)?;
                 return self.read(Read::Page, head);
             }
-            _ => self.admit(head)?,
+            _ => self.admit(head, context)?,
         }
         if let Some(record) = &mut record {
             record.admit();
@@ -157,10 +159,10 @@ impl Admin {
     }
 
     /// Makes all access checks.
-    fn admit(&self, head: &Parts) -> Result<(), Refusal> {
+    fn admit(&self, head: &Parts, context: &Context) -> Result<(), Refusal> {
         let target = self.admit_host(head)?;
         let config = self.config.load();
-        access::check_origin(&head.headers, &target, &config)?;
+        access::check_origin(&head.headers, &target, context.is_secure, &config)?;
         access::check_token(&head.headers, config.token.as_deref())
     }
 

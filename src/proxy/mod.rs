@@ -90,6 +90,8 @@ pub trait LocalRoutes: Send + Sync {
 pub struct Origin {
     /// The client's address.
     pub peer: SocketAddr,
+    /// Whether it came over TLS.
+    pub is_secure: bool,
     /// Whether its connection carried a request line that is not valid, see
     /// [`crate::listen::TargetGuard`].
     pub invalid_target: bool,

@@ -64,7 +64,11 @@ where
         && (connection.is_trusted || !WayFields::of(request.headers()).tells_of_a_proxy())
     {
         active.on(Input::Local);
-        let origin = Origin { peer: connection.peer, invalid_target: connection.has_invalid_target() };
+        let origin = Origin {
+            peer: connection.peer,
+            is_secure: connection.tls.is_some(),
+            invalid_target: connection.has_invalid_target(),
+        };
         let to_head = *request.method() == Method::HEAD;
         if request.headers().contains_key(UPGRADE) {
             active.offers_upgrade();

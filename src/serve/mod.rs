@@ -418,8 +418,8 @@ impl LocalRoutes for AdminRoutes {
         origin: Origin,
     ) -> Pin<Box<dyn Future<Output = Response<Full<Bytes>>>>> {
         let admin = self.0.clone();
-        let Origin { peer, invalid_target } = origin;
-        let context = Context { listener: Listener::Public, peer, flawed_target: invalid_target };
+        let Origin { peer, is_secure, invalid_target } = origin;
+        let context = Context { listener: Listener::Public, peer, is_secure, flawed_target: invalid_target };
         Box::pin(async move { admin.handle(request, context).await.map(admin::Body::into_text) })
     }
 }

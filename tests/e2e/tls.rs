@@ -231,6 +231,21 @@ fn a_made_up_certificate_is_there_to_try_it_out() {
 }
 
 #[test]
+fn a_page_over_tls_may_use_the_admin_routes_and_one_without_may_not() {
+    let folder = folder("origin");
+    let pair = Pair::write(&folder, "local", &["localhost"], 30);
+    let (_balancer, address) = start(&pair, &[]);
+    let client = TlsClient::trusting([&pair.der]);
+    let ask = |scheme: &str| {
+        let mut stream = client.connect(address, "localhost").expect("a session");
+        let host = format!("localhost:{}", address.port());
+        let head = format!("GET /rep HTTP/1.1\r\nHost: {host}\r\nOrigin: {scheme}://{host}\r\n");
+        exchange(&mut stream, &format!("{head}Connection: close\r\n\r\n")).status
+    };
+    assert_eq!((ask("https"), ask("http")), (200, 403));
+}
+
+#[test]
 fn clients_show_certificates_and_replicas_learn_whose() {
     let folder = folder("clients");
     let server = Pair::write(&folder, "server", &["a.test"], 30);

@@ -19,6 +19,7 @@ use crate::ring::{Family, Node, Params, Placement, Probing, Ring};
 pub(super) const CONTEXT: Context = Context {
     listener: Listener::Admin,
     peer: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40_000),
+    is_secure: false,
     flawed_target: false,
 };
 
