@@ -16,7 +16,7 @@ pub mod tls;
 pub mod upstream;
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 pub use client::request;
+use origin::Origin;
 
 /// Longest wait for anything that is to happen; only a failing test waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,6 +71,14 @@ impl Balancer {
         let mut balancer = Self { child, log, seen: Vec::new(), public: nowhere, admin: nowhere };
         balancer.admin = balancer.address_in("admin API is up");
         balancer.public = balancer.address_in("listening");
+        balancer
+    }
+
+    /// Starts one before `origin` alone, with further options, and waits until it takes requests.
+    pub fn before(origin: &Origin, more: &[&str]) -> Self {
+        let upstream = origin.address.to_string();
+        let balancer = Self::start(&[&["--upstream", &upstream], more].concat());
+        balancer.wait_until_ready(1);
         balancer
     }
 
@@ -186,6 +195,13 @@ pub fn metric(balancer: &Balancer, line: &str) -> u64 {
     let metrics = request(balancer.admin, "GET", "/metrics", None).body;
     let value = metrics.lines().find_map(|each| each.strip_prefix(line)).unwrap_or_else(|| panic!("{line}"));
     value.trim().parse::<f64>().expect("a number") as u64
+}
+
+/// A connection on which nothing is waited for without end.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    stream
 }
 
 /// All processes below `pid`.

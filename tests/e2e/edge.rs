@@ -15,17 +15,10 @@ fn send(address: SocketAddr, request_line: &str, fields: &str) -> Answer {
     raw(address, &format!("{request_line}\r\nHost: a.example\r\nConnection: close\r\n{fields}\r\n"))
 }
 
-fn in_front_of(origin: &Origin, more: &[&str]) -> Balancer {
-    let upstream = origin.address.to_string();
-    let balancer = Balancer::start(&[&["--upstream", &upstream], more].concat());
-    balancer.wait_until_ready(1);
-    balancer
-}
-
 #[test]
 fn what_a_trusted_proxy_says_reaches_the_replica() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--trusted-proxies", "10.0.0.0/8,127.0.0.1"]);
+    let balancer = Balancer::before(&origin, &["--trusted-proxies", "10.0.0.0/8,127.0.0.1"]);
     assert_eq!(send(balancer.public, "GET /edge HTTP/1.1", FROM_EDGE).status, 200);
     let arrived = &origin.arrived("/edge")[0];
     assert_eq!(arrived.header("x-forwarded-for"), ["9.9.9.9, 127.0.0.1"]);
@@ -40,7 +33,7 @@ fn what_a_trusted_proxy_says_reaches_the_replica() {
 #[test]
 fn what_anybody_else_claims_does_not() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--trusted-proxies", "10.0.0.0/8"]);
+    let balancer = Balancer::before(&origin, &["--trusted-proxies", "10.0.0.0/8"]);
     // A claim is no claim less for being called hop-by-hop.
     let fields = format!("{FROM_EDGE}Connection: X-Forwarded-For\r\n");
     assert_eq!(send(balancer.public, "GET /claim HTTP/1.1", &fields).status, 200);
@@ -78,7 +71,7 @@ fn a_clients_address_is_that_behind_the_trusted_proxy() {
 #[test]
 fn a_request_that_comes_back_ends_the_circle() {
     let origin = Origin::start();
-    let one = in_front_of(&origin, &["--key", "path"]);
+    let one = Balancer::before(&origin, &["--key", "path"]);
     let two = Balancer::start(&["--upstream", &one.public.to_string(), "--health-path", "/heartbeat"]);
     two.wait_until_ready(1);
     let body = format!(r#"{{"n":1,"endpoints":["{}"]}}"#, two.public);
@@ -99,7 +92,7 @@ fn a_request_that_comes_back_ends_the_circle() {
 #[test]
 fn our_own_addresses_are_no_replicas() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &[]);
+    let balancer = Balancer::before(&origin, &[]);
     for own in [balancer.public, balancer.admin] {
         for endpoint in
             [own.to_string(), format!("localhost:{}", own.port()), format!("0.0.0.0:{}", own.port())]
@@ -120,7 +113,7 @@ fn our_own_addresses_are_no_replicas() {
 #[test]
 fn without_via_nothing_is_told() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--via", "off"]);
+    let balancer = Balancer::before(&origin, &["--via", "off"]);
     assert_eq!(send(balancer.public, "GET /via HTTP/1.1", "Via: 1.0 fred\r\n").status, 200);
     assert_eq!(origin.arrived("/via")[0].header("via"), ["1.0 fred"]);
 }
@@ -128,7 +121,7 @@ fn without_via_nothing_is_told() {
 #[test]
 fn a_target_that_is_not_for_us_is_refused() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &[]);
+    let balancer = Balancer::before(&origin, &[]);
     for line in ["GET * HTTP/1.1", "POST * HTTP/1.1", "GET ftp://a.example/x HTTP/1.1"] {
         let answer = send(balancer.public, line, "");
         assert_eq!((answer.status, answer.header("x-ringherd-error")), (400, Some("bad-request")), "{line}");
@@ -159,17 +152,17 @@ fn outsiders_do_not_reach_the_admin_routes_through_a_proxy() {
 
     // In front of what a user runs there are none unless they are asked for.
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &[]);
+    let balancer = Balancer::before(&origin, &[]);
     rep(balancer.public, "");
     assert_eq!(origin.arrived("/rep").len(), 1);
-    let balancer = in_front_of(&origin, &["--public-admin", "on"]);
+    let balancer = Balancer::before(&origin, &["--public-admin", "on"]);
     assert_eq!(rep(balancer.public, "").json()["message"]["N"], 1);
 }
 
 #[test]
 fn a_client_is_told_its_request_id_and_on_request_the_replica() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--expose-replica", "on"]);
+    let balancer = Balancer::before(&origin, &["--expose-replica", "on"]);
     let answer = send(balancer.public, "GET /id HTTP/1.1", "X-Request-Id: mine\r\n");
     assert_eq!(
         (answer.header("x-request-id"), answer.header("x-ringherd-replica")),

@@ -12,20 +12,7 @@ use crate::common::http2::{Client, get, run, until};
 use crate::common::origin::Origin;
 use crate::common::scrape::Scrape;
 use crate::common::taken::taken_replica;
-use crate::common::{Balancer, PATIENCE, wait_until};
-
-fn in_front_of(origin: &Origin, more: &[&str]) -> Balancer {
-    let upstream = origin.address.to_string();
-    let balancer = Balancer::start(&[&["--upstream", &upstream], more].concat());
-    balancer.wait_until_ready(1);
-    balancer
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream
-}
+use crate::common::{Balancer, connect, wait_until};
 
 fn rest(stream: &mut TcpStream) -> String {
     let mut rest = Vec::new();
@@ -48,7 +35,7 @@ fn refused(balancer: &Balancer) -> f64 {
 #[test]
 fn a_target_is_as_long_as_it_may_be() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--max-uri", "1000"]);
+    let balancer = Balancer::before(&origin, &["--max-uri", "1000"]);
     let ask = |length: usize| {
         let target = format!("/uri?{}", "x".repeat(length - 5));
         raw(balancer.public, &format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
@@ -67,7 +54,7 @@ fn a_target_is_as_long_as_it_may_be() {
 #[test]
 fn an_announced_body_that_is_too_large_reaches_nobody() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--max-body", "1KiB"]);
+    let balancer = Balancer::before(&origin, &["--max-body", "1KiB"]);
     let post = |length: usize| {
         format!("POST /length HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")
     };
@@ -134,7 +121,7 @@ fn a_response_under_way_breaks_off_when_the_body_turns_out_too_large() {
 #[test]
 fn a_stream_with_too_large_a_body_ends_and_the_others_go_on() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--max-body", "1KiB"]);
+    let balancer = Balancer::before(&origin, &["--max-body", "1KiB"]);
     run(async {
         let (client, _) = Client::connect(balancer.public).await;
         let (mut body, response) = client.begin(get_post("/length"), true).await.expect("it begins");
@@ -158,7 +145,7 @@ fn get_post(path: &str) -> http::Request<()> {
 #[test]
 fn the_last_request_of_a_connection_says_so() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--max-requests-per-connection", "2"]);
+    let balancer = Balancer::before(&origin, &["--max-requests-per-connection", "2"]);
     let mut client = connect(balancer.public);
     // More than it may have, all at once.
     let requests = (1..=4).map(|number| format!("GET /last/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -182,7 +169,7 @@ fn the_last_request_of_a_connection_says_so() {
 fn a_client_has_so_many_connections_over_all_workers() {
     let origin = Origin::start();
     let args = ["--max-connections-per-client", "3", "--workers", "2"];
-    let balancer = in_front_of(&origin, &args);
+    let balancer = Balancer::before(&origin, &args);
     let ask = |stream: &mut TcpStream| {
         // It may be closed before.
         let _ = stream.write_all(b"GET /place HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -208,7 +195,7 @@ fn a_client_has_so_many_connections_over_all_workers() {
 fn connections_of_a_trusted_proxy_are_those_of_many() {
     let origin = Origin::start();
     let balancer =
-        in_front_of(&origin, &["--max-connections-per-client", "1", "--trusted-proxies", "127.0.0.1"]);
+        Balancer::before(&origin, &["--max-connections-per-client", "1", "--trusted-proxies", "127.0.0.1"]);
     let mut streams: Vec<_> = (0..5).map(|_| connect(balancer.public)).collect();
     for stream in &mut streams {
         stream.write_all(b"GET /p HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it reads");
@@ -225,7 +212,7 @@ fn ask(balancer: &Balancer, fields: &str) -> Answer {
 #[test]
 fn a_client_makes_so_many_requests() {
     let origin = Origin::start();
-    let mut balancer = in_front_of(
+    let mut balancer = Balancer::before(
         &origin,
         &["--rate-limit", "1/h burst 3", "--trusted-proxies", "127.0.0.1", "--workers", "2"],
     );
@@ -252,7 +239,7 @@ fn a_client_makes_so_many_requests() {
 #[test]
 fn requests_are_counted_by_a_header_and_without_it_by_address() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--rate-limit", "1/h", "--rate-limit-by", "header:X-Api-Key"]);
+    let balancer = Balancer::before(&origin, &["--rate-limit", "1/h", "--rate-limit-by", "header:X-Api-Key"]);
     let statuses: Vec<_> = ["x-api-key: a\r\n", "x-api-key: b\r\n", "X-Api-Key: a\r\n", "", "x-api-key:\r\n"]
         .map(|fields| ask(&balancer, fields).status)
         .into();
@@ -265,7 +252,7 @@ fn a_rate_limit_begins_and_ends_with_a_reload() {
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("rate-limit.toml");
     let write = |text: &str| std::fs::write(&file, text).expect("a file");
     write("");
-    let mut balancer = in_front_of(&origin, &["--config", file.to_str().expect("text")]);
+    let mut balancer = Balancer::before(&origin, &["--config", file.to_str().expect("text")]);
     let mut reload = |text: &str, expected: u16| {
         write(text);
         balancer.signal(Signal::HUP);

@@ -13,22 +13,9 @@ use crate::common::http2::{Client, run};
 use crate::common::origin::Origin;
 use crate::common::scrape::Scrape;
 use crate::common::tls::{Pair, TlsClient, exchange};
-use crate::common::{Balancer, PATIENCE, wait_until};
+use crate::common::{Balancer, connect, wait_until};
 
 const GET: &str = "GET /proxied HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-
-fn in_front_of(origin: &Origin, more: &[&str]) -> Balancer {
-    let upstream = origin.address.to_string();
-    let balancer = Balancer::start(&[&["--upstream", &upstream], more].concat());
-    balancer.wait_until_ready(1);
-    balancer
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    stream
-}
 
 /// Sends bytes, and reads to the end; nothing where the connection is closed without an answer.
 fn send(address: SocketAddr, parts: &[&[u8]]) -> Option<Answer> {
@@ -64,7 +51,7 @@ fn the_client_that_is_told_is_the_client() {
     let origin = Origin::start();
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("proxy-protocol.log");
     let _ = std::fs::remove_file(&log);
-    let balancer = in_front_of(
+    let balancer = Balancer::before(
         &origin,
         &["--proxy-protocol", "127.0.0.0/8", "--access-log", log.to_str().expect("text")],
     );
@@ -101,7 +88,7 @@ fn the_client_that_is_told_is_the_client() {
 #[test]
 fn connections_of_the_load_balancer_itself_have_its_address() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--proxy-protocol", "127.0.0.1"]);
+    let balancer = Balancer::before(&origin, &["--proxy-protocol", "127.0.0.1"]);
     for version in [Version::V1, Version::V2] {
         let bytes = [Header::local().encode(version).as_slice(), GET.as_bytes()].concat();
         assert_eq!(send(balancer.public, &[&bytes]).expect("an answer").status, 200);
@@ -117,7 +104,8 @@ fn connections_of_the_load_balancer_itself_have_its_address() {
 #[test]
 fn what_does_not_begin_with_a_header_is_closed_and_counted() {
     let origin = Origin::start();
-    let mut balancer = in_front_of(&origin, &["--proxy-protocol", "127.0.0.1", "--header-timeout", "200ms"]);
+    let mut balancer =
+        Balancer::before(&origin, &["--proxy-protocol", "127.0.0.1", "--header-timeout", "200ms"]);
     let v2 = header("203.0.113.7:1").encode(Version::V2);
     let bad: [&[u8]; 6] = [
         GET.as_bytes(),
@@ -147,7 +135,7 @@ fn what_does_not_begin_with_a_header_is_closed_and_counted() {
 #[test]
 fn from_anybody_else_a_header_is_no_request() {
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &["--proxy-protocol", "10.0.0.0/8"]);
+    let balancer = Balancer::before(&origin, &["--proxy-protocol", "10.0.0.0/8"]);
     for version in [Version::V1, Version::V2] {
         let bytes = [header("203.0.113.7:1").encode(version).as_slice(), GET.as_bytes()].concat();
         let answer = send(balancer.public, &[&bytes]).expect("an answer");
@@ -164,7 +152,7 @@ fn limits_are_those_of_the_client_that_is_told() {
     let origin = Origin::start();
     let args =
         ["--proxy-protocol", "127.0.0.1", "--max-connections-per-client", "1", "--rate-limit", "1/h burst 2"];
-    let balancer = in_front_of(&origin, &args);
+    let balancer = Balancer::before(&origin, &args);
     let open = |source: &str| {
         let mut stream = connect(balancer.public);
         let keeps = GET.replace("Connection: close\r\n", "");
@@ -237,7 +225,7 @@ fn the_header_comes_before_tls_and_before_http2() {
 fn silent_connections_of_the_load_balancer_make_room() {
     let args = ["--proxy-protocol", "127.0.0.1", "--max-connections", "8", "--header-timeout", "5m"];
     let origin = Origin::start();
-    let balancer = in_front_of(&origin, &args);
+    let balancer = Balancer::before(&origin, &args);
     let _silent: Vec<_> = (0..8).map(|_| connect(balancer.public)).collect();
     let bytes = [header("203.0.113.7:1").encode(Version::V1).as_slice(), GET.as_bytes()].concat();
     for _ in 0..5 {

@@ -15,18 +15,26 @@ async fn http2_client(lab: &Lab, window: u32) -> (h2::client::SendRequest<Bytes>
     (client, serving)
 }
 
+/// A response of 10,000 bytes whose client has a window for 1,000, and what keeps its connection.
+async fn waiting_response(
+    lab: &mut Lab,
+) -> (http::Response<h2::RecvStream>, h2::client::SendRequest<Bytes>, JoinHandle<()>) {
+    let (mut client, serving) = http2_client(lab, 1000).await;
+    let request = Request::get("http://a/x").body(()).expect("a request");
+    let (response, _) = client.send_request(request, true).expect("it takes one");
+    let mut replica = lab.replica().await;
+    replica.read_to("\r\n\r\n").await;
+    let body = "x".repeat(10_000);
+    replica.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+    (response.await.expect("a response"), client, serving)
+}
+
 #[tokio::test]
 async fn a_stop_does_not_cut_off_what_waits_for_a_window() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, serving) = http2_client(&lab, 1000).await;
-        let request = Request::get("http://a/x").body(()).expect("a request");
-        let (response, _) = client.send_request(request, true).expect("it takes one");
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
-        let body = "x".repeat(10_000);
-        replica.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
-        let mut stream = response.await.expect("a response").into_body();
+        let (response, _client, serving) = waiting_response(&mut lab).await;
+        let mut stream = response.into_body();
         lab.settle().await;
         assert_eq!(lab.totals().total.count(), 1, "as far as its replica is concerned it is over");
         lab.worker.begin_close();
@@ -38,7 +46,7 @@ async fn a_stop_does_not_cut_off_what_waits_for_a_window() {
             stream.flow_control().release_capacity(part.len()).expect("a window");
             read.extend_from_slice(&part);
         }
-        assert_eq!(read, body);
+        assert_eq!(read, "x".repeat(10_000));
         lab.pass(TICK * 8).await;
         serving.await.expect("the connection has ended");
     })
@@ -49,14 +57,7 @@ async fn a_stop_does_not_cut_off_what_waits_for_a_window() {
 async fn a_window_that_stays_closed_does_not_hold_up_a_stop() {
     local(async {
         let mut lab = Lab::new();
-        let (mut client, serving) = http2_client(&lab, 1000).await;
-        let request = Request::get("http://a/x").body(()).expect("a request");
-        let (response, _) = client.send_request(request, true).expect("it takes one");
-        let mut replica = lab.replica().await;
-        replica.read_to("\r\n\r\n").await;
-        let body = "x".repeat(10_000);
-        replica.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
-        let _held = response.await.expect("a response");
+        let (_response, _client, serving) = waiting_response(&mut lab).await;
         lab.worker.begin_close();
         lab.pass(ProxyConfig::default().body_timeout).await;
         assert!(!serving.is_finished(), "not too early");

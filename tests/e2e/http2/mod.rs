@@ -10,8 +10,5 @@ use crate::common::origin::Origin;
 
 /// A balancer in front of one origin, ready.
 fn in_front_of(origin: &Origin, args: &[&str]) -> Balancer {
-    let upstream = origin.address.to_string();
-    let balancer = Balancer::start(&[&["--upstream", &upstream, "--workers", "1"], args].concat());
-    balancer.wait_until_ready(1);
-    balancer
+    Balancer::before(origin, &[&["--workers", "1"], args].concat())
 }
