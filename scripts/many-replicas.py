@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import re
-import select
 import signal
 import socket
 import statistics
@@ -31,6 +30,8 @@ import threading
 import time
 import urllib.request
 
+import keep_alive_origin
+
 # Name, replicas, and what the balancer is told besides.
 ROWS = [
     ("1,000, 524,287 slots", 1000, ["--slots", "524287"]),
@@ -40,40 +41,6 @@ ROWS = [
     ("4,000, 2,097,152 slots", 4000, ["--slots", "2097152"]),
 ]
 IDLE_S = 10
-RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
-
-
-def serve(listener):
-    """Answers every request head with 200, on connections that stay open. Never returns."""
-    poll = select.epoll()
-    listener.setblocking(False)
-    poll.register(listener, select.EPOLLIN)
-    open_ = {}
-    while True:
-        for fd, _ in poll.poll():
-            if fd == listener.fileno():
-                while True:
-                    try:
-                        connection, _ = listener.accept()
-                    except BlockingIOError:
-                        break
-                    connection.setblocking(False)
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    open_[connection.fileno()] = connection
-                    poll.register(connection, select.EPOLLIN)
-                continue
-            connection = open_[fd]
-            try:
-                data = connection.recv(4096)
-                if data.endswith(b"\r\n\r\n"):
-                    connection.send(RESPONSE)
-            except BlockingIOError:
-                continue
-            except OSError:
-                data = b""
-            if not data or b"connection: close" in data:
-                connection.close()
-                del open_[fd]
 
 
 def upstreams():
@@ -83,7 +50,7 @@ def upstreams():
     if child == 0:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            serve(listener)
+            keep_alive_origin.serve(listener)
         finally:
             os._exit(1)
     port = listener.getsockname()[1]

@@ -38,7 +38,8 @@ import tempfile
 import time
 import urllib.request
 
-RESPONSE = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+import keep_alive_origin
+
 REQUEST = b"GET /%d HTTP/1.1\r\nhost: localhost\r\n\r\n"
 # So many connections are being opened or asked at a time; the rest of the open ones is idle.
 AT_A_TIME = 200
@@ -51,42 +52,11 @@ TRIES_S = 0.05
 LONGER_S = 3600
 
 
-def serve(listener):
-    """Answers every request head with 200, on connections that stay open. Never returns."""
-    poll = select.epoll()
-    listener.setblocking(False)
-    poll.register(listener, select.EPOLLIN)
-    open_ = {}
-    while True:
-        for fd, _ in poll.poll():
-            if fd == listener.fileno():
-                with contextlib.suppress(BlockingIOError):
-                    while True:
-                        connection, _ = listener.accept()
-                        connection.setblocking(False)
-                        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                        open_[connection.fileno()] = connection
-                        poll.register(connection, select.EPOLLIN)
-                continue
-            connection = open_[fd]
-            try:
-                data = connection.recv(4096)
-                if data.endswith(b"\r\n\r\n"):
-                    connection.send(RESPONSE)
-            except BlockingIOError:
-                continue
-            except OSError:
-                data = b""
-            if not data or b"connection: close" in data.lower():
-                connection.close()
-                del open_[fd]
-
-
 @contextlib.contextmanager
 def origin():
     """A server in a process of its own; yields its port."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    process = multiprocessing.Process(target=serve, args=(listener,), daemon=True)
+    process = multiprocessing.Process(target=keep_alive_origin.serve, args=(listener,), daemon=True)
     process.start()
     port = listener.getsockname()[1]
     listener.close()

@@ -156,7 +156,19 @@ class Load:
             due = max(due + pause * random.uniform(0.5, 1.5), time.monotonic() - 1)
 
 
-class Edge:
+class Site:
+    """A server in a thread of this process, for as long as it is entered. Who inherits makes `server`."""
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.socket.close()
+
+
+class Edge(Site):
     """A reverse proxy that serves what is at `target` below a path, and asks it with its own name as the
     host, as nginx does by default. For pages and streams of events, not for load."""
 
@@ -198,16 +210,8 @@ class Edge:
         self.server.daemon_threads = True
         self.address = "127.0.0.1:{}".format(self.server.server_address[1])
 
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
 
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.socket.close()
-
-
-class EchoSite:
+class EchoSite(Site):
     """A server with a page that sends back what it gets: bodies, and messages of a WebSocket."""
 
     def __init__(self):
@@ -268,14 +272,6 @@ class EchoSite:
         self.server = server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.address = "127.0.0.1:{}".format(self.server.server_address[1])
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.socket.close()
 
 
 class Browser:
