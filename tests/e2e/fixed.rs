@@ -1,7 +1,7 @@
 //! Replicas that others run: `--runtime fixed`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -103,6 +103,22 @@ fn replicas_are_added_by_address_and_never_healed() {
     }
 }
 
+/// A server on one loopback address, and a socket that keeps its port of the other one from servers of other
+/// tests. It does not listen.
+fn at_one_loopback_address(listen: &str) -> (Upstream, socket2::Socket) {
+    loop {
+        let upstream = Upstream::start_at("one", listen);
+        let mut other = upstream.address;
+        other.set_ip(if other.is_ipv4() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() });
+        let socket = socket2::Socket::new(socket2::Domain::for_address(other), socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        // Where there is no IPv6, nobody has its ports.
+        if socket.bind(&other.into()).is_ok() || other.is_ipv6() {
+            return (upstream, socket);
+        }
+    }
+}
+
 #[test]
 fn localhost_is_either_loopback_address() {
     for listen in ["127.0.0.1:0", "[::1]:0"] {
@@ -110,7 +126,7 @@ fn localhost_is_either_loopback_address() {
             println!("skipped: no IPv6");
             continue;
         }
-        let upstream = Upstream::start_at("one", listen);
+        let (upstream, _reserved) = at_one_loopback_address(listen);
         let balancer = Balancer::start(&["--upstream", &format!("localhost:{}", upstream.address.port())]);
         let ring = balancer.wait_until_ready(1);
         assert_eq!(ring[0]["address"], upstream.address.to_string());
