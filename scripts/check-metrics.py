@@ -129,7 +129,7 @@ def check_rules():
 
 
 def main():
-    wait_for("three replicas", lambda: re.search(r'state="ready"} 3\b', administer("/metrics")))
+    wait_for("three replicas", lambda: re.search(r'state="ready"[^}]*} 3\b', administer("/metrics")))
     check_format()
     check_scraping()
     check_dashboard()

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""CPU time per request of two builds, or of one build with and without somebody watching.
+"""CPU time per request with and without somebody watching.
 
-    scripts/cpu-cost.py OLD NEW      OLD against NEW, and NEW with a watcher against NEW without
-    scripts/cpu-cost.py BINARY       the second of these only
+    scripts/cpu-cost.py BINARY
 
-A watcher reads /events and scrapes /metrics once a second, as the dashboard and Prometheus do.
-All balancers run side by side, one worker and one replica each, and take turns under load; what is
-compared are turns that follow each other, so that the noise of the machine meets both alike. Only
-the balancer's own threads count. Needs wrk. Ends by itself after some two minutes.
+A watcher reads /events and scrapes /metrics once a second, as the dashboard and Prometheus do. The balancer has
+one worker and one replica, and turns under load with and without a watcher follow each other, so that the noise of
+the machine meets both alike. Needs wrk. Ends by itself after about a minute. Two builds are compared by
+scripts/bench-peers.
 """
 
 import contextlib
@@ -19,6 +18,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
+
+from bench_peers import processes
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 SECONDS = 1
@@ -42,13 +43,8 @@ class Balancer:
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 
     def cpu_seconds(self):
-        """Time on a processor of all its threads."""
-        total = 0
-        for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            with contextlib.suppress(OSError):
-                with open(f"/proc/{self.process.pid}/task/{task}/schedstat") as file:
-                    total += int(file.read().split()[0])
-        return total / 1e9
+        """Time on a processor of all its threads. Its replica is a process of its own, which does not count."""
+        return processes.cpu_of(self.process.pid)
 
     def turn(self):
         """CPU microseconds per request under load for a while."""
@@ -106,26 +102,21 @@ def compare(name, first, second):
 
 
 def main():
-    if not 2 <= len(sys.argv) <= 3:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
-    balancers = [Balancer(binary) for binary in sys.argv[1:]]
+    balancer = Balancer(sys.argv[1])
     try:
-        for balancer in balancers:
-            balancer.turn()
-        if len(balancers) == 2:
-            compare("new build / old build", balancers[0].turn, balancers[1].turn)
-        newest = balancers[-1]
+        balancer.turn()
 
         def watched():
-            watcher = Watcher(newest)
-            cost = newest.turn()
+            watcher = Watcher(balancer)
+            cost = balancer.turn()
             watcher.close()
             return cost
 
-        compare("watched / not watched", newest.turn, watched)
+        compare("watched / not watched", balancer.turn, watched)
     finally:
-        for balancer in balancers:
-            balancer.stop()
+        balancer.stop()
 
 
 if __name__ == "__main__":

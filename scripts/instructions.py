@@ -2,8 +2,8 @@
 """Counts user-space instructions per request. Run it through scripts/instructions.sh.
 
 The balancer runs under callgrind with one worker, in front of one origin server that this script
-runs itself. One client sends requests one after the other, with fixed ids and six header fields
-each way. Each workload runs twice, with few and with many requests; the difference divided by the
+runs itself. One client sends requests one after the other, over HTTP/2 a hundred at a time, with fixed
+ids and six header fields each way. Each workload runs twice, with few and with many requests; the difference divided by the
 number of additional requests is the figure, so that start-up and shutdown cancel out. Each run is
 repeated, and the lowest count of each kind is taken: a read that finds half of a response, or an
 unlucky order of malloc's free lists, only adds to what the requests cost.
@@ -23,6 +23,7 @@ import pathlib
 import platform
 import re
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -43,12 +44,16 @@ SMALL = b"x" * 128
 LARGE = b"x" * 65_536
 UPLOAD = b"x" * 16_384
 
-# Name, method, path, request body, whether each request has a connection of its own.
+STREAMS = 100
+HTTP1, RECONNECT, HTTP2 = "each on the same connection", "each on one of its own", "streams of one connection"
+
+# Name, method, path, request body, how requests share connections.
 WORKLOADS = [
-    ("small GET", "GET", "/small", b"", False),
-    ("64 KiB response", "GET", "/large", b"", False),
-    ("16 KiB POST", "POST", "/small", UPLOAD, False),
-    ("new connection", "GET", "/small", b"", True),
+    ("small GET", "GET", "/small", b"", HTTP1),
+    ("64 KiB response", "GET", "/large", b"", HTTP1),
+    ("16 KiB POST", "POST", "/small", UPLOAD, HTTP1),
+    ("new connection", "GET", "/small", b"", RECONNECT),
+    ("HTTP/2", "GET", "/small", b"", HTTP2),
 ]
 
 
@@ -79,13 +84,28 @@ class Buffered:
         self.rest = data[end:]
         return head, data[len(head) + 4:end]
 
+    def exactly(self, length):
+        """So many bytes."""
+        while len(self.rest) < length:
+            more = self.connection.recv(262_144)
+            if not more:
+                sys.exit("the balancer has closed the connection")
+            self.rest += more
+        taken, self.rest = self.rest[:length], self.rest[length:]
+        return taken
+
 
 class Origin:
-    """An HTTP/1 server on a free port: a thread for each connection, one write for each response."""
+    """An HTTP/1 server on a free port: a thread for each connection, one write for each response.
+
+    As many requests as `at_once` are answered together: otherwise it would depend on the scheduler how many
+    responses the balancer finds at a time. Heartbeats are none of them.
+    """
 
     def __init__(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=2 * STREAMS)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.at_once, self.held, self.lock = 1, [], threading.Lock()
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -106,7 +126,18 @@ class Origin:
                         "Cache-Control: public, max-age=60\r\n"
                         'ETag: "5f3759df"\r\n'
                         "\r\n")
-                connection.sendall(head.encode() + body)
+                self.respond(connection, head.encode() + body, message[0])
+
+    def respond(self, connection, response, request):
+        if "x-request-id" not in request.lower():
+            connection.sendall(response)
+            return
+        with self.lock:
+            self.held.append((connection, response))
+            if len(self.held) == self.at_once:
+                for connection, response in self.held:
+                    connection.sendall(response)
+                self.held.clear()
 
 
 class Balancer:
@@ -183,22 +214,96 @@ def exchange(stream, method, path, body, number):
         sys.exit(f"{method} {path}: a bad response: {message and message[0]}")
 
 
-def run(binary, upstream, workload, requests):
-    """Instructions of one run with this many requests."""
-    _, method, path, body, reconnect = workload
-    with tempfile.TemporaryDirectory() as folder:
-        balancer = Balancer(binary, upstream, folder)
-        try:
+def frame(kind, flags, stream, payload):
+    return struct.pack(">IBBI", len(payload), kind, flags, stream)[1:] + payload
+
+
+def field(name, value, first):
+    """A header field in HPACK's literal form, without Huffman's code."""
+    return b"".join([first, bytes([len(name)]), name.encode(), bytes([len(value)]), value.encode()])
+
+
+class Http2:
+    """A connection of HTTP/2 by prior knowledge, on which STREAMS requests go out at a time, in one write."""
+
+    DATA, HEADERS, SETTINGS, WINDOW_UPDATE = 0, 1, 4, 8
+    END_STREAM, ACK, END_HEADERS = 1, 1, 4
+    # What is the same in each request: the first one puts it into the table of fields, of which the last is 62.
+    SAME = [(":path", "/small"), (":authority", "service.example"), ("user-agent", "instructions/1.0"),
+            ("accept", "text/html,application/json;q=0.9,*/*;q=0.8"), ("accept-encoding", "gzip, deflate, br"),
+            ("accept-language", "en")]
+    GET_HTTP, STATUS_200, INDEXED = b"\x82\x86", b"\x88", 0x80
+
+    def __init__(self, address):
+        self.stream = connect(address)
+        window = struct.pack(">I", 1 << 30)
+        self.queued = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(self.SETTINGS, 0, 0, b"")
+                       + frame(self.WINDOW_UPDATE, 0, 0, window))
+        self.number = 0
+
+    def head(self):
+        """The next request's header block."""
+        same = [bytes([self.INDEXED | 62 + index]) for index in reversed(range(len(self.SAME)))]
+        if self.number == 0:
+            same = [field(name, value, b"\x40") for name, value in self.SAME]
+        return self.GET_HTTP + b"".join(same) + field("x-request-id", f"{self.number:032x}", b"\x00")
+
+    def exchange(self):
+        """STREAMS requests; all responses must be good ones."""
+        for _ in range(STREAMS):
+            flags = self.END_STREAM | self.END_HEADERS
+            self.queued += frame(self.HEADERS, flags, 2 * self.number + 1, self.head())
+            self.number += 1
+        self.stream.connection.sendall(self.queued)
+        self.queued = b""
+        ended = 0
+        while ended < STREAMS:
+            kind, flags, payload = self.frame()
+            if kind == self.SETTINGS and not flags & self.ACK:
+                self.queued = frame(self.SETTINGS, self.ACK, 0, b"")
+            elif kind == self.HEADERS and not payload.startswith(self.STATUS_200):
+                sys.exit(f"HTTP/2: a bad response: {payload}")
+            elif kind == self.DATA:
+                if payload != SMALL:
+                    sys.exit(f"HTTP/2: a bad body: {payload}")
+                ended += flags & self.END_STREAM
+            elif kind not in [self.HEADERS, self.SETTINGS, self.WINDOW_UPDATE]:
+                sys.exit(f"HTTP/2: a frame of kind {kind}: {payload}")
+
+    def frame(self):
+        """Kind, flags and payload of the next frame."""
+        length, kind, flags = struct.unpack(">IBB", b"\0" + self.stream.exactly(9)[:5])
+        return kind, flags, self.stream.exactly(length)
+
+
+def ask(address, workload, requests):
+    """Makes this many requests."""
+    _, method, path, body, sharing = workload
+    if sharing == HTTP2:
+        http2 = Http2(address)
+        for _ in range(requests // STREAMS):
+            http2.exchange()
+        http2.stream.connection.close()
+        return
+    stream = None
+    for number in range(requests):
+        if stream is None:
+            stream = connect(address)
+        exchange(stream, method, path, body, number)
+        if sharing == RECONNECT:
+            disconnect(stream)
             stream = None
-            for number in range(requests):
-                if stream is None:
-                    stream = connect(balancer.address)
-                exchange(stream, method, path, body, number)
-                if reconnect:
-                    disconnect(stream)
-                    stream = None
-            if stream is not None:
-                disconnect(stream)
+    if stream is not None:
+        disconnect(stream)
+
+
+def run(binary, origin, workload, requests):
+    """Instructions of one run with this many requests."""
+    origin.at_once = STREAMS if workload[-1] == HTTP2 else 1
+    with tempfile.TemporaryDirectory() as folder:
+        balancer = Balancer(binary, origin.address, folder)
+        try:
+            ask(balancer.address, workload, requests)
             return balancer.stop()
         finally:
             balancer.kill()
@@ -209,7 +314,7 @@ def measure(binary):
     origin = Origin()
     figures = {}
     for workload in WORKLOADS:
-        few, many = ([run(binary, origin.address, workload, requests) for _ in range(RUNS)]
+        few, many = ([run(binary, origin, workload, requests) for _ in range(RUNS)]
                      for requests in (FEW, MANY))
         figures[workload[0]] = round((min(many) - min(few)) / (MANY - FEW))
         spread = (max(many) - min(many)) / min(many) * 100

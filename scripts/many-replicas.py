@@ -97,7 +97,7 @@ def cpu_seconds(pid):
 
 
 def ready(metrics):
-    found = re.search(r'^ringherd_replicas\{state="ready"\} (\d+)', metrics, re.M)
+    found = re.search(r'^ringherd_replicas\{state="ready"[^}]*\} (\d+)', metrics, re.M)
     return int(found.group(1)) if found else 0
 
 

@@ -29,6 +29,8 @@ fi
 # With a token, so that it is seen whether anything can be had without it. Few replicas, so that
 # adding is cheap.
 export RINGHERD_ADMIN_TOKEN=token-of-this-run
+# There before it is looked into, however late the balancer begins.
+: >"$work/log"
 "$binary" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --max-replicas 8 --log-format json \
     2>"$work/log" &
 balancer=$!

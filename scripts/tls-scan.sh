@@ -62,6 +62,7 @@ certificates 2>"$work/openssl.log" || { cat "$work/openssl.log" >&2; exit 1; }
 # Starts a balancer with the certificate of that name; sets `port`.
 start_balancer() {
     cat "$work/$1.pem" "$work/between.pem" >"$work/$1.chain"
+    : >"$work/$1.log"
     "$binary" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --replicas 1 --log-format json \
         --tls-listen 127.0.0.1:0 --tls-certificate "$work/$1.chain" --tls-key "$work/$1.key" 2>"$work/$1.log" &
     balancers+=($!)

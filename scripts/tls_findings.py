@@ -16,8 +16,6 @@ EXCEPTIONS = {
     "engine_problem": "about the openssl of the machine that scans",
     "cert_revocation": "a certificate of one run has nobody who would say that it was revoked",
     "security_headers": "they belong to the replica's response, which the balancer does not add to",
-    "cipher_order": "the client chooses among suites that are all strong, as Mozilla's configurations have it: "
-                    "one without instructions for AES takes ChaCha20; below, sslyze compares with Mozilla's",
     "sessionresumption_ticket": "it may leave before it has got the ticket of TLS 1.3; sslyze looks at resumption",
 }
 ACCEPTED = ["OK", "INFO", "LOW"]

@@ -22,6 +22,8 @@ pub mod ring;
 
 pub mod cluster;
 
+pub mod routes;
+
 pub mod listen;
 
 pub mod tls;

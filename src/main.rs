@@ -9,6 +9,7 @@ use ringherd::serve;
 
 /// A request makes and frees a dozen blocks, which glibc does for twice the instructions; and its heaps
 /// of threads grow and shrink by system calls.
+#[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -52,7 +53,9 @@ fn ring(matches: &ArgMatches) -> Result<(), Failure> {
 
 fn exit_code(error: &serve::Error) -> Exit {
     match error {
-        serve::Error::Listen { .. } | serve::Error::AccessLog { .. } => Exit::Unavailable,
+        serve::Error::Listen { .. } | serve::Error::Ring(_) | serve::Error::AccessLog { .. } => {
+            Exit::Unavailable
+        }
         serve::Error::Descriptors { .. } => Exit::System,
         serve::Error::Control(_) | serve::Error::Certificate(_) | serve::Error::UpstreamTls(_) => {
             Exit::Config

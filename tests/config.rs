@@ -138,6 +138,26 @@ fn a_bad_configuration_exits_with_78_and_says_all_that_is_wrong() {
 }
 
 #[test]
+fn a_route_is_told_and_none_exits_with_1() {
+    let file = TempFile::new("routes.toml", "[[route]]\npath = '/api'\n");
+    let (code, printed, errors) = run(&["route", "http://a.example/api/x", "--config", file.path()]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(printed.starts_with(&format!("route   */api ({}:1)\n", file.path())), "{printed}");
+    let (code, printed, errors) = run(&["route", "http://a.example/", "--config", file.path()]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""));
+    assert!(errors.starts_with("ringherd: no route matches a.example/"), "{errors}");
+    let bad = TempFile::new("bad-routes.toml", "[[route]]\n[[route]]\n");
+    let (code, _, errors) = run(&["route", "/", "--config", bad.path()]);
+    assert_eq!(code, Some(78));
+    assert!(errors.contains(&format!(
+        "{}:2: route: */ is the route at {}:1 already",
+        bad.path(),
+        bad.path()
+    )));
+    assert_eq!(run(&["route", "ftp://a.example/"]).0, Some(64));
+}
+
+#[test]
 fn the_token_is_not_printed() {
     let token = "correct-horse-battery";
     let output = ringherd(&["check"]).env("RINGHERD_ADMIN_TOKEN", token).output().expect("the command runs");

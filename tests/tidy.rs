@@ -14,17 +14,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("listen", &[]),
     ("http_client", &[]),
     ("tls", &["telemetry"]),
-    ("cluster", &["ring"]),
-    ("proxy", &["ring", "cluster", "listen", "telemetry", "tls"]),
+    ("cluster", &["ring", "routes"]),
+    ("routes", &["names"]),
+    ("proxy", &["ring", "routes", "cluster", "listen", "telemetry", "tls"]),
     // Of the replica only the words in which it reports to whoever started it.
     ("runtime", &["names", "replica", "telemetry", "http_client"]),
     ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry", "tls"]),
     ("admin", &["names", "ring", "cluster", "control", "listen", "runtime", "telemetry", "tls"]),
     ("client", &["names", "http_client"]),
     ("replica", &["listen"]),
-    ("config", &["names", "ring", "cluster", "proxy", "runtime", "control", "admin", "telemetry", "tls"]),
+    (
+        "config",
+        &["names", "ring", "cluster", "routes", "proxy", "runtime", "control", "admin", "telemetry", "tls"],
+    ),
     ("experiment", &["names", "ring", "client"]),
-    ("cli", &["names", "ring", "config", "replica", "client", "http_client", "experiment"]),
+    ("cli", &["names", "ring", "routes", "config", "replica", "client", "http_client", "experiment"]),
     (
         "serve",
         &["ring", "cluster", "proxy", "listen", "runtime", "control", "admin", "config", "telemetry", "tls"],
@@ -51,7 +55,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = ["src", "tests", "benches", "fuzz/fuzz_targets", "fuzz/src"].iter();
+    let files = ["src", "crates", "tests", "benches", "fuzz/fuzz_targets", "fuzz/src"].iter();
     files
         .flat_map(|folder| rust_files(&root.join(folder)))
         .map(|path| {
@@ -340,7 +344,9 @@ fn exceptions_to_lints_have_reasons() {
 #[test]
 fn what_ships_does_not_unwrap() {
     for (path, text) in sources() {
-        if !path.starts_with("src") || path.iter().any(|part| part == "tests" || part == "tests.rs") {
+        if !["src", "crates"].iter().any(|folder| path.starts_with(folder))
+            || path.iter().any(|part| part == "tests" || part == "tests.rs")
+        {
             continue;
         }
         let shipped = code(&text).split("#[cfg(test)]\nmod tests {").next().expect("a first part").to_owned();
@@ -373,4 +379,22 @@ fn benches_understand_the_options_of_criterion() {
         assert!(declared.iter().any(is_declared), "declare the bench {name} in Cargo.toml");
     }
     assert!(!root.join("src/bin").exists(), "declare the binaries in src/bin, without benches");
+}
+
+/// `unsafe` is in one crate, and there each use has its reason: the lints of that crate ask for it.
+#[test]
+fn only_the_ring_of_the_kernel_is_unsafe() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lints = |manifest: &str| {
+        let text = fs::read_to_string(root.join(manifest)).expect("a manifest");
+        let table: toml::Table = text.parse().expect("TOML");
+        table["lints"].clone()
+    };
+    assert_eq!(lints("Cargo.toml")["rust"]["unsafe_code"].as_str(), Some("deny"));
+    let uring = lints("crates/uring/Cargo.toml");
+    assert_eq!(uring["clippy"]["undocumented_unsafe_blocks"].as_str(), Some("deny"));
+    for (path, text) in sources() {
+        let has_unsafe = code(&text).contains(&["unsafe", "{"].join(" "));
+        assert!(!has_unsafe || path.starts_with("crates/uring/src"), "{}", path.display());
+    }
 }

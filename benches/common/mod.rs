@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use ringherd::cluster::{Endpoint, Load, Routing, Snapshot};
+use ringherd::cluster::{Endpoint, Load, PoolSnapshot, Routing};
 use ringherd::ring::{Family, Node, Params, Placement, Probing, Ring};
 
 /// Request ids of one pass: enough that no branch predictor learns them by heart.
@@ -63,8 +63,8 @@ pub fn endpoints(replicas: u32) -> Vec<Arc<Endpoint>> {
     (1..=replicas).map(endpoint).collect()
 }
 
-pub fn snapshot(replicas: u32) -> Snapshot {
-    Snapshot::new(1, ring(replicas), endpoints(replicas), Routing::default())
+pub fn snapshot(replicas: u32) -> PoolSnapshot {
+    PoolSnapshot::new(1, ring(replicas), endpoints(replicas), Routing::default())
 }
 
 /// Runs `work` on every item; the compiler may drop none of the results.

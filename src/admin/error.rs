@@ -111,6 +111,11 @@ impl Refusal {
         refusal
     }
 
+    /// Whether it is that of a wrong method.
+    pub(super) fn is_about_method(&self) -> bool {
+        self.allow.is_some()
+    }
+
     /// The refusal for an error of the control plane. `name_in_path` says whether the path of the
     /// request names a replica.
     pub(super) fn of_control(error: &ControlError, name_in_path: bool) -> Self {

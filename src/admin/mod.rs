@@ -4,7 +4,7 @@
 //! data plane, which asks [`is_public_route`] what belongs here. A request passes the checks of
 //! `access` before its `route` is served. Its body is limited by `request_body` and parsed by
 //! [`request`] before the supervisor gets a command, so that a refused request changes nothing. This
-//! module knows the [`crate::control::Control`] handle, and neither the supervisor behind it nor how
+//! module knows the [`crate::control::Control`] handle of each pool, and neither the supervisor behind it nor how
 //! connections are accepted.
 
 mod access;
@@ -14,6 +14,7 @@ mod dashboard;
 mod error;
 mod metrics;
 mod openapi;
+mod pools;
 pub mod request;
 mod request_body;
 mod response;
@@ -30,6 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use access::origin;
+pub use pools::Pools;
 pub use response_body::Body;
 pub use route::{Listener, is_public_route};
 pub use service::{Admin, Context};

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::pools::PoolView;
 use super::response_body::{Body, Events};
 use super::statistics::Figures;
 use crate::control::{ReplicaView, View};
@@ -34,6 +35,28 @@ struct ReplicaListJson<'a> {
     n: usize,
     #[serde(rename = "replicas")]
     names: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct PoolsJson<'a> {
+    pools: Vec<PoolJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct PoolJson<'a> {
+    name: &'a str,
+    replicas: usize,
+    ready: usize,
+    /// Version of its published snapshot.
+    version: u64,
+    slots: u32,
+    key: String,
+    in_flight: u64,
+    queued: u64,
+    requests: u64,
+    /// Why replicas can neither be added nor removed at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outage: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +126,12 @@ pub(super) fn replicas(view: &View) -> AdminResponse {
     )
 }
 
+/// The response with all pools.
+pub(super) fn pools(pools: &[PoolView]) -> AdminResponse {
+    let pools = pools.iter().map(PoolJson::from).collect();
+    json(StatusCode::OK, &PoolsJson { pools })
+}
+
 /// A success with a message.
 pub(super) fn success(message: &str) -> AdminResponse {
     json(StatusCode::OK, &Envelope { message, status: "successful" })
@@ -160,6 +189,24 @@ pub(super) fn statistics(seconds: &[Figures]) -> AdminResponse {
 pub(super) fn version() -> AdminResponse {
     let version = VersionJson { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
     json(StatusCode::OK, &version)
+}
+
+impl<'a> From<&'a PoolView> for PoolJson<'a> {
+    fn from(PoolView { name, view }: &'a PoolView) -> Self {
+        let endpoints = view.replicas.iter().filter_map(|replica| replica.endpoint.as_ref());
+        Self {
+            name,
+            replicas: view.replicas.len(),
+            ready: view.ready(),
+            version: view.version,
+            slots: view.ring.params().slots(),
+            key: view.routing.key.to_string(),
+            in_flight: view.load.in_flight(),
+            queued: view.load.queued(),
+            requests: endpoints.map(|endpoint| endpoint.requests()).sum(),
+            outage: view.outage.as_deref(),
+        }
+    }
 }
 
 impl<'a> From<&'a ReplicaView> for ReplicaJson<'a> {

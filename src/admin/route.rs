@@ -25,6 +25,8 @@ pub enum Listener {
 pub(super) enum Read {
     /// The dashboard.
     Page,
+    /// All pools.
+    Pools,
     Replicas,
     Ring,
     Sectors,
@@ -85,11 +87,42 @@ pub fn is_public_route(method: &Method, path: &str) -> bool {
     }
 }
 
+/// A route, and the pool that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// As its path names it; `None` for the first, or where it is about all.
+    pub(super) pool: Option<String>,
+    pub(super) route: Route,
+}
+
 /// The route of a request: 404 for an unknown path, 405 for a known one with a wrong method.
-pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Route, Refusal> {
+pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Found, Refusal> {
     if listener == Listener::Public && !is_public_route(method, path) {
         return Err(not_found(path));
     }
+    let Some(rest) = path.strip_prefix("/pools/") else {
+        return find_route(method, path).map(|route| Found { pool: None, route });
+    };
+    // The rest is a path like those that are about the first pool.
+    let end = rest.find('/').ok_or_else(|| not_found(path))?;
+    match find_route(method, &rest[end..]) {
+        Ok(route) if route.is_of_one_pool() => Ok(Found { pool: Some(decode(&rest[..end])?), route }),
+        Err(refusal) if refusal.is_about_method() => Err(refusal),
+        _ => Err(not_found(path)),
+    }
+}
+
+impl Route {
+    /// Whether it is about one pool.
+    fn is_of_one_pool(&self) -> bool {
+        match self {
+            Self::Read(read) => matches!(read, Read::Replicas | Read::Ring | Read::Sectors),
+            Self::Write(_) => true,
+        }
+    }
+}
+
+fn find_route(method: &Method, path: &str) -> Result<Route, Refusal> {
     match path {
         "/" => read(method, Read::Page),
         "/rep" => read(method, Read::Replicas),
@@ -98,6 +131,7 @@ pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Ro
         // The one path with reads and a change.
         "/ring" if *method == Method::PUT => Ok(Route::Write(Write::Ring)),
         "/ring" => read(method, Read::Ring).map_err(|_| Refusal::method("GET, HEAD, PUT")),
+        "/pools" => read(method, Read::Pools),
         "/metrics" => read(method, Read::Metrics),
         // No HEAD: a stream has no length.
         "/events" if *method == Method::GET => Ok(Route::Read(Read::Events)),
@@ -213,7 +247,36 @@ mod tests {
         ];
         for (segment, name) in cases {
             let route = find(Listener::Admin, &Method::PUT, &format!("/replicas/{segment}")).ok();
-            assert_eq!(route, name.map(|name| Route::Write(Write::Weight(name.to_owned()))), "{segment}");
+            let weight = |name: &str| Route::Write(Write::Weight(name.to_owned()));
+            let found = |name: &str| Found { pool: None, route: weight(name) };
+            assert_eq!(route, name.map(found), "{segment}");
         }
+    }
+
+    #[test]
+    fn a_path_may_name_a_pool() {
+        let found = |method: &Method, path: &str| find(Listener::Admin, method, path);
+        for (method, path, route) in [
+            (Method::GET, "/rep", Route::Read(Read::Replicas)),
+            (Method::POST, "/add", Route::Write(Write::Add)),
+            (Method::DELETE, "/rm", Route::Write(Write::Remove)),
+            (Method::PUT, "/ring", Route::Write(Write::Ring)),
+            (Method::POST, "/replicas/S%201/kill", Route::Write(Write::Kill("S 1".to_owned()))),
+        ] {
+            assert_eq!(found(&method, path), Ok(Found { pool: None, route: route.clone() }));
+            let of_pool = Found { pool: Some("web".to_owned()), route };
+            assert_eq!(found(&method, &format!("/pools/web{path}")), Ok(of_pool), "{path}");
+        }
+        for path in
+            ["/pools/web", "/pools/", "/pools//", "/pools/web/", "/pools/web/metrics", "/pools/web/pools"]
+        {
+            assert_eq!(
+                found(&Method::GET, path).map_err(|refusal| refusal.reason),
+                Err(Reason::NotFound),
+                "{path}"
+            );
+        }
+        let wrong = found(&Method::GET, "/pools/web/add").map_err(|refusal| refusal.reason);
+        assert_eq!(wrong, Err(Reason::MethodNotAllowed));
     }
 }

@@ -20,14 +20,18 @@ use super::access::{self, Target};
 use super::audit::AuditRecord;
 use super::change::{self, InWords};
 use super::error::{Reason, Refusal};
+use super::pools::Pools;
 use super::request_body::{self, RequestBody};
 use super::response::{self, AdminResponse};
 use super::response_body::Body;
-use super::route::{self, Listener, Read, Route, Write};
+use super::route::{self, Found, Listener, Read, Route, Write};
 use super::statistics::History;
 use super::{AdminConfig, Sources, dashboard, metrics, openapi, statistics};
-use crate::control::{Control, View};
+use crate::control::Control;
 use crate::telemetry::journal::MAX_READERS;
+
+/// Most pools that a refusal names.
+const MAX_NAMED: usize = 10;
 
 /// What the connection layer knows of a request.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +51,7 @@ pub struct Context {
 #[derive(Clone, Debug)]
 pub struct Admin {
     config: Arc<ArcSwap<AdminConfig>>,
-    control: Control,
+    pools: Pools,
     stopping: Arc<AtomicBool>,
     sources: Arc<Sources>,
     history: History,
@@ -56,11 +60,11 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// A service that changes the cluster through `control`.
-    pub fn new(config: AdminConfig, control: Control) -> Self {
+    /// A service that shows and changes `pools`.
+    pub fn new(config: AdminConfig, pools: Pools) -> Self {
         Self {
             config: Arc::new(ArcSwap::from_pointee(config)),
-            control,
+            pools,
             stopping: Arc::default(),
             sources: Arc::default(),
             history: History::default(),
@@ -88,7 +92,7 @@ impl Admin {
     /// Sends statistics to the readers of events once a second, and keeps those of the last two minutes,
     /// while it is polled.
     pub async fn publish_statistics(&self) {
-        statistics::publish(&self.control, &self.sources, &self.history).await;
+        statistics::publish(&self.pools, &self.sources, &self.history).await;
     }
 
     /// From now on the balancer is not ready and refuses changes; the first step of a stop, while
@@ -106,7 +110,7 @@ impl Admin {
         let (head, body) = request.into_parts();
         let mut body = RequestBody::new(body);
         let route = route::find(context.listener, &head.method, head.uri.path());
-        let mut record = matches!(route, Ok(Route::Write(_)))
+        let mut record = matches!(&route, Ok(Found { route: Route::Write(_), .. }))
             .then(|| AuditRecord::begin(context.peer, &head, self.sources.observer.journal.clone()));
         let response = self.respond(route, &head, &mut body, &context, record.as_mut()).await;
         let mut response = response.unwrap_or_else(Refusal::into_response);
@@ -123,7 +127,7 @@ impl Admin {
     /// Makes the access checks, then serves the route.
     async fn respond<B: HttpBody<Data = Bytes>>(
         &self,
-        route: Result<Route, Refusal>,
+        found: Result<Found, Refusal>,
         head: &Parts,
         body: &mut RequestBody<B>,
         context: &Context,
@@ -132,22 +136,25 @@ impl Admin {
         if context.flawed_target {
             return Err(Refusal::new(Reason::BadRequest, "the request line has no valid target"));
         }
-        match route {
-            Ok(Route::Read(read)) if read.is_probe() => return self.read(read, head),
+        match &found {
+            Ok(Found { route: Route::Read(read), .. }) if read.is_probe() => {
+                return self.read(*read, None, head);
+            }
             // It has no secret, and pages of other origins may link to it. Its own requests pass all
             // checks.
-            Ok(Route::Read(Read::Page)) => {
+            Ok(Found { route: Route::Read(Read::Page), .. }) => {
                 self.admit_host(head)?;
-                return self.read(Read::Page, head);
+                return self.read(Read::Page, None, head);
             }
             _ => self.admit(head, context)?,
         }
         if let Some(record) = &mut record {
             record.admit();
         }
-        match route? {
-            Route::Read(read) => self.read(read, head),
-            Route::Write(write) => self.write(&write, head, body, record).await,
+        let Found { pool, route } = found?;
+        match route {
+            Route::Read(read) => self.read(read, pool.as_deref(), head),
+            Route::Write(write) => self.write(&write, pool.as_deref(), head, body, record).await,
         }
     }
 
@@ -166,20 +173,21 @@ impl Admin {
         access::check_token(&head.headers, config.token.as_deref())
     }
 
-    fn read(&self, read: Read, head: &Parts) -> Result<AdminResponse, Refusal> {
-        let view = self.control.view();
+    fn read(&self, read: Read, pool: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
+        let view = self.pool(pool)?.view();
         match read {
             Read::Page => Ok(dashboard::page()),
+            Read::Pools => Ok(response::pools(&self.pools.views())),
             Read::Replicas => Ok(response::replicas(&view)),
             Read::Ring => Ok(response::ring(&view)),
             Read::Sectors => Ok(response::sectors(&view)),
             Read::Statistics => Ok(response::statistics(&self.history.seconds())),
             Read::Version => Ok(response::version()),
             Read::Document => Ok(openapi::response()),
-            Read::Metrics => Ok(metrics::response(&view, &self.sources, &head.headers)),
+            Read::Metrics => Ok(metrics::response(self.pools.views(), &self.sources, &head.headers)),
             Read::Events => self.events(head),
             Read::Alive => Ok(response::success("alive")),
-            Read::Ready => self.readiness(&view),
+            Read::Ready => self.readiness(),
         }
     }
 
@@ -198,6 +206,7 @@ impl Admin {
     async fn write<B: HttpBody<Data = Bytes>>(
         &self,
         write: &Write,
+        pool: Option<&str>,
         head: &Parts,
         body: &mut RequestBody<B>,
         record: Option<&mut AuditRecord>,
@@ -205,27 +214,40 @@ impl Admin {
         if head.uri.query().is_some() {
             return Err(Refusal::new(Reason::BadRequest, "a change takes no query; send it as a JSON body"));
         }
+        let control = self.pool(pool)?;
         self.refuse_if_stopping()?;
         request_body::check_type(&head.headers)?;
         let request = change::parse(write, &body.read().await?)?;
         if let Some(record) = record {
             record.set_change(InWords(&request).to_string());
         }
-        let view = self.control.request(request).await;
+        let view = control.request(request).await;
         let view = view.map_err(|error| Refusal::of_control(&error, write.names_replica()))?;
         change::response(write, &view)
     }
 
-    fn readiness(&self, view: &View) -> Result<AdminResponse, Refusal> {
+    /// The pool that a path names.
+    fn pool(&self, name: Option<&str>) -> Result<&Control, Refusal> {
+        self.pools.find(name).ok_or_else(|| {
+            let names: Vec<_> = self.pools.names().take(MAX_NAMED).collect();
+            let name = name.unwrap_or_default();
+            let what = format!("there is no pool '{name}'; there are: {}", names.join(", "));
+            Refusal::new(Reason::NotFound, what)
+        })
+    }
+
+    fn readiness(&self) -> Result<AdminResponse, Refusal> {
         self.refuse_if_stopping()?;
-        if view.ready() == 0 {
+        // What one pool lacks is no reason to keep requests from the others.
+        if self.pools.views().iter().all(|pool| pool.view.ready() == 0) {
             return Err(Refusal::new(Reason::NotReady, "no replica is ready"));
         }
         Ok(response::success("ready"))
     }
 
     fn refuse_if_stopping(&self) -> Result<(), Refusal> {
-        if self.stopping.load(Ordering::Relaxed) || self.control.view().stopping {
+        let is_stopping = self.pools.views().iter().any(|pool| pool.view.stopping);
+        if self.stopping.load(Ordering::Relaxed) || is_stopping {
             return Err(Refusal::new(Reason::Stopping, "the balancer is stopping"));
         }
         Ok(())

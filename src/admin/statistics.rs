@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::Sources;
-use crate::control::{Control, View};
+use super::pools::{PoolView, Pools};
 use crate::telemetry::Totals;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -48,15 +48,15 @@ impl History {
 
 /// Sends statistics to the journal's readers once a second, and keeps them in `history`, while it is
 /// polled.
-pub(super) async fn publish(control: &Control, sources: &Sources, history: &History) {
-    let mut before = Sample::take(&control.view(), sources);
+pub(super) async fn publish(pools: &Pools, sources: &Sources, history: &History) {
+    let mut before = Sample::take(&pools.views(), sources);
     let mut period = tokio::time::interval(PERIOD);
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         period.tick().await;
-        let view = control.view();
-        let now = Sample::take(&view, sources);
-        let statistics = now.since(&before, &view);
+        let views = pools.views();
+        let now = Sample::take(&views, sources);
+        let statistics = now.since(&before, &views);
         sources.observer.journal.tell("stats", &statistics);
         history.push(statistics.second());
         before = now;
@@ -84,7 +84,19 @@ struct Statistics<'a> {
     p99_ms: Option<f64>,
     in_flight: u64,
     connections: u64,
+    /// Those of the first pool.
     replicas: Vec<ReplicaStats<'a>>,
+    pools: Vec<PoolStats<'a>>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct PoolStats<'a> {
+    name: &'a str,
+    replicas: usize,
+    ready: usize,
+    in_flight: u64,
+    requests: u64,
+    requests_per_second: f64,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -104,8 +116,9 @@ struct ReplicaStats<'a> {
 }
 
 impl Sample {
-    fn take(view: &View, sources: &Sources) -> Self {
-        let endpoints = view.replicas.iter().filter_map(|replica| replica.endpoint.as_ref());
+    fn take(pools: &[PoolView], sources: &Sources) -> Self {
+        let replicas = pools.iter().flat_map(|pool| pool.view.replicas.iter());
+        let endpoints = replicas.filter_map(|replica| replica.endpoint.as_ref());
         Self {
             at: Instant::now(),
             totals: sources.traffic.totals(),
@@ -113,14 +126,15 @@ impl Sample {
         }
     }
 
-    /// The statistics since `before`, with the replicas of `view`.
-    fn since<'a>(&self, before: &Self, view: &'a View) -> Statistics<'a> {
+    /// The statistics since `before`, with `pools` as they are.
+    fn since<'a>(&self, before: &Self, pools: &'a [PoolView]) -> Statistics<'a> {
         let seconds = (self.at - before.at).as_secs_f64().max(f64::EPSILON);
         let rate = |now: u64, then: u64| rounded(now.saturating_sub(then) as f64 / seconds);
         let (now, then) = (&self.totals, &before.totals);
         let durations = now.total.since(&then.total);
         let milliseconds = |q| durations.quantile(q).map(|seconds| rounded(seconds * 1e3));
-        let replicas = view.replicas.iter().map(|replica| {
+        let first = pools.first().into_iter().flat_map(|pool| pool.view.replicas.iter());
+        let replicas = first.map(|replica| {
             let id = replica.endpoint.as_ref().map(|endpoint| endpoint.id);
             let count = |sample: &Self| id.and_then(|id| sample.requests.get(&id)).copied().unwrap_or(0);
             ReplicaStats {
@@ -137,8 +151,22 @@ impl Sample {
                 requests_per_second: rate(count(self), count(before)),
             }
         });
+        let of_pool = |PoolView { name, view }: &'a PoolView| {
+            let endpoints = view.replicas.iter().filter_map(|replica| replica.endpoint.as_ref());
+            let sum = |sample: &Self| {
+                endpoints.clone().filter_map(|endpoint| sample.requests.get(&endpoint.id)).sum::<u64>()
+            };
+            PoolStats {
+                name,
+                replicas: view.replicas.len(),
+                ready: view.ready(),
+                in_flight: view.load.in_flight(),
+                requests: sum(self),
+                requests_per_second: rate(sum(self), sum(before)),
+            }
+        };
         Statistics {
-            version: view.version,
+            version: pools.first().map_or(0, |pool| pool.view.version),
             requests: now.responded(),
             requests_per_second: rate(now.responded(), then.responded()),
             errors_per_second: rate(now.errors(), then.errors()),
@@ -146,9 +174,10 @@ impl Sample {
             spills_per_second: rate(now.full, then.full),
             p50_ms: milliseconds(0.5),
             p99_ms: milliseconds(0.99),
-            in_flight: view.load.in_flight(),
+            in_flight: pools.iter().map(|pool| pool.view.load.in_flight()).sum(),
             connections: now.open(),
             replicas: replicas.collect(),
+            pools: pools.iter().map(of_pool).collect(),
         }
     }
 }

@@ -18,6 +18,11 @@ pub(super) fn add(command: Command) -> Command {
     })
 }
 
+/// The flag for the file alone.
+pub(super) fn config_file() -> Arg {
+    flag(config::entries().find(|entry| entry.setting.flag == "config").expect("it is in the model"))
+}
+
 /// How `ringherd check` prints, and what it may print instead.
 pub(super) fn of_check() -> [Arg; 3] {
     let instead =

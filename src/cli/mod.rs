@@ -17,6 +17,7 @@ mod help;
 mod man;
 pub mod replica;
 pub mod ring;
+mod route;
 mod tools;
 #[cfg(feature = "tools")]
 mod top;
@@ -74,6 +75,7 @@ pub fn command() -> Command {
         .args_conflicts_with_subcommands(true)
         .subcommand(args::add(serve).after_long_help(help::AFTER))
         .subcommand(args::add(check).after_long_help(help::AFTER))
+        .subcommand(route::command())
         .subcommands(admin::commands())
         .subcommand(ring::command())
         .subcommand(replica::command())
@@ -114,6 +116,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("check", matches)) => {
             Invocation::Check { flags: args::flags(matches), as_json: matches.get_flag("json") }
         }
+        Some(("route", matches)) => run(route::run, matches),
         Some(("ring", matches)) => Invocation::Ring(matches.clone()),
         Some(("replica", matches)) => Invocation::Replica(matches.clone()),
         Some(("healthcheck", matches)) => Invocation::Healthcheck(matches.clone()),

@@ -66,7 +66,7 @@ mod absent {
     fn missing(name: &str) -> String {
         format!(
             "'{name}' is not in this build: it was built without the feature 'tools' \
-             (cargo build --no-default-features --features aws-lc-rs); use a build with it"
+             (cargo build --no-default-features --features aws-lc-rs,mimalloc); use a build with it"
         )
     }
 

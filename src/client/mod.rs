@@ -37,6 +37,8 @@ const ADD_LIMIT: Duration = Duration::from_secs(3600 + 60);
 pub struct Client {
     url: Url,
     token: Option<String>,
+    /// What stands in front of paths that are about one pool.
+    above: String,
 }
 
 /// A response, with its whole body.
@@ -57,7 +59,18 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client of the balancer whose admin API is at `url`, with its admin token if it has one.
     pub fn new(url: Url, token: Option<String>) -> Self {
-        Self { url, token }
+        Self { url, token, above: String::new() }
+    }
+
+    /// The same, which asks for the pool of this name, and not for the first one.
+    #[must_use]
+    pub fn of_pool(self, pool: &str) -> Self {
+        Self { above: format!("/pools/{}", url::encode(pool)), ..self }
+    }
+
+    /// Where what is at `path` of the first pool is for this one.
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.above)
     }
 
     /// URL of the admin API.
@@ -67,7 +80,7 @@ impl Client {
 
     /// Gets the ring and its replicas.
     pub async fn ring(&self) -> Result<RingReport, Error> {
-        self.read("/ring").await
+        self.read(&self.path("/ring")).await
     }
 
     /// Gets the statistics of the last two minutes.
@@ -88,7 +101,7 @@ impl Client {
     }
 
     async fn add_as(&self, body: &Value) -> Result<Value, Error> {
-        self.send_within(ADD_LIMIT, Method::POST, "/add", Some(body)).await?.success(&self.url)
+        self.send_within(ADD_LIMIT, Method::POST, &self.path("/add"), Some(body)).await?.success(&self.url)
     }
 
     /// Removes `count` replicas, `names` among them.
@@ -133,8 +146,9 @@ impl Client {
         Err(Error::refused(&self.url, &Response { status, body }))
     }
 
+    /// A change of the pool.
     async fn change(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
-        self.send(method, path, Some(body)).await?.success(&self.url)
+        self.send(method, &self.path(path), Some(body)).await?.success(&self.url)
     }
 
     /// Sends a request and reads the response, whatever its status.

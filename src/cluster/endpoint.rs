@@ -1,5 +1,6 @@
 //! A replica as the data plane sees it: an address, whether it may be picked, and its counters.
 
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
+use super::lanes::{Lane, Lanes};
 use super::load::{Load, RetryPermit};
 use super::outcome::{FailureKind, Outcome, OutcomeQueue};
 use super::slow_start::{self, SlowStart};
@@ -29,6 +31,7 @@ pub struct Endpoint {
     /// Set once, when it drains.
     leaves: OnceLock<Instant>,
     slow_start: SlowStart,
+    counts: Lanes<Counts>,
     hot: CachePadded<Hot>,
 }
 
@@ -36,15 +39,20 @@ pub struct Endpoint {
 /// share a connection. Relaxed: all that matters is that no two get the same.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// What changes per request, on a cache line of its own.
+/// What each request counts, for each worker.
 #[derive(Debug, Default)]
-struct Hot {
+struct Counts {
     /// Requests ever begun, and those of them that have ended. The difference is in flight: one
     /// counter less to change for each request than with one for that.
     begun: AtomicU64,
     ended: AtomicU64,
     /// By the first digit of the status, less one; the last for what is no status.
     responses: [AtomicU64; 6],
+}
+
+/// What each request looks at, and few change.
+#[derive(Debug, Default)]
+struct Hot {
     /// Requests, and responses under way, that failed at it.
     failures: AtomicU64,
     /// Why it is not picked as others are; 0 if it is.
@@ -93,6 +101,7 @@ impl Endpoint {
             load,
             leaves: OnceLock::new(),
             slow_start: SlowStart::new(),
+            counts: Lanes::new(),
             hot: CachePadded::default(),
         }
     }
@@ -191,28 +200,29 @@ impl Endpoint {
     /// Requests being forwarded to it at this moment.
     pub fn in_flight(&self) -> u64 {
         // Acquire pairs with the Release of `InFlight::drop`: who reads zero while draining
-        // also sees everything the last request did. It also keeps the order of the two loads: what
+        // also sees everything the last request did. It also keeps the order of the loads: what
         // has begun is read last, so that it is never less than what has ended, and a request that
         // is in flight at both loads is never missed.
-        let ended = self.hot.ended.load(Ordering::Acquire);
-        self.hot.begun.load(Ordering::Relaxed).saturating_sub(ended)
+        let ended = self.counts.sum(|counts| counts.ended.load(Ordering::Acquire));
+        self.requests().saturating_sub(ended)
     }
 
     /// Requests ever forwarded to it.
     pub fn requests(&self) -> u64 {
-        self.hot.begun.load(Ordering::Relaxed)
+        self.counts.sum(|counts| counts.begun.load(Ordering::Relaxed))
     }
 
     /// Responses it gave, by class: `1xx` to `5xx`, and those with a status outside of these.
     pub fn responses(&self) -> [u64; 6] {
-        self.hot.responses.each_ref().map(|responses| responses.load(Ordering::Relaxed))
+        std::array::from_fn(|class| self.counts.sum(|counts| counts.responses[class].load(Ordering::Relaxed)))
     }
 
     /// Counts a response with this status.
     pub fn responded(&self, status: u16) {
         // The first digit less one, and 5 for all that is below 100 or above 599.
         let class = usize::from(status / 100).wrapping_sub(1).min(5);
-        self.hot.responses[class].fetch_add(1, Ordering::Relaxed);
+        let lane = Lane::of_this_thread();
+        lane.add(&self.counts.of(lane).responses[class], 1, Ordering::Relaxed);
     }
 
     /// Requests, and responses under way, that failed at it.
@@ -227,7 +237,10 @@ impl Endpoint {
 
     /// Requests that have ended, and failures that count against it.
     pub fn experience(&self) -> (u64, u64) {
-        (self.hot.ended.load(Ordering::Relaxed), self.hot.strikes.load(Ordering::Relaxed))
+        (
+            self.counts.sum(|counts| counts.ended.load(Ordering::Relaxed)),
+            self.hot.strikes.load(Ordering::Relaxed),
+        )
     }
 
     /// Failures that count against it since the last request that went well. The next one is reported
@@ -263,34 +276,40 @@ impl Endpoint {
         if cap == u64::MAX {
             return Some(self.begin());
         }
-        self.reserve(cap).then(|| self.enter_counted(false))
+        self.reserve(cap).then(|| self.enter_counted(Lane::SHARED, false))
     }
 
-    /// Counts a request as begun, if fewer than `cap` are in flight. Never more are: what has ended is
-    /// read first, and only grows until the count of those begun is exchanged.
+    /// Counts a request as begun, if fewer than `cap` are in flight. Never more are: those that have a cap
+    /// are counted in one place, what has ended is read first, and only grows until the count of those begun
+    /// is exchanged. Others, of before the cap, become fewer.
     #[inline(never)]
     fn reserve(&self, cap: u64) -> bool {
+        let shared = self.counts.of(Lane::SHARED);
         loop {
-            let ended = self.hot.ended.load(Ordering::Acquire);
-            let begun = self.hot.begun.load(Ordering::Relaxed);
-            if begun.saturating_sub(ended) >= cap {
+            let ended = self.counts.sum(|counts| counts.ended.load(Ordering::Acquire));
+            let begun = shared.begun.load(Ordering::Relaxed);
+            let others = self.counts.sum_of_own(|counts| counts.begun.load(Ordering::Relaxed));
+            if (begun + others).saturating_sub(ended) >= cap {
                 return false;
             }
             let next = begun + 1;
-            if self.hot.begun.compare_exchange(begun, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            if shared.begun.compare_exchange(begun, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
                 return true;
             }
         }
     }
 
-    fn enter_counted(self: &Arc<Self>, is_trial: bool) -> InFlight {
-        self.load.enter();
-        InFlight { endpoint: Arc::clone(self), is_trial }
+    #[inline]
+    fn enter_counted(self: &Arc<Self>, lane: Lane, is_trial: bool) -> InFlight {
+        self.load.enter(lane);
+        InFlight { endpoint: Arc::clone(self), lane, is_trial, of_this_thread: PhantomData }
     }
 
+    #[inline]
     fn enter(self: &Arc<Self>, is_trial: bool) -> InFlight {
-        self.hot.begun.fetch_add(1, Ordering::Relaxed);
-        self.enter_counted(is_trial)
+        let lane = Lane::of_this_thread();
+        lane.add(&self.counts.of(lane).begun, 1, Ordering::Relaxed);
+        self.enter_counted(lane, is_trial)
     }
 
     /// [`Endpoint::begin_below`] for a request of its half-open trial, if that is due and has none under way.
@@ -306,7 +325,7 @@ impl Endpoint {
             self.hot.on_trial.store(false, Ordering::Relaxed);
             return None;
         }
-        Some(self.enter_counted(true))
+        Some(self.enter_counted(Lane::SHARED, true))
     }
 
     /// What all endpoints that share it count together.
@@ -319,7 +338,10 @@ impl Endpoint {
 #[derive(Debug)]
 pub struct InFlight {
     endpoint: Arc<Endpoint>,
+    lane: Lane,
     is_trial: bool,
+    /// It ends on the thread that counted it, the only one that changes the counters of its lane.
+    of_this_thread: PhantomData<*const ()>,
 }
 
 impl InFlight {
@@ -371,7 +393,8 @@ impl Drop for InFlight {
         if self.is_trial {
             self.endpoint.hot.on_trial.store(false, Ordering::Relaxed);
         }
-        self.endpoint.hot.ended.fetch_add(1, Ordering::Release);
-        self.endpoint.load.leave();
+        let ended = &self.endpoint.counts.of(self.lane).ended;
+        self.lane.add(ended, 1, Ordering::Release);
+        self.endpoint.load.leave(self.lane);
     }
 }

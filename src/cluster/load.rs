@@ -7,6 +7,8 @@ use crossbeam::utils::CachePadded;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+use super::lanes::{Lane, Lanes};
+
 /// Retries that may always be in flight, however little else is.
 const RETRIES_AT_LEAST: u64 = 3;
 
@@ -16,7 +18,9 @@ const RETRY_PERCENT: u64 = 20;
 /// Load of the whole balancer, shared by all workers.
 #[derive(Debug, Default)]
 pub struct Load {
-    flow: CachePadded<Flow>,
+    in_flight: Lanes<AtomicU64>,
+    /// Who is to be told of room.
+    waiting: CachePadded<AtomicU64>,
     /// Requests that wait for an endpoint with room.
     queued: AtomicU64,
     /// Tells the first of each worker's queue that there may be room.
@@ -25,18 +29,10 @@ pub struct Load {
     ejections: AtomicU64,
 }
 
-/// What changes with each request.
-#[derive(Debug, Default)]
-struct Flow {
-    in_flight: AtomicU64,
-    /// Who is to be told of room.
-    waiting: AtomicU64,
-}
-
 impl Load {
     /// Requests in flight over all endpoints.
     pub fn in_flight(&self) -> u64 {
-        self.flow.in_flight.load(Ordering::Relaxed)
+        self.in_flight.sum(|count| count.load(Ordering::Relaxed))
     }
 
     /// Requests that wait for an endpoint with room.
@@ -72,13 +68,16 @@ impl Load {
         self.ejections.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn enter(&self) {
-        self.flow.in_flight.fetch_add(1, Ordering::Relaxed);
+    #[inline]
+    pub(super) fn enter(&self, lane: Lane) {
+        lane.add(self.in_flight.of(lane), 1, Ordering::Relaxed);
     }
 
-    pub(super) fn leave(&self) {
-        self.flow.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.flow.waiting.load(Ordering::Relaxed) != 0 {
+    /// For the thread that entered.
+    #[inline]
+    pub(super) fn leave(&self, lane: Lane) {
+        lane.add(self.in_flight.of(lane), u64::MAX, Ordering::Relaxed);
+        if self.waiting.load(Ordering::Relaxed) != 0 {
             self.tell_of_room();
         }
     }
@@ -108,7 +107,7 @@ pub struct Queued {
 impl Queued {
     /// The first of its queue: it is told of room until it drops.
     pub fn front(&self) -> Front<'_> {
-        self.load.flow.waiting.fetch_add(1, Ordering::Relaxed);
+        self.load.waiting.fetch_add(1, Ordering::Relaxed);
         Front(&self.load)
     }
 }
@@ -134,7 +133,7 @@ impl Front<'_> {
 
 impl Drop for Front<'_> {
     fn drop(&mut self) {
-        self.0.flow.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -166,16 +165,16 @@ mod tests {
     #[tokio::test]
     async fn a_queue_has_a_limit_and_its_front_is_told_when_a_request_ends() {
         let load = Arc::new(Load::default());
-        load.enter();
+        load.enter(Lane::SHARED);
         let first = load.enter_queue(2).expect("a place");
         let second = load.enter_queue(2).expect("a place");
         assert!(load.enter_queue(2).is_none());
         let front = first.front();
         let room = front.room();
-        load.leave();
+        load.leave(Lane::SHARED);
         room.await;
         drop(front);
-        assert_eq!(load.flow.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(load.waiting.load(Ordering::Relaxed), 0);
         drop((first, second));
         assert_eq!(load.queued(), 0);
     }
@@ -183,7 +182,7 @@ mod tests {
     #[test]
     fn the_budget_grows_to_a_fifth_of_what_is_in_flight() {
         let load = Arc::new(Load::default());
-        (0..100).for_each(|_| load.enter());
+        (0..100).for_each(|_| load.enter(Lane::SHARED));
         let permits: Vec<_> = std::iter::from_fn(|| load.try_retry()).collect();
         assert_eq!(permits.len(), 20);
     }

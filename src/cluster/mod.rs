@@ -4,8 +4,10 @@
 
 pub mod endpoint;
 pub mod key;
+mod lanes;
 pub mod load;
 pub mod outcome;
+pub mod pool;
 mod slow_start;
 pub mod snapshot;
 
@@ -13,6 +15,5 @@ pub use endpoint::{Endpoint, InFlight, Standing};
 pub use key::KeySource;
 pub use load::Load;
 pub use outcome::{FailureKind, Outcome, OutcomeQueue, OutcomeReader, outcomes};
-pub use snapshot::{
-    BoundedEndpoint, Detour, Picked, Publisher, Reader, Readers, Retired, Routing, Snapshot, cluster,
-};
+pub use pool::{BoundedEndpoint, Detour, Picked, PoolSnapshot, Routing};
+pub use snapshot::{PoolPublisher, Publisher, Reader, Readers, Retired, RoutePublisher, Snapshot, cluster};

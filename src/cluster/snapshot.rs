@@ -2,7 +2,7 @@
 //!
 //! Readers never lock and never wait. A worker's [`Reader`] keeps the snapshot it saw last and
 //! compares one pointer per request; it gives the old one up on its next request or on the
-//! worker's next tick ([`Reader::refresh`]), whichever comes first. So a retired snapshot that
+//! worker's next tick ([`Reader::refresh`]), whichever comes first. So the retired snapshot of a pool that
 //! nobody holds ([`Retired::is_released`]) proves that no request can still be routed by it:
 //! the in-flight guard is taken inside the closure that reads the snapshot.
 
@@ -12,231 +12,99 @@ use std::sync::atomic::{Ordering, fence};
 
 use arc_swap::{ArcSwap, Cache};
 
-use super::load::RetryPermit;
-use super::{Endpoint, InFlight, KeySource, Load};
-use crate::ring::Ring;
+use super::PoolSnapshot;
+use crate::routes::Routes;
 
-/// How requests become keys and how much of the load one replica may take.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Routing {
-    /// What is hashed.
-    pub key: KeySource,
-    /// Factor `c` of bounded load (at least 1), or `None` for no bound.
-    pub bounded_load: Option<f64>,
-    /// Most requests in flight at one replica, or `None` for no cap.
-    pub max_requests: Option<u64>,
-}
-
-/// An endpoint and its share of the bound.
+/// All pools and the routes to them at one moment. One that follows shares what has not changed.
 #[derive(Clone, Debug)]
-pub struct BoundedEndpoint {
-    /// The replica.
-    pub endpoint: Arc<Endpoint>,
-    /// `c · weight / total weight`; infinite without a bound.
-    bound_per_request: f64,
-}
-
-impl BoundedEndpoint {
-    /// Whether one more request keeps it within its bound: `⌈c·(total + 1)·weight/total weight⌉`.
-    fn has_room(&self) -> bool {
-        let in_flight = self.endpoint.in_flight();
-        // The bound is at least 1, so an idle replica needs no arithmetic.
-        in_flight == 0
-            || (in_flight as f64)
-                < (self.bound_per_request * (self.endpoint.total_in_flight() + 1) as f64).ceil()
-    }
-}
-
-/// Membership, ring and routing rules at one moment.
-#[derive(Debug)]
 pub struct Snapshot {
-    version: u64,
-    ring: Arc<Ring>,
-    members: Vec<BoundedEndpoint>,
-    /// Most requests in flight at one replica.
-    cap: u64,
-    routing: Routing,
-}
-
-/// Where a request goes.
-#[derive(Debug)]
-pub struct Picked {
-    /// Counts the request on its endpoint.
-    pub in_flight: InFlight,
-    /// The key's slot.
-    pub slot: u32,
-    /// Why another replica than the slot's owner was taken, if one was.
-    pub detour: Option<Detour>,
-}
-
-/// Why a request does not go to the owner of its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Detour {
-    /// The owner has its share of the load (bounded load).
-    Full,
-    /// The owner is down, or was tried already.
-    Down,
-    /// The owner has just come, and does not take this key yet (slow start).
-    Warming,
+    routes: Option<Arc<Routes>>,
+    pools: Vec<Arc<PoolSnapshot>>,
 }
 
 impl Snapshot {
-    /// Puts a ring and its endpoints together.
+    /// Which pool a request goes to; without any, all go to the first.
+    #[inline]
+    pub fn routes(&self) -> Option<&Routes> {
+        self.routes.as_deref()
+    }
+
+    /// The pool of this index.
     ///
     /// # Panics
-    /// When `endpoints` are not those of `ring.nodes()`, in that order: both come from the
-    /// supervisor, which builds them from one list.
-    pub fn new(version: u64, ring: Arc<Ring>, endpoints: Vec<Arc<Endpoint>>, routing: Routing) -> Self {
-        assert!(
-            ring.nodes().iter().map(|node| node.number).eq(endpoints.iter().map(|e| e.number)),
-            "the endpoints of a snapshot are the nodes of its ring"
-        );
-        let total: f64 = ring.nodes().iter().map(|node| f64::from(node.weight)).sum();
-        let members = std::iter::zip(ring.nodes(), endpoints)
-            .map(|(node, endpoint)| BoundedEndpoint {
-                endpoint,
-                bound_per_request: routing
-                    .bounded_load
-                    .map_or(f64::INFINITY, |c| c * f64::from(node.weight) / total),
-            })
-            .collect();
-        Self { version, ring, members, cap: routing.max_requests.unwrap_or(u64::MAX), routing }
-    }
-
-    /// Grows by one with each publication.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// The ring, with nodes in the order of [`Snapshot::members`].
-    pub fn ring(&self) -> &Arc<Ring> {
-        &self.ring
-    }
-
-    /// The replicas on the ring, in ascending number.
-    pub fn members(&self) -> &[BoundedEndpoint] {
-        &self.members
-    }
-
-    /// Key and bound in force.
-    pub fn routing(&self) -> &Routing {
-        &self.routing
-    }
-
-    /// The replica for request id `request`: the slot's owner if it is up and has room, else
-    /// the first such in preference order, else the first that is up at all (the bound alone
-    /// never refuses). `None` when every replica is down, in `tried` (endpoint ids) or at the cap. One that is
-    /// half-open gets a request whose slot it owns, if it has no other of its trial.
+    /// When there is none. Pools are those of the configuration at the start, and keep their index.
     #[inline]
-    pub fn pick(&self, request: u64, tried: &[u64]) -> Option<Picked> {
-        let slot = self.ring.slot_of(request);
-        let owner = &self.members[self.ring.owner_at(slot)?];
-        if owner.endpoint.is_open()
-            && owner.has_room()
-            && !tried.contains(&owner.endpoint.id)
-            && let Some(in_flight) = owner.endpoint.begin_below(self.cap)
-        {
-            return Some(Picked { in_flight, slot, detour: None });
-        }
-        self.pick_next(request, slot, tried)
+    pub fn pool(&self, index: usize) -> &PoolSnapshot {
+        &self.pools[index]
     }
 
-    /// How often one of those that share the members' load was taken out of the choice.
-    pub fn ejections(&self) -> u64 {
-        self.members.first().map_or(0, |member| member.endpoint.ejections())
-    }
-
-    /// Whether another member than those in `tried` (endpoint ids) may be picked.
-    pub fn has_other(&self, tried: &[u64]) -> bool {
-        self.members.iter().any(|member| member.endpoint.is_up() && !tried.contains(&member.endpoint.id))
-    }
-
-    /// Whether there is a cap of requests for each member.
-    #[inline]
-    pub fn is_capped(&self) -> bool {
-        self.cap != u64::MAX
-    }
-
-    /// Where none can be picked: whether that is for want of room, at others than those in `tried`
-    /// (endpoint ids).
-    pub fn is_full(&self, tried: &[u64]) -> bool {
-        let has_weight = |index: usize| self.ring.nodes().get(index).is_some_and(|node| node.weight > 0);
-        let is_up = |(index, member): (usize, &BoundedEndpoint)| {
-            member.endpoint.is_up() && has_weight(index) && !tried.contains(&member.endpoint.id)
-        };
-        self.is_capped() && self.members.iter().enumerate().any(is_up)
-    }
-
-    /// What the members count together; `None` if there are none.
-    pub fn load(&self) -> Option<&Arc<Load>> {
-        self.members.first().map(|member| member.endpoint.load())
-    }
-
-    /// Takes a retry out of the budget that the members share, if one is left.
-    pub fn try_retry(&self) -> Option<RetryPermit> {
-        self.members.first()?.endpoint.try_retry()
-    }
-
-    #[cold]
-    fn pick_next(&self, request: u64, slot: u32, tried: &[u64]) -> Option<Picked> {
-        let mut over_bound = Vec::new();
-        let mut owner_was = Detour::Full;
-        for (rank, index) in self.ring.preference(slot).enumerate() {
-            let member = &self.members[index];
-            if !member.endpoint.is_up() || tried.contains(&member.endpoint.id) {
-                if rank == 0 {
-                    let untried = !tried.contains(&member.endpoint.id);
-                    if let Some(in_flight) = untried.then(|| member.endpoint.begin_trial(self.cap)).flatten()
-                    {
-                        return Some(Picked { in_flight, slot, detour: None });
-                    }
-                    owner_was = Detour::Down;
-                }
-                continue;
-            }
-            let detour = (rank > 0).then_some(owner_was);
-            let takes = member.endpoint.takes(request);
-            if takes
-                && member.has_room()
-                && let Some(in_flight) = member.endpoint.begin_below(self.cap)
-            {
-                return Some(Picked { in_flight, slot, detour });
-            }
-            if rank == 0 && !takes {
-                owner_was = Detour::Warming;
-            }
-            over_bound.push((detour, member));
-        }
-        // The bound refuses nobody, nor does a slow start; the cap does.
-        over_bound.into_iter().find_map(|(detour, member)| {
-            let in_flight = member.endpoint.begin_below(self.cap)?;
-            Some(Picked { in_flight, slot, detour })
-        })
+    /// All of them, by their index.
+    pub fn pools(&self) -> &[Arc<PoolSnapshot>] {
+        &self.pools
     }
 }
 
-/// The writing end: one per cluster, not `Clone`, owned by the supervisor.
+/// The writing end: one per cluster, not `Clone`, owned by the control plane, which gives each pool's
+/// supervisor its part.
 #[derive(Debug)]
 pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
 }
 
 impl Publisher {
-    /// Makes `next` the snapshot of all requests that come from now on.
-    pub fn publish(&mut self, next: Snapshot) -> Retired {
-        Retired(self.current.swap(Arc::new(next)))
+    /// The writing end of the routes, and those of the pools by their index, one for each.
+    pub fn split(self) -> (RoutePublisher, Vec<PoolPublisher>) {
+        let pools = self.current.load().pools.len();
+        let pools =
+            (0..pools).map(|pool| PoolPublisher { current: Arc::clone(&self.current), pool }).collect();
+        (RoutePublisher { current: self.current }, pools)
     }
 }
 
-/// A snapshot that is no longer published.
+/// The writing end of the routes: not `Clone`.
 #[derive(Debug)]
-pub struct Retired(Arc<Snapshot>);
+pub struct RoutePublisher {
+    current: Arc<ArcSwap<Snapshot>>,
+}
+
+impl RoutePublisher {
+    /// Has all requests that come from now on go where `routes` say, which know as many pools as there are.
+    pub fn publish(&mut self, routes: Option<Routes>) {
+        let routes = routes.map(Arc::new);
+        self.current.rcu(|before| Snapshot { routes: routes.clone(), pools: before.pools.clone() });
+    }
+}
+
+/// The writing end of one pool: not `Clone`, owned by its supervisor.
+#[derive(Debug)]
+pub struct PoolPublisher {
+    current: Arc<ArcSwap<Snapshot>>,
+    pool: usize,
+}
+
+impl PoolPublisher {
+    /// Makes `next` what the pool is for all requests that come from now on. The other pools stay as they are,
+    /// also if they publish at the same time.
+    pub fn publish(&mut self, next: PoolSnapshot) -> Retired {
+        let next = Arc::new(next);
+        let before = self.current.rcu(|before| {
+            let mut snapshot = Snapshot::clone(before);
+            snapshot.pools[self.pool] = Arc::clone(&next);
+            snapshot
+        });
+        Retired(Arc::clone(&before.pools[self.pool]))
+    }
+}
+
+/// What a pool was before the last publication.
+#[derive(Debug)]
+pub struct Retired(Arc<PoolSnapshot>);
 
 impl Retired {
     /// Whether no worker can route by it any more.
     pub fn is_released(&self) -> bool {
-        // Once unpublished the count only falls: a reader copies the pointer from the
-        // publication, never from another reader.
+        // Once unpublished the count only falls: a reader copies the pointer of a snapshot from the
+        // publication, never from another reader, and a publisher copies pools from there as well.
         let released = Arc::strong_count(&self.0) == 1;
         // `strong_count` is a relaxed load. The fence makes the in-flight counts that the last
         // holder raised before letting go visible to the drain that reads them next.
@@ -272,6 +140,15 @@ impl Reader {
         read(self.cache.borrow_mut().load())
     }
 
+    /// Reads one pool of it.
+    ///
+    /// # Panics
+    /// When there is no pool of this index.
+    #[inline]
+    pub fn with_pool<R>(&self, index: usize, read: impl FnOnce(&PoolSnapshot) -> R) -> R {
+        self.with(|snapshot| read(snapshot.pool(index)))
+    }
+
     /// Gives up a retired snapshot. Called on each tick of the worker, so that a worker without
     /// requests does not hold up a drain.
     pub fn refresh(&self) {
@@ -279,128 +156,74 @@ impl Reader {
     }
 }
 
-/// A cluster that begins with `first`: its single writer, and the source of its readers.
-pub fn cluster(first: Snapshot) -> (Publisher, Readers) {
-    let current = Arc::new(ArcSwap::from_pointee(first));
+/// A cluster whose pools begin like this, without routes: its single writer, and the source of its readers.
+pub fn cluster(pools: Vec<PoolSnapshot>) -> (Publisher, Readers) {
+    let snapshot = Snapshot { routes: None, pools: pools.into_iter().map(Arc::new).collect() };
+    let current = Arc::new(ArcSwap::from_pointee(snapshot));
     (Publisher { current: Arc::clone(&current) }, Readers { current })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
-    use std::time::Duration;
-
     use super::*;
-    use crate::cluster::Standing;
-    use crate::ring::{Node, Params};
+    use crate::cluster::Routing;
+    use crate::ring::{Params, Ring};
 
-    /// A snapshot of `replicas` endpoints with these rules.
-    fn snapshot(replicas: u32, routing: Routing) -> Snapshot {
-        weighted(replicas, 100, routing)
+    fn pool(version: u64) -> PoolSnapshot {
+        let ring = Ring::build(&Params::default(), &[]).expect("it fits");
+        PoolSnapshot::new(version, Arc::new(ring), Vec::new(), Routing::default())
     }
 
-    fn weighted(replicas: u32, weight: u8, routing: Routing) -> Snapshot {
-        let load = Arc::<Load>::default();
-        let nodes: Vec<_> = (1..=replicas).map(|number| Node { number, weight }).collect();
-        let ring = Ring::build(&Params::default(), &nodes).expect("they fit");
-        let endpoint = |number: u32| {
-            let address = ([127, 0, 0, 1], number as u16).into();
-            Arc::new(Endpoint::new(format!("S{number}"), number, address, Arc::clone(&load)))
-        };
-        Snapshot::new(1, Arc::new(ring), (1..=replicas).map(endpoint).collect(), routing)
-    }
-
-    fn number(picked: Option<&Picked>) -> Option<u32> {
-        picked.map(|picked| picked.in_flight.endpoint().number)
+    fn versions(reader: &Reader) -> Vec<u64> {
+        reader.with(|snapshot| snapshot.pools().iter().map(|pool| pool.version()).collect())
     }
 
     #[test]
-    fn a_cap_is_never_exceeded_and_the_next_replica_helps_out() {
-        for bounded_load in [None, Some(1.0)] {
-            let snapshot = snapshot(3, Routing { max_requests: Some(2), bounded_load, ..Routing::default() });
-            let held: Vec<_> = (0..6).map(|_| snapshot.pick(7, &[]).expect("room")).collect();
-            assert!(snapshot.members().iter().all(|member| member.endpoint.in_flight() == 2));
-            assert!(snapshot.pick(7, &[]).is_none() && snapshot.is_full(&[]), "all are full");
-            let all: Vec<_> = snapshot.members().iter().map(|member| member.endpoint.id).collect();
-            assert!(!snapshot.is_full(&all), "all were tried");
-            let freed = held.into_iter().next_back().map(|picked| picked.in_flight.endpoint().id);
-            assert!(freed.is_some() && snapshot.pick(7, &[]).is_some());
-        }
+    fn a_change_of_one_pool_shares_the_others() {
+        let (publisher, readers) = cluster(vec![pool(0), pool(0), pool(0)]);
+        let (mut routes, mut publishers) = publisher.split();
+        let reader = readers.reader();
+        let others = reader.with(|snapshot| [0, 2].map(|index| Arc::clone(&snapshot.pools()[index])));
+        publishers[1].publish(pool(7));
+        assert_eq!(versions(&reader), [0, 7, 0]);
+        reader.with(|snapshot| {
+            assert!(
+                Arc::ptr_eq(&snapshot.pools()[0], &others[0])
+                    && Arc::ptr_eq(&snapshot.pools()[2], &others[1])
+            );
+        });
+        publishers[0].publish(pool(3));
+        assert_eq!(versions(&reader), [3, 7, 0]);
+        assert_eq!(reader.with_pool(1, PoolSnapshot::version), 7);
+        routes.publish(Some(Routes::to_one_pool()));
+        publishers[0].publish(pool(4));
+        assert_eq!(versions(&reader), [4, 7, 0]);
+        assert!(reader.with(|snapshot| snapshot.routes().is_some()));
     }
 
     #[test]
-    fn without_weight_or_without_a_cap_nothing_is_full() {
-        let drained = weighted(2, 0, Routing { max_requests: Some(1), ..Routing::default() });
-        assert!(drained.pick(7, &[]).is_none() && !drained.is_full(&[]));
-        let uncapped = snapshot(2, Routing::default());
-        assert!(!uncapped.is_full(&[]) && !uncapped.is_capped());
+    fn a_pool_is_released_when_no_reader_holds_a_snapshot_with_it() {
+        let (publisher, readers) = cluster(vec![pool(0), pool(0)]);
+        let mut publishers = publisher.split().1;
+        let reader = readers.reader();
+        reader.refresh();
+        // The snapshot that the reader holds has both pools as they were; so has the one in between pool 1.
+        let second = publishers[1].publish(pool(1));
+        let first = publishers[0].publish(pool(1));
+        assert!(!second.is_released() && !first.is_released());
+        reader.refresh();
+        assert!(second.is_released() && first.is_released());
     }
 
     #[test]
-    fn a_cap_holds_over_threads() {
-        const CAP: u64 = 3;
-        let snapshot = snapshot(1, Routing { max_requests: Some(CAP), ..Routing::default() });
-        let endpoint = &snapshot.members()[0].endpoint;
-        let held = AtomicU64::new(0);
+    fn pools_that_publish_at_once_lose_nothing() {
+        const EACH: u64 = 200;
+        let (publisher, readers) = cluster((0..4).map(|_| pool(0)).collect());
         std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..20_000 {
-                        // What the endpoint says of itself meanwhile may be too much, never too little.
-                        if let Some(picked) = snapshot.pick(7, &[]) {
-                            assert!(held.fetch_add(1, Ordering::SeqCst) < CAP);
-                            held.fetch_sub(1, Ordering::SeqCst);
-                            drop(picked);
-                        }
-                    }
-                });
+            for mut publisher in publisher.split().1 {
+                scope.spawn(move || (1..=EACH).for_each(|version| _ = publisher.publish(pool(version))));
             }
         });
-        assert_eq!(endpoint.in_flight(), 0);
-    }
-
-    #[test]
-    fn a_replica_that_warms_up_takes_a_part_of_its_keys_and_no_other_key_moves() {
-        let snapshot = snapshot(3, Routing::default());
-        let homes: Vec<_> = (0..2000).map(|key| number(snapshot.pick(key, &[]).as_ref())).collect();
-        let hour = Duration::from_secs(3600);
-        snapshot.members()[1].endpoint.warm_up(hour, hour / 2);
-        let mut taken = 0;
-        for (key, &home) in (0..).zip(&homes) {
-            let picked = snapshot.pick(key, &[]);
-            if number(picked.as_ref()) != home {
-                assert_eq!(home, Some(2));
-                assert_eq!(picked.and_then(|picked| picked.detour), Some(Detour::Warming));
-            } else if home == Some(2) {
-                taken += 1;
-            }
-        }
-        let of_it = homes.iter().filter(|&&home| home == Some(2)).count();
-        assert!((of_it * 2 / 5..of_it * 3 / 5).contains(&taken), "{taken} of {of_it}");
-
-        // All alike: nobody spares anybody, and each key is at home.
-        snapshot.members().iter().for_each(|member| member.endpoint.warm_up(hour, Duration::ZERO));
-        assert!((0..).zip(&homes).all(|(key, &home)| number(snapshot.pick(key, &[]).as_ref()) == home));
-        let others = [snapshot.members()[0].endpoint.id, snapshot.members()[2].endpoint.id];
-        assert!((0..2000).all(|key| number(snapshot.pick(key, &others).as_ref()) == Some(2)), "it is up");
-    }
-
-    #[test]
-    fn a_half_open_owner_gets_one_request_at_a_time() {
-        let snapshot = snapshot(3, Routing::default());
-        let owner = number(snapshot.pick(7, &[]).as_ref()).expect("one is up");
-        let endpoint = Arc::clone(&snapshot.members()[owner as usize - 1].endpoint);
-        endpoint.set_standing(Standing::Ejected);
-        assert_ne!(number(snapshot.pick(7, &[]).as_ref()), Some(owner));
-        endpoint.set_standing(Standing::HalfOpen);
-        let first = snapshot.pick(7, &[]).expect("the trial");
-        assert!(first.in_flight.is_trial() && number(Some(&first)) == Some(owner));
-        let second = snapshot.pick(7, &[]).expect("another replica");
-        assert!(!second.in_flight.is_trial() && number(Some(&second)) != Some(owner));
-        drop(first);
-        assert_ne!(number(snapshot.pick(7, &[endpoint.id]).as_ref()), Some(owner), "it was tried");
-        assert!(snapshot.pick(7, &[]).expect("the next trial").in_flight.is_trial());
-        endpoint.set_up(false);
-        assert_ne!(number(snapshot.pick(7, &[]).as_ref()), Some(owner), "its heartbeats are bad");
+        assert_eq!(versions(&readers.reader()), [EACH; 4]);
     }
 }

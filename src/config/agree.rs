@@ -48,7 +48,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.headers();
     checker.config.control.health.proxy_protocol = checker.config.proxy.upstream_proxy_protocol;
     checker.config.admin.token = checker.token();
-    checker.config.proxy.sticky.secret = checker.sticky_secret();
+    checker.config.pool.sticky.secret = checker.sticky_secret();
     checker.config
 }
 
@@ -103,7 +103,16 @@ impl Checker<'_> {
     /// Without `--runtime` it follows from whether there are upstreams; `fixed` without any is
     /// allowed, because `/add` can bring them.
     fn runtime(&mut self) {
-        if !self.is_given("runtime") && self.is_given("upstream") {
+        // What a pool says itself counts more than what holds for all.
+        let is_own = |flag| self.is_given(flag) && !self.given.is_for_all(flag);
+        let is_fixed = if is_own("upstream") {
+            !is_own("runtime")
+        } else {
+            self.is_given("upstream")
+                && !["runtime", "replica-command", "image"].into_iter().any(is_own)
+                && !self.is_given("runtime")
+        };
+        if is_fixed {
             self.config.runtime = RuntimeKind::Fixed;
         }
         // A first task of a Swarm takes long where no registry responds, because Swarm asks for the
@@ -142,7 +151,9 @@ impl Checker<'_> {
             if !self.is_given(flag) || !self.good(&[flag]) || (needs.met)(&self.config) {
                 continue;
             }
-            if needs.strict {
+            if self.given.is_for_all(flag) {
+                entry.reset(&mut self.config);
+            } else if needs.strict {
                 let runtime = self.config.runtime.name();
                 let what = format!("has no effect: --runtime {runtime} has no use for it");
                 self.refuse(flag, Refusal::new(what).hint(format!("use {}", needs.what)));
@@ -212,7 +223,8 @@ impl Checker<'_> {
             _ => (set, "replicas"),
         };
         let comparable = self.good(&["replicas", "upstream", "runtime"]);
-        if comparable && self.is_given("replicas") && set != count {
+        let is_said = self.is_given("replicas") && !self.given.is_for_all("replicas");
+        if comparable && is_said && set != count {
             let what = format!("differs from the number of upstreams, {count}");
             self.refuse("replicas", Refusal::new(what).hint("leave it out with --runtime fixed"));
         } else if comparable && self.good(&["max-replicas"]) && count > max {
@@ -377,8 +389,8 @@ impl Checker<'_> {
         {
             return;
         }
-        let speaks_http2 = self.config.proxy.upstream_http == UpstreamHttp::H2;
-        if speaks_http2 && self.good(&["runtime", "upstream"]) && self.config.has_only_demo_replicas() {
+        let speaks_http2 = self.config.pool.upstream_http == UpstreamHttp::H2;
+        if speaks_http2 && self.good(&["runtime", "upstream"]) && self.config.is_of_demo_replicas() {
             let refusal = Refusal::new("is not spoken by the built-in replica");
             self.refuse("upstream-http", refusal.hint("give --replica-command, --image or --upstream"));
         }

@@ -11,6 +11,7 @@ pub(super) fn markdown<T: Default>(model: &'static [Section<T>]) -> String {
         let header =
             if section.is_array() { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
         let _ = write!(text, "### {}: `{header}`\n\n", section.heading);
+        of_pools(&mut text, section);
         text.push_str("| Key | Flag | Default | Values | Reload | Meaning |\n");
         text.push_str("|---|---|---|---|---|---|\n");
         for (setting, default) in section.with_defaults() {
@@ -19,6 +20,17 @@ pub(super) fn markdown<T: Default>(model: &'static [Section<T>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Says which of the settings a pool may have values of its own of.
+fn of_pools<T>(text: &mut String, section: &Section<T>) {
+    let of_pool = section.settings_of_pool();
+    let what = match of_pool.len() {
+        0 => return,
+        count if count == section.settings_of_file().len() => "All keys".to_owned(),
+        _ => of_pool.iter().map(|setting| format!("`{}`", setting.key())).collect::<Vec<_>>().join(", "),
+    };
+    let _ = write!(text, "Also for one pool, in `[pool.NAME.{}]`: {what}.\n\n", section.name);
 }
 
 fn row(text: &mut String, setting: &Setting, default: &Shown) {

@@ -15,6 +15,10 @@ Settings of ringherd. Each line that begins with # and a key shows a default: re
 it. Lines that begin with # and a space explain. A setting can also be a flag or an environment \
 variable; flags win over variables, and variables over this file.";
 
+const POOLS: &str = "\
+Pools: any number of them, each with replicas and a ring of its own. What its tables do not say holds as it \
+stands above. Without any there is one, called default.";
+
 pub(super) fn example<T: Default>(model: &'static [Section<T>]) -> String {
     let mut text = String::new();
     prose(&mut text, HEAD);
@@ -32,6 +36,9 @@ pub(super) fn example<T: Default>(model: &'static [Section<T>]) -> String {
             }
         }
     }
+    text.push('\n');
+    prose(&mut text, POOLS);
+    text.push_str("#\n# [pool.NAME.replicas]\n# count = 2\n");
     text
 }
 

@@ -10,7 +10,8 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::model::{List, Name, Problem, Refusal, Section, Setting, Source, TableItem, Texts, split_list};
-use super::suggest;
+use super::tree::DEFAULT_POOL;
+use super::{suggest, types};
 
 /// What a file gives.
 #[derive(Debug, Default)]
@@ -19,7 +20,21 @@ pub(super) struct Content {
     pub(super) texts: Vec<(&'static Setting, Texts)>,
     /// Tables of arrays, by the name of the section.
     pub(super) tables: BTreeMap<&'static str, Vec<TableItem>>,
+    /// Pools, in the order of the file, but that called default first.
+    pub(super) pools: Vec<PoolItem>,
 }
+
+/// What the tables of one pool give.
+#[derive(Clone, Debug)]
+pub(super) struct PoolItem {
+    pub(super) name: String,
+    /// Where the first of them begins.
+    pub(super) source: Source,
+    pub(super) texts: Vec<(&'static Setting, Texts)>,
+}
+
+/// The table that holds the pools.
+const POOLS: &str = "pool";
 
 /// Reads `text`, the content of the file named `path`. What cannot be read is added to `problems`,
 /// and the rest is read all the same.
@@ -29,7 +44,8 @@ pub(super) fn read<T>(
     text: &str,
     problems: &mut Vec<Problem>,
 ) -> Content {
-    let mut reader = Reader { model, path, text, content: Content::default(), problems: Vec::new() };
+    let mut reader =
+        Reader { model, path, text, above: String::new(), content: Content::default(), problems: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         reader.document(document.get_ref());
@@ -55,6 +71,8 @@ struct Reader<'a, T: 'static> {
     model: &'static [Section<T>],
     path: &'a str,
     text: &'a str,
+    /// What stands in front of the names of sections: `pool.NAME.` within a pool.
+    above: String,
     content: Content,
     problems: Vec<Problem>,
 }
@@ -64,10 +82,14 @@ impl<T> Reader<'_, T> {
     fn document(&mut self, document: &DeTable<'_>) {
         for (key, value) in document {
             let name = key.get_ref().as_ref();
+            if name == POOLS {
+                self.pools(key, value.get_ref());
+                continue;
+            }
             let section = self.model.iter().find(|section| section.name == name);
             match (section, value.get_ref()) {
                 (Some(section), DeValue::Table(table)) if !section.is_array() => {
-                    let texts = self.table(section, table);
+                    let texts = self.table(section, table, &section.settings_of_file());
                     self.content.texts.extend(texts);
                 }
                 (Some(section), DeValue::Array(tables)) if section.is_array() => {
@@ -78,7 +100,7 @@ impl<T> Reader<'_, T> {
                     let form = if section.is_array() { "an array of tables" } else { "a section" };
                     let header = if section.is_array() { format!("[[{name}]]") } else { format!("[{name}]") };
                     let scalar = !matches!(value, DeValue::Table(_) | DeValue::Array(_));
-                    let flag = self.by_flag(name).filter(|_| scalar).map(place);
+                    let flag = self.by_flag(name).filter(|_| scalar).map(|setting| self.place(setting));
                     let hint = flag.unwrap_or_else(|| format!("write {header} above its keys"));
                     self.refuse(key, name, Refusal::must_be(form).hint(hint));
                 }
@@ -90,6 +112,70 @@ impl<T> Reader<'_, T> {
         }
     }
 
+    /// The pools: `[pool.NAME.SECTION]`.
+    fn pools(&mut self, key: &Key<'_>, value: &DeValue<'_>) {
+        let hint = "write [pool.NAME.replicas], [pool.NAME.health] and so on above its keys";
+        let DeValue::Table(pools) = value else {
+            return self.refuse(key, POOLS, Refusal::must_be("a table of pools").hint(hint));
+        };
+        let mut found = Vec::new();
+        for (key, value) in pools {
+            let name = key.get_ref().as_ref();
+            let path = format!("{POOLS}.{name}");
+            let source = self.source(key.span().start);
+            let checked = if name.is_empty() { Err(Refusal::new("has no name")) } else { types::pool(name) };
+            match (checked, value.get_ref()) {
+                (Err(refusal), _) => self.refuse(key, &path, refusal),
+                (Ok(_), DeValue::Table(sections)) => {
+                    self.above = format!("{path}.");
+                    let texts = self.pool(sections);
+                    self.above.clear();
+                    found.push((key.span().start, PoolItem { name: name.to_owned(), source, texts }));
+                }
+                (Ok(_), _) => self.refuse(key, &path, Refusal::must_be("a table of sections").hint(hint)),
+            }
+        }
+        // The first is the one that paths and routes without a pool are about.
+        found.sort_by_key(|(start, pool): &(_, PoolItem)| (pool.name != DEFAULT_POOL, *start));
+        self.content.pools = found.into_iter().map(|(_, pool)| pool).collect();
+    }
+
+    /// The sections of one pool.
+    fn pool(&mut self, sections: &DeTable<'_>) -> Vec<(&'static Setting, Texts)> {
+        let mut texts = Vec::new();
+        for (key, value) in sections {
+            let name = key.get_ref().as_ref();
+            let path = format!("{}{name}", self.above);
+            let section = self.model.iter().find(|section| section.name == name);
+            match (section.map(|section| (section, section.settings_of_pool())), value.get_ref()) {
+                (Some((section, settings)), DeValue::Table(table)) if !settings.is_empty() => {
+                    texts.extend(self.table(section, table, &settings));
+                }
+                (Some((_, settings)), DeValue::Table(_)) if settings.is_empty() => {
+                    let refusal = Refusal::new("is for all pools").hint(format!("write [{name}]"));
+                    self.refuse(key, &path, refusal);
+                }
+                (Some(_), _) => {
+                    let hint = format!("write [{path}] above its keys");
+                    self.refuse(key, &path, Refusal::must_be("a section").hint(hint));
+                }
+                (None, value) => {
+                    let is_table = matches!(value, DeValue::Table(_));
+                    let what = if is_table { "unknown section" } else { "unknown key" };
+                    let place = self.by_flag(name).or_else(|| self.by_key(name)).filter(|_| !is_table);
+                    let near = || suggest::nearest(name, self.model.iter().map(|section| section.name));
+                    let hint = match place {
+                        Some(setting) => Some(self.place(setting)),
+                        None => near().map(|near| format!("did you mean [{}{near}]?", self.above)),
+                    };
+                    let refusal = hint.into_iter().fold(Refusal::new(what), Refusal::hint);
+                    self.refuse(key, &path, refusal);
+                }
+            }
+        }
+        texts
+    }
+
     fn array(
         &mut self,
         section: &Section<T>,
@@ -99,7 +185,7 @@ impl<T> Reader<'_, T> {
         let mut items = Vec::with_capacity(tables.len());
         for table in tables {
             if let DeValue::Table(content) = table.get_ref() {
-                let given = self.table(section, content);
+                let given = self.table(section, content, &section.settings_of_file());
                 items.push(TableItem { source: self.source(table.span().start), given });
             } else {
                 let refusal = Refusal::must_be("an array of tables");
@@ -113,21 +199,31 @@ impl<T> Reader<'_, T> {
         items
     }
 
-    /// The settings of one table.
-    fn table(&mut self, section: &Section<T>, table: &DeTable<'_>) -> Vec<(&'static Setting, Texts)> {
+    /// What one table gives for `settings`, which are some of those of the section.
+    fn table(
+        &mut self,
+        section: &Section<T>,
+        table: &DeTable<'_>,
+        settings: &[&'static Setting],
+    ) -> Vec<(&'static Setting, Texts)> {
         let mut found = Vec::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
-            let setting = section.settings_of_file().into_iter().find(|setting| setting.key() == name);
-            let texts = match setting {
-                Some(setting) => texts(setting, value.get_ref()).map(|texts| (setting, texts)),
-                None => Err(self.unknown_key(section, name)),
+            let is_it = |setting: &&&'static Setting| setting.key() == name;
+            let all = section.settings_of_file();
+            let texts = match (settings.iter().find(is_it), all.iter().find(is_it)) {
+                (Some(setting), _) => texts(setting, value.get_ref()).map(|texts| (*setting, texts)),
+                (None, Some(_)) => {
+                    let hint = format!("write it in [{}]", section.name);
+                    Err(Refusal::new("is for all pools").hint(hint))
+                }
+                (None, None) => Err(self.unknown_key(section, name)),
             };
             match texts {
                 Ok((setting, values)) => {
                     found.push((setting, Texts { values, source: self.source(key.span().start) }));
                 }
-                Err(refusal) => self.refuse(key, &format!("{}.{name}", section.name), refusal),
+                Err(refusal) => self.refuse(key, &format!("{}{}.{name}", self.above, section.name), refusal),
             }
         }
         found
@@ -161,8 +257,13 @@ impl<T> Reader<'_, T> {
             }
             _ => {}
         }
+        self.by_flag(name).or_else(|| self.by_key(name)).map(|setting| self.place(setting))
+    }
+
+    /// The first setting with this key.
+    fn by_key(&self, name: &str) -> Option<&'static Setting> {
         let mut settings = self.model.iter().flat_map(Section::settings_of_file);
-        self.by_flag(name).or_else(|| settings.find(|setting| setting.key() == name)).map(place)
+        settings.find(|setting| setting.key() == name)
     }
 
     /// The setting with this flag.
@@ -175,7 +276,12 @@ impl<T> Reader<'_, T> {
     fn near_flag(&self, name: &str) -> Option<String> {
         let mut settings = self.model.iter().flat_map(Section::settings_of_file);
         let flag = suggest::nearest(name, settings.clone().map(|setting| setting.flag))?;
-        settings.find(|setting| setting.flag == flag).map(place)
+        settings.find(|setting| setting.flag == flag).map(|setting| self.place(setting))
+    }
+
+    /// How a setting is written.
+    fn place(&self, setting: &Setting) -> String {
+        format!("write {} in [{}{}]", setting.key(), self.above, setting.section())
     }
 
     fn refuse(&mut self, key: &Key<'_>, path: &str, refusal: Refusal) {
@@ -194,11 +300,6 @@ impl<T> Reader<'_, T> {
         let newlines = self.text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n');
         Source::File { path: self.path.to_owned(), line: 1 + newlines.count() }
     }
-}
-
-/// How a setting is written.
-fn place(setting: &Setting) -> String {
-    format!("write {} in [{}]", setting.key(), setting.section())
 }
 
 /// The texts of a value, of a type that fits the setting.

@@ -1,14 +1,15 @@
 //! What was given: texts by setting, each with its source, when flags, environment and file have
 //! been laid over each other. Decides precedence and which names exist, not what values mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
+use super::file::{self, PoolItem};
 use super::inputs::{Flags, Inputs, ReadFile};
 use super::model::{ENV_PREFIX, List, Name, Problem, Refusal, Setting, Source, TableItem, Texts, split_list};
 use super::settings::{self, MODEL};
+use super::suggest;
 use super::words::{self, WordsError};
-use super::{file, suggest};
 
 /// Variable that holds the bearer token itself.
 pub(super) const TOKEN_VARIABLE: &str = "RINGHERD_ADMIN_TOKEN";
@@ -27,8 +28,12 @@ const ENGINE_TLS_VARIABLE: &str = "DOCKER_TLS_VERIFY";
 pub(super) struct Given {
     /// By the name of the flag.
     texts: BTreeMap<&'static str, Texts>,
+    /// Of what was given for a pool: those texts that were given for all.
+    for_all: BTreeSet<&'static str>,
     /// Tables of arrays, by the name of the section.
     pub(super) tables: BTreeMap<&'static str, Vec<TableItem>>,
+    /// Pools of the file, in its order.
+    pub(super) pools: Vec<PoolItem>,
     /// The bearer token from the environment.
     pub(super) token: Option<String>,
     /// The secret of sticky sessions from the environment.
@@ -40,6 +45,35 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// What was given for a pool: what its tables say, over what was given for all.
+    pub(super) fn of_pool(&self, pool: &PoolItem) -> Self {
+        let mut texts = self.texts.clone();
+        texts.extend(pool.texts.iter().map(|(setting, texts)| (setting.flag, texts.clone())));
+        let is_own = |flag: &&str| pool.texts.iter().any(|(setting, _)| setting.flag == *flag);
+        let for_all = texts.keys().copied().filter(|flag| !is_own(flag)).collect();
+        Self {
+            texts,
+            for_all,
+            tables: BTreeMap::new(),
+            pools: Vec::new(),
+            token: self.token.clone(),
+            sticky_secret: self.sticky_secret.clone(),
+            engine: self.engine.clone(),
+            engine_tls: self.engine_tls,
+        }
+    }
+
+    /// Whether what was given for the setting was given for all, and this is a pool: then it holds where it has
+    /// an effect.
+    pub(super) fn is_for_all(&self, flag: &str) -> bool {
+        self.for_all.contains(flag)
+    }
+
+    /// Sets what holds for a setting where nobody gave it.
+    pub(super) fn set_aside(&mut self, setting: &'static Setting, texts: Texts) {
+        self.texts.insert(setting.flag, texts);
+    }
+
     /// What was given for the setting with this flag.
     pub(super) fn get(&self, flag: &str) -> Option<&Texts> {
         self.texts.get(flag)
@@ -78,6 +112,7 @@ impl Given {
                     self.texts.entry(setting.flag).or_insert(texts);
                 }
                 self.tables = content.tables;
+                self.pools = content.pools;
             }
             Err(error) => {
                 let name = settings::find("config").expect("it is in the model");

@@ -4,7 +4,7 @@
 //! values. `model` is what such a declaration is made of, over any tree, and `types` reads the values
 //! of our types. [`load`] lays flags over environment over file over default (`inputs`, `given`,
 //! `file`), reads each value into its place and checks those that must agree (`agree`), before it
-//! complains, so that all problems are reported together. `print`, `docs`, `example` and `schema`
+//! complains, so that all problems are reported together; `routes` does so for routes. `print`, `docs`, `example` and `schema`
 //! tell the model in four ways. What is read comes in through [`Inputs`]: no test needs the state of
 //! a process.
 //!
@@ -17,7 +17,9 @@ mod file;
 mod given;
 mod inputs;
 mod model;
+mod pools;
 mod print;
+mod routes;
 mod schema;
 mod settings;
 mod suggest;
@@ -30,7 +32,7 @@ mod words;
 pub use inputs::{Flags, Inputs, ReadFile};
 pub use model::{Entry, Kind, Problem, Problems, Section, Setting, Source};
 pub use print::Loaded;
-pub use tree::{Config, RuntimeConfig};
+pub use tree::{Config, DEFAULT_POOL, RuntimeConfig};
 pub use types::{CommandLine, OnExit, PublicAdmin, RuntimeKind};
 pub use words::quote;
 
@@ -47,7 +49,10 @@ pub fn explain(inputs: Inputs<'_>) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let read_file = inputs.read_file;
     let mut given = Given::collect(inputs, &mut problems);
-    let config = agree::agree(&mut given, read_file, &mut problems);
+    let mut config = agree::agree(&mut given, read_file, &mut problems);
+    config.named_pools = pools::named(&given, read_file, &mut problems);
+    let tables = given.tables.get("route").map_or(&[][..], Vec::as_slice);
+    routes::agree(&mut config, tables, &mut problems);
     Problems::none_or(problems)?;
     Ok(Loaded::new(config, given))
 }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use super::file::PoolItem;
 use super::given::{Given, STICKY_VARIABLE, TOKEN_VARIABLE};
 use super::model::{Content, Entry, Name, Section, Setting, Shown, Source, one_line};
 use super::settings::MODEL;
@@ -36,10 +37,28 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// Where a table of the array `name` begins, counted from 0, as in `ringherd.toml:3`.
+    pub fn place_of_table(&self, name: &str, index: usize) -> Option<String> {
+        let table = self.given.tables.get(name)?.get(index)?;
+        Some(table.source.of(&Name::unknown(name)))
+    }
+
     /// The configuration as JSON: by section and key the value, null where there is none, and where it
     /// came from. Secrets are not in it.
     pub fn to_json(&self) -> Value {
-        json(&MODEL, &self.config, &self.given, |entry| self.variable(entry.setting.flag).map(str::to_owned))
+        let secret = |entry: &Entry<Config>| self.variable(entry.setting.flag).map(str::to_owned);
+        let mut value = json(&MODEL, &self.config, &self.given, secret);
+        let pool = |(item, (name, config)): (&PoolItem, &(String, Config))| {
+            let mut sections = json(&MODEL, config, &self.given.of_pool(item), secret);
+            keep_those_of_pools(&mut sections);
+            (name.clone(), sections)
+        };
+        let pools: Map<_, _> =
+            std::iter::zip(&self.given.pools, &self.config.named_pools).map(pool).collect();
+        if !pools.is_empty() {
+            value["pool"] = pools.into();
+        }
+        value
     }
 }
 
@@ -48,7 +67,50 @@ impl fmt::Display for Loaded {
         print(f, &MODEL, &self.config, &self.given, |entry| {
             let variable = self.variable(entry.setting.flag)?;
             Some(format!("{} = (set)  # {variable}", entry.setting.key()))
-        })
+        })?;
+        for (item, (name, config)) in std::iter::zip(&self.given.pools, &self.config.named_pools) {
+            self.pool(f, item, name, config)?;
+        }
+        Ok(())
+    }
+}
+
+impl Loaded {
+    /// What the tables of a pool say, and what follows from it; everything else holds for it as it stands above.
+    fn pool(&self, f: &mut fmt::Formatter<'_>, item: &PoolItem, name: &str, config: &Config) -> fmt::Result {
+        let given = self.given.of_pool(item);
+        // A pool that says nothing is one all the same.
+        writeln!(f, "\n[pool.{name}]")?;
+        for section in &MODEL {
+            let of_pool = section.settings_of_pool();
+            let is_said = |entry: &&Entry<Config>| {
+                let is_it = |setting: &&Setting| setting.path == entry.setting.path;
+                let differs = || entry.has_effect(config) && entry.shown(config) != entry.shown(&self.config);
+                of_pool.iter().any(is_it)
+                    && (item.texts.iter().any(|(setting, _)| is_it(setting)) || differs())
+            };
+            let mut said = section.entries().iter().filter(is_said).peekable();
+            if said.peek().is_some() {
+                writeln!(f, "[pool.{name}.{}]", section.name)?;
+            }
+            for entry in said {
+                writeln!(f, "{}", line(entry, config, &given))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes from a whole configuration what no pool can have of its own.
+fn keep_those_of_pools(sections: &mut Value) {
+    let Some(sections) = sections.as_object_mut() else { return };
+    for section in &MODEL {
+        let of_pool = section.settings_of_pool();
+        if of_pool.is_empty() {
+            sections.remove(section.name);
+        } else if let Some(keys) = sections.get_mut(section.name).and_then(Value::as_object_mut) {
+            keys.retain(|key, _| of_pool.iter().any(|setting| setting.key() == key));
+        }
     }
 }
 

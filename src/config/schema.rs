@@ -10,8 +10,9 @@ use super::model::{DefaultValue, Kind, Section, Setting, Shown};
 
 /// The schema of files that `model` reads.
 pub(super) fn schema<T: Default>(model: &'static [Section<T>]) -> Value {
-    let sections: Map<String, Value> =
-        model.iter().map(|section| (section.name.to_owned(), table(section))).collect();
+    let mut sections: Map<String, Value> =
+        model.iter().map(|section| (section.name.to_owned(), table(section, |_| true))).collect();
+    sections.insert("pool".to_owned(), pools(model));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration file of ringherd",
@@ -21,8 +22,29 @@ pub(super) fn schema<T: Default>(model: &'static [Section<T>]) -> Value {
     })
 }
 
-fn table<T: Default>(section: &Section<T>) -> Value {
-    let settings = section.with_defaults().into_iter().filter(|(setting, _)| !setting.path.is_empty());
+/// Tables of pools, by their names.
+fn pools<T: Default>(model: &'static [Section<T>]) -> Value {
+    let of_pool = |section: &Section<T>| {
+        let settings = section.settings_of_pool();
+        let is_of_pool = |setting: &Setting| settings.iter().any(|other| other.path == setting.path);
+        (!settings.is_empty()).then(|| (section.name.to_owned(), table(section, is_of_pool)))
+    };
+    let sections: Map<String, Value> = model.iter().filter_map(of_pool).collect();
+    json!({
+        "type": "object",
+        "title": "Pools",
+        "description": "Replicas with a ring of their own. What a pool does not say holds as it is for all.",
+        "propertyNames": { "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "maxLength": 32 },
+        "additionalProperties": { "type": "object", "properties": sections, "additionalProperties": false },
+    })
+}
+
+/// The settings of a section that are wanted.
+fn table<T: Default>(section: &Section<T>, wanted: impl Fn(&Setting) -> bool) -> Value {
+    let settings = section
+        .with_defaults()
+        .into_iter()
+        .filter(|(setting, _)| !setting.path.is_empty() && wanted(setting));
     let mut required = Vec::new();
     let mut keys = Map::new();
     for (setting, default) in settings {
@@ -67,6 +89,10 @@ fn value(kind: &Kind) -> Value {
     match *kind {
         Kind::Choice(words) if kind.takes_booleans() => {
             json!({ "anyOf": [{ "enum": words }, { "type": "boolean" }] })
+        }
+        Kind::Choice(words) if kind.takes_numbers() => {
+            let numbers: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+            json!({ "anyOf": [{ "enum": numbers }, { "enum": words }] })
         }
         Kind::Choice(words) => json!({ "enum": words }),
         Kind::Integer { min, max, .. } => {

@@ -8,8 +8,9 @@ use super::types::{CommandLine, OnExit, PublicAdmin, RuntimeKind};
 use crate::admin::AdminConfig;
 use crate::control::ControlConfig;
 use crate::names::HostPort;
-use crate::proxy::{Message, ProxyConfig};
+use crate::proxy::{Message, PoolConfig, ProxyConfig};
 use crate::ring::{Family, Params, Placement, Probing};
+use crate::routes::{HostPattern, PathPrefix, RedirectStatus, RedirectTarget, Routes};
 use crate::runtime::docker::DockerConfig;
 use crate::runtime::engine;
 use crate::runtime::process::ProcessConfig;
@@ -40,6 +41,12 @@ pub struct Config {
     pub(super) tls_client_ca: Option<String>,
     /// Those of the file.
     pub(super) certificates: Vec<CertificateSettings>,
+    /// The pools of the file with what holds for each; none if there is only one, which is this.
+    pub(super) named_pools: Vec<(String, Config)>,
+    /// Which pool a request goes to, made of `route_tables`; `None` where all go to the first.
+    pub routes: Option<Routes>,
+    /// Routes, each by itself.
+    pub(super) route_tables: Vec<RouteSettings>,
     /// Header rules; together they are in `proxy`.
     pub(super) headers: Vec<HeaderSettings>,
     /// Whether requests without TLS are sent to `tls_listen`; also in `proxy`.
@@ -58,6 +65,8 @@ pub struct Config {
     pub access: AccessLogConfig,
     /// Part of the data plane.
     pub proxy: ProxyConfig,
+    /// The same, on the way to replicas.
+    pub pool: PoolConfig,
     /// Part of the control plane.
     pub control: ControlConfig,
     /// Part of the admin service.
@@ -92,6 +101,18 @@ pub(super) struct CertificateSettings {
     pub(super) cert: Option<String>,
     pub(super) key: Option<String>,
     pub(super) ocsp: Option<String>,
+}
+
+/// A route of the file, not yet checked beside the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RouteSettings {
+    pub(super) host: HostPattern,
+    pub(super) path: PathPrefix,
+    pub(super) pool: Option<String>,
+    pub(super) strip_prefix: bool,
+    pub(super) weight: Option<u16>,
+    pub(super) redirect: Option<RedirectTarget>,
+    pub(super) redirect_status: Option<RedirectStatus>,
 }
 
 /// Header rules of the file.
@@ -137,10 +158,31 @@ pub enum RuntimeConfig {
     Swarm(SwarmConfig),
 }
 
+/// The name of the pool that there is where none is configured.
+pub const DEFAULT_POOL: &str = "default";
+
 impl Config {
+    /// The pools, by their index: the name of each, and what holds for it. Never empty.
+    pub fn pools(&self) -> Vec<(&str, &Self)> {
+        if self.named_pools.is_empty() {
+            return vec![(DEFAULT_POOL, self)];
+        }
+        self.named_pools.iter().map(|(name, config)| (name.as_str(), config)).collect()
+    }
+
+    /// Replicas to start with, of all pools.
+    pub fn replicas(&self) -> u32 {
+        self.pools().iter().map(|(_, config)| config.control.replicas).fold(0, u32::saturating_add)
+    }
+
     /// Whether all replicas are those that are built in, to try things out: no program, image or
     /// server of the user's.
     pub fn has_only_demo_replicas(&self) -> bool {
+        self.pools().iter().all(|(_, pool)| pool.is_of_demo_replicas())
+    }
+
+    /// Whether those of this pool are.
+    pub(super) fn is_of_demo_replicas(&self) -> bool {
         self.runtime != RuntimeKind::Fixed
             && self.command == CommandLine::default()
             && self.containers.image.is_none()
@@ -182,6 +224,9 @@ impl Default for Config {
             tls_self_signed: false,
             tls_client_ca: None,
             certificates: Vec::new(),
+            named_pools: Vec::new(),
+            routes: None,
+            route_tables: Vec::new(),
             headers: Vec::new(),
             https_redirect: false,
             upstream: UpstreamSettings::default(),
@@ -191,6 +236,7 @@ impl Default for Config {
             log_format: LogFormat::Auto,
             access: AccessLogConfig::default(),
             proxy: ProxyConfig::default(),
+            pool: PoolConfig::default(),
             control: ControlConfig::default(),
             admin: AdminConfig::default(),
             runtime: RuntimeKind::Process,

@@ -72,7 +72,7 @@ impl Drains {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Load, Routing, Snapshot, cluster};
+    use crate::cluster::{Load, PoolSnapshot, Routing, cluster};
     use crate::ring::{Node, Params, Ring};
 
     fn endpoint(number: u32) -> Arc<Endpoint> {
@@ -80,17 +80,18 @@ mod tests {
         Arc::new(Endpoint::new(format!("S{number}"), number, address, Arc::new(Load::default())))
     }
 
-    fn snapshot(version: u64, endpoints: &[&Arc<Endpoint>]) -> Snapshot {
+    fn snapshot(version: u64, endpoints: &[&Arc<Endpoint>]) -> PoolSnapshot {
         let nodes: Vec<_> = endpoints.iter().map(|e| Node { number: e.number, weight: 100 }).collect();
         let ring = Ring::build(&Params::default(), &nodes).expect("fits");
         let endpoints = endpoints.iter().map(|&e| Arc::clone(e)).collect();
-        Snapshot::new(version, Arc::new(ring), endpoints, Routing::default())
+        PoolSnapshot::new(version, Arc::new(ring), endpoints, Routing::default())
     }
 
     #[test]
     fn a_replica_is_drained_when_its_snapshots_are_released_and_its_requests_done() {
         let (one, two) = (endpoint(1), endpoint(2));
-        let (mut publisher, readers) = cluster(snapshot(0, &[&one, &two]));
+        let (publisher, readers) = cluster(vec![snapshot(0, &[&one, &two])]);
+        let mut publisher = publisher.split().1.remove(0);
         let reader = readers.reader();
         let mut drains = Drains::default();
         drains.retire(publisher.publish(snapshot(1, &[&one])));
@@ -107,7 +108,8 @@ mod tests {
     #[test]
     fn a_snapshot_retired_before_the_replica_left_counts_too() {
         let (one, two) = (endpoint(1), endpoint(2));
-        let (mut publisher, readers) = cluster(snapshot(0, &[&one, &two]));
+        let (publisher, readers) = cluster(vec![snapshot(0, &[&one, &two])]);
+        let mut publisher = publisher.split().1.remove(0);
         let slow = readers.reader();
         let mut drains = Drains::default();
         drains.retire(publisher.publish(snapshot(1, &[&one, &two])));
@@ -121,7 +123,8 @@ mod tests {
     #[test]
     fn later_snapshots_do_not_hold_up_a_drain() {
         let (one, two) = (endpoint(1), endpoint(2));
-        let (mut publisher, readers) = cluster(snapshot(0, &[&one, &two]));
+        let (publisher, readers) = cluster(vec![snapshot(0, &[&one, &two])]);
+        let mut publisher = publisher.split().1.remove(0);
         let mut drains = Drains::default();
         drains.retire(publisher.publish(snapshot(1, &[&one])));
         drains.watch(ReplicaId(2), two);

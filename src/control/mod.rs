@@ -1,6 +1,6 @@
 //! The control plane: keeps the replicas that are wanted alive and on the ring.
 //!
-//! The supervisor is the single writer of the cluster. What it does is decided by the pure
+//! A pool's supervisor is the single writer of its part of the cluster. What it does is decided by the pure
 //! [`pool`], which takes events and the time and returns actions; the supervisor only performs
 //! them. Others talk to it through a [`Control`] handle and read its [`View`].
 
@@ -29,7 +29,7 @@ pub use error::ControlError;
 pub use observer::Observer;
 pub use reach::Reach;
 pub use request::{Add, Control, Remove, Request, RingChange};
-pub use supervisor::{Supervisor, supervisor};
+pub use supervisor::{PoolParts, Supervisor, Supervisors, supervisors};
 pub use transition::{EjectionCause, ExitCause, Transition};
 pub use view::{ReplicaView, ReplicaViews, State, View};
 

@@ -2,6 +2,7 @@
 //! Decides nothing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,12 +14,23 @@ use crate::telemetry::upkeep::Heartbeat;
 use crate::telemetry::{Journal, Upkeep};
 
 /// Where the control plane tells what it does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Observer {
     /// What happened.
     pub journal: Journal,
     /// How often.
-    pub upkeep: std::sync::Arc<Upkeep>,
+    pub upkeep: Arc<Upkeep>,
+    /// The pool that it is about.
+    pool: Arc<str>,
+}
+
+/// What a lone pool is called, which says nothing.
+const LONE: &str = "default";
+
+impl Default for Observer {
+    fn default() -> Self {
+        Self { journal: Journal::default(), upkeep: Arc::default(), pool: LONE.into() }
+    }
 }
 
 /// What became of a publication.
@@ -36,7 +48,15 @@ pub(super) struct Published {
 }
 
 #[derive(Serialize)]
+struct PublishFacts<'a> {
+    pool: &'a str,
+    #[serde(flatten)]
+    published: &'a Published,
+}
+
+#[derive(Serialize)]
 struct ReplicaFacts<'a> {
+    pool: &'a str,
     replica: &'a str,
     number: u32,
     event: &'static str,
@@ -47,21 +67,33 @@ struct ReplicaFacts<'a> {
 
 #[derive(Serialize)]
 struct OutageFacts<'a> {
+    pool: &'a str,
     available: bool,
     reason: &'a str,
 }
 
 impl Observer {
+    /// The same for what is about the pool of this name.
+    #[must_use]
+    pub fn of_pool(&self, name: &str) -> Self {
+        Self { pool: name.into(), ..self.clone() }
+    }
+
+    /// The pool in log lines, where there may be others.
+    pub(super) fn shown(&self) -> Option<&str> {
+        Some(&*self.pool).filter(|pool| *pool != LONE)
+    }
+
     /// Before the pool takes an event in.
     pub(super) fn event(&self, event: &Event) {
         match event {
             Event::Runtime(RuntimeEvent::Unavailable { reason }) => {
-                tracing::warn!(reason, "replicas can neither be started nor stopped");
-                self.journal.record("outage", &OutageFacts { available: false, reason });
+                tracing::warn!(pool = self.shown(), reason, "replicas can neither be started nor stopped");
+                self.journal.record("outage", &OutageFacts { pool: &self.pool, available: false, reason });
             }
             Event::Runtime(RuntimeEvent::Available) => {
-                tracing::info!("replicas can be started and stopped");
-                self.journal.record("outage", &OutageFacts { available: true, reason: "" });
+                tracing::info!(pool = self.shown(), "replicas can be started and stopped");
+                self.journal.record("outage", &OutageFacts { pool: &self.pool, available: true, reason: "" });
             }
             Event::TrialEnded { went_well, .. } => self.upkeep.trial_ended(*went_well),
             Event::Heartbeat(_, verdict) => self.upkeep.heartbeat(match verdict {
@@ -76,16 +108,16 @@ impl Observer {
     pub(super) fn change(&self, change: &Change) {
         let Change { name, number, id, transition, address, reason } = change;
         let (id, state) = (id.map(|id| id.0), transition.state());
-        let shown = address.map(tracing::field::display);
+        let (pool, shown) = (self.shown(), address.map(tracing::field::display));
         let what = match transition {
             Transition::Died(ExitCause::StartFailed | ExitCause::NotReady) => "failed to start",
             Transition::Died(_) => "died",
             _ => state.as_str(),
         };
         if matches!(transition, Transition::Ejected | Transition::Outlier(_) | Transition::Died(_)) {
-            tracing::warn!(replica = %name, number, id, %state, address = shown, reason, "replica {what}");
+            tracing::warn!(pool, replica = %name, number, id, %state, address = shown, reason, "replica {what}");
         } else {
-            tracing::info!(replica = %name, number, id, %state, address = shown, reason, "replica {what}");
+            tracing::info!(pool, replica = %name, number, id, %state, address = shown, reason, "replica {what}");
         }
         if let Transition::Starting(Some(cause)) = transition {
             self.upkeep.restarted(cause.as_str());
@@ -94,7 +126,8 @@ impl Observer {
             self.upkeep.ejected(*cause as usize);
         }
         let (number, address, event) = (*number, *address, transition.as_str());
-        let facts = ReplicaFacts { replica: name, number, event, state: state.as_str(), reason, address };
+        let (pool, state) = (&*self.pool, state.as_str());
+        let facts = ReplicaFacts { pool, replica: name, number, event, state, reason, address };
         self.journal.record("replica", &facts);
     }
 
@@ -103,6 +136,7 @@ impl Observer {
         self.upkeep.ejection_refused();
         if is_news {
             tracing::warn!(
+                pool = self.shown(),
                 replica,
                 reason,
                 "replica is not ejected: too few others take requests (--outlier-max-ejection-percent)"
@@ -112,9 +146,9 @@ impl Observer {
 
     pub(super) fn published(&self, published: &Published) {
         let Published { version, replicas, slots_moved, keys_moved, build_seconds, .. } = *published;
-        tracing::info!(version, replicas, slots_moved, "published");
+        tracing::info!(pool = self.shown(), version, replicas, slots_moved, "published");
         let build = build_seconds.map(Duration::from_secs_f64);
         self.upkeep.published(slots_moved, keys_moved, build);
-        self.journal.record("publish", published);
+        self.journal.record("publish", &PublishFacts { pool: &self.pool, published });
     }
 }

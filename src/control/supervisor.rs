@@ -1,5 +1,6 @@
-//! Runs the pool: waits for what happens, performs what the pool decides. The single
-//! writer of the cluster.
+//! Runs a pool: waits for what happens, performs what the pool decides. The single
+//! writer of its part of the cluster. Each pool has a supervisor of its own, all on one thread: what one of them
+//! does holds up none of the others.
 //!
 //! Nothing slow happens in its loop: heartbeats are tasks, rings are built on another thread,
 //! runtimes answer by events. Events that are there at once are taken in one after the other, and
@@ -19,7 +20,7 @@ use super::pool::{Action, Event, Pool, RuntimeFacts, Ticket};
 use super::request::{Call, Reply};
 use super::writer::{Build, Built, Writer};
 use super::{Control, ControlConfig, ControlError, Observer, Reach, Request, View};
-use crate::cluster::{FailureKind, Outcome, OutcomeReader, Readers};
+use crate::cluster::{FailureKind, Outcome, OutcomeReader, Readers, RoutePublisher, cluster};
 use crate::ring::BuildError;
 use crate::runtime::{ReplicaId, Runtime, RuntimeEvent};
 
@@ -32,7 +33,7 @@ const MOST_AT_ONCE: usize = 256;
 /// How often replicas that drain are looked at; never while none does.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
-/// The control plane: one task, run by [`Supervisor::run`].
+/// The control plane of one pool: a task, run by [`Supervisor::run`].
 pub struct Supervisor {
     pool: Pool,
     runtime: Box<dyn Runtime>,
@@ -69,49 +70,86 @@ enum Happened {
     Built(Result<Built, BuildError>),
 }
 
-/// A supervisor of `config.replicas` replicas of `runtime`, which reports on `events`; where
-/// replicas are not ours to start, of those at `endpoints` (`host:port`). Starts nothing before
-/// it is run.
+/// What the supervisor of a pool is made of.
+pub struct PoolParts {
+    /// Its configuration.
+    pub config: ControlConfig,
+    /// What runs its replicas: `config.replicas` of them at the start.
+    pub runtime: Box<dyn Runtime>,
+    /// What that reports.
+    pub events: UnboundedReceiver<RuntimeEvent>,
+    /// What requests report of its replicas.
+    pub outcomes: OutcomeReader,
+    /// Where its replicas are (`host:port`), where they are not ours to start.
+    pub endpoints: Vec<String>,
+}
+
+/// The supervisors of pools, and what belongs to them.
+pub struct Supervisors {
+    /// With a handle on each, by the index of the pool.
+    pub pools: Vec<(Control, Supervisor)>,
+    /// Where the routes to the pools are published. There are none at first.
+    pub routes: RoutePublisher,
+    /// Where the snapshots that they publish are read.
+    pub readers: Readers,
+}
+
+/// The supervisors of pools. Nothing is started before they are run.
 ///
 /// # Errors
 /// A configuration that cannot be: more replicas than `max_replicas` or than the ring holds, bad
 /// endpoints.
-pub fn supervisor(
-    config: ControlConfig,
-    runtime: Box<dyn Runtime>,
-    events: UnboundedReceiver<RuntimeEvent>,
-    outcomes: OutcomeReader,
-    endpoints: Vec<String>,
-) -> Result<(Control, Readers, Supervisor), ControlError> {
-    let facts = RuntimeFacts { kind: runtime.kind(), owner: runtime.owner(), lists: runtime.lists() };
-    let mut pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
-    let (mut writer, readers) = Writer::new(pool.publication())?;
-    let changed = pool.take_changed().unwrap_or_default();
-    let (view, view_reader) = watch::channel(Arc::new(writer.view(&pool, &changed)));
-    let (sender, calls) = mpsc::channel(CALLS_WAITING);
-    let supervisor = Supervisor {
-        pool,
-        runtime,
-        writer,
-        events,
-        outcomes,
-        calls,
-        abandoned: false,
-        replies: HashMap::new(),
-        last_ticket: 0,
-        checker: Checker::default(),
-        builds: JoinSet::new(),
-        compare_at: now(),
-        publication_wanted: false,
-        published: false,
-        answers: Vec::new(),
-        view,
-        observer: Observer::default(),
-    };
-    Ok((Control::new(sender, view_reader), readers, supervisor))
+pub fn supervisors(parts: Vec<PoolParts>) -> Result<Supervisors, ControlError> {
+    let mut begun = Vec::with_capacity(parts.len());
+    for PoolParts { config, runtime, events, outcomes, endpoints } in parts {
+        let facts = RuntimeFacts { kind: runtime.kind(), owner: runtime.owner(), lists: runtime.lists() };
+        let pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
+        let first = Writer::first(&pool.publication())?;
+        begun.push((pool, first, runtime, events, outcomes));
+    }
+    let (publisher, readers) = cluster(begun.iter().map(|(_, first, ..)| first.clone()).collect());
+    let (routes, publishers) = publisher.split();
+    let pools = std::iter::zip(begun, publishers).map(|(begun, publisher)| {
+        let (pool, first, runtime, events, outcomes) = begun;
+        let writer = Writer::new(pool.publication(), &first, publisher);
+        Supervisor::begin(pool, writer, runtime, events, outcomes)
+    });
+    Ok(Supervisors { pools: pools.collect(), routes, readers })
 }
 
 impl Supervisor {
+    fn begin(
+        mut pool: Pool,
+        mut writer: Writer,
+        runtime: Box<dyn Runtime>,
+        events: UnboundedReceiver<RuntimeEvent>,
+        outcomes: OutcomeReader,
+    ) -> (Control, Self) {
+        let changed = pool.take_changed().unwrap_or_default();
+        let (view, view_reader) = watch::channel(Arc::new(writer.view(&pool, &changed)));
+        let (sender, calls) = mpsc::channel(CALLS_WAITING);
+        let supervisor = Self {
+            pool,
+            runtime,
+            writer,
+            events,
+            outcomes,
+            calls,
+            abandoned: false,
+            replies: HashMap::new(),
+            last_ticket: 0,
+            checker: Checker::default(),
+            builds: JoinSet::new(),
+            compare_at: now(),
+            publication_wanted: false,
+            published: false,
+            answers: Vec::new(),
+            view,
+            observer: Observer::default(),
+        };
+        (Control::new(sender, view_reader), supervisor)
+    }
+
     /// The same, telling `observer` what happens.
     #[must_use]
     pub fn observed_by(mut self, observer: Observer) -> Self {
@@ -305,13 +343,15 @@ impl Supervisor {
             }
             Action::Note(change) => self.observer.change(&change),
             Action::Unready { name, reason } => {
-                tracing::warn!(replica = name, reason, "replica is not ready");
+                let pool = self.observer.shown();
+                tracing::warn!(pool, replica = name, reason, "replica is not ready");
             }
             Action::EjectionRefused { name, reason, is_news } => {
                 self.observer.ejection_refused(&name, &reason, is_news);
             }
             Action::Ignored { name, reason } => {
-                tracing::warn!(replica = name, reason, "a replica was found and is not taken over");
+                let pool = self.observer.shown();
+                tracing::warn!(pool, replica = name, reason, "a replica was found and is not taken over");
             }
             Action::Reply(ticket, result) => self.answers.push((ticket, result)),
         }

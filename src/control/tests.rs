@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{
-    Add, Control, ControlConfig, ControlError, HealthConfig, Remove, Request, RingChange, State, Supervisor,
-    View, supervisor,
+    Add, Control, ControlConfig, ControlError, HealthConfig, PoolParts, Remove, Request, RingChange, State,
+    Supervisor, Supervisors, View, supervisors,
 };
 use crate::cluster::{FailureKind, Outcome, OutcomeQueue, Reader, Readers, outcomes};
 use crate::runtime::Owner;
@@ -30,8 +30,9 @@ fn herd(config: ControlConfig, endpoints: &[&str]) -> (Herd, Supervisor) {
     let (fake, events) = Fake::new(if endpoints.is_empty() { Owner::Balancer } else { Owner::Others });
     let (queue, reader) = outcomes(16);
     let endpoints = endpoints.iter().map(ToString::to_string).collect();
-    let (control, readers, supervisor) =
-        supervisor(config, Box::new(fake.clone()), events, reader, endpoints).expect("a good configuration");
+    let parts = PoolParts { config, runtime: Box::new(fake.clone()), events, outcomes: reader, endpoints };
+    let Supervisors { mut pools, readers, .. } = supervisors(vec![parts]).expect("a good configuration");
+    let (control, supervisor) = pools.remove(0);
     (Herd { control, readers, fake, outcomes: queue }, supervisor)
 }
 
@@ -73,7 +74,7 @@ fn names(view: &View) -> Vec<&str> {
 
 /// Which replicas requests go to.
 fn picked(reader: &Reader) -> std::collections::BTreeSet<String> {
-    let pick = |request| reader.with(|snapshot| snapshot.pick(request, &[]));
+    let pick = |request| reader.with_pool(0, |snapshot| snapshot.pick(request, &[]));
     (0..200).filter_map(pick).map(|picked| picked.in_flight.endpoint().name.clone()).collect()
 }
 
@@ -211,7 +212,7 @@ async fn a_replica_is_stopped_only_when_its_last_request_is_done() {
         herd.until_ready(2).await;
         let reader = herd.readers.reader();
         let request = (0..1000)
-            .filter_map(|key| reader.with(|snapshot| snapshot.pick(key, &[])))
+            .filter_map(|key| reader.with_pool(0, |snapshot| snapshot.pick(key, &[])))
             .find(|picked| picked.in_flight.endpoint().name == "Server 1")
             .expect("some key is its own");
         let remove = Remove { count: 1, names: vec!["Server 1".into()] };

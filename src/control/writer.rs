@@ -18,14 +18,14 @@ use super::observer::Published;
 use super::pool::{MemberReport, MemberSpec, Pool, Publication, Sample, Version};
 use super::view::ReplicaViews;
 use super::{ControlError, ReplicaView, State, View};
-use crate::cluster::{Endpoint, Load, Publisher, Readers, Routing, Snapshot, Standing, cluster};
+use crate::cluster::{Endpoint, Load, PoolPublisher, PoolSnapshot, Routing, Standing};
 use crate::ring::{BuildError, Node, Params, Ring, slots_moved};
 use crate::runtime::ReplicaId;
 
-/// Owns the publishing end of the cluster.
+/// Owns the publishing end of the pool.
 #[derive(Debug)]
 pub(super) struct Writer {
-    publisher: Publisher,
+    publisher: PoolPublisher,
     /// Of the snapshot in force.
     version: u64,
     /// What the pool has asked for that is in force.
@@ -82,19 +82,21 @@ impl Build {
 }
 
 impl Writer {
-    /// Begins a cluster with a publication that has no members yet.
-    pub(super) fn new(first: Publication) -> Result<(Self, Readers), ControlError> {
-        let ring = Ring::build(&first.params, &first.nodes().collect::<Vec<_>>())
-            .map(Arc::new)
+    /// What a pool begins with: a publication that has no members yet.
+    pub(super) fn first(publication: &Publication) -> Result<PoolSnapshot, ControlError> {
+        let ring = Ring::build(&publication.params, &publication.nodes().collect::<Vec<_>>())
             .map_err(|error| ControlError::Ring(error.to_string()))?;
-        let snapshot = Snapshot::new(0, Arc::clone(&ring), Vec::new(), first.routing.clone());
-        let (publisher, readers) = cluster(snapshot);
-        let writer = Self {
+        Ok(PoolSnapshot::new(0, Arc::new(ring), Vec::new(), publication.routing.clone()))
+    }
+
+    /// Publishes what comes after `first`, which is published.
+    pub(super) fn new(publication: Publication, first: &PoolSnapshot, publisher: PoolPublisher) -> Self {
+        Self {
             publisher,
             version: 0,
-            in_force: first.version,
-            ring,
-            routing: first.routing,
+            in_force: publication.version,
+            ring: Arc::clone(first.ring()),
+            routing: publication.routing,
             load: Arc::default(),
             listed: Vec::new(),
             endpoints: FxHashMap::default(),
@@ -107,8 +109,7 @@ impl Writer {
             shown: ReplicaViews::default(),
             leaving: BTreeSet::new(),
             ring_changed: false,
-        };
-        Ok((writer, readers))
+        }
     }
 
     /// What the pool has asked for that is in force.
@@ -180,7 +181,7 @@ impl Writer {
         let endpoints = members.iter().map(|member| self.endpoint(member)).collect();
         self.warm_up(&members, pool);
         self.version += 1;
-        let snapshot = Snapshot::new(self.version, Arc::clone(&self.ring), endpoints, routing.clone());
+        let snapshot = PoolSnapshot::new(self.version, Arc::clone(&self.ring), endpoints, routing.clone());
         self.drains.retire(self.publisher.publish(snapshot));
         let same_keys = self.routing.key == routing.key;
         let keys_moved = slots_moved.filter(|_| same_keys);

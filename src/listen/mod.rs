@@ -2,23 +2,28 @@
 
 pub mod guarded;
 pub mod linger;
+mod listener;
 pub mod open;
 mod preface;
 pub mod proxy_protocol;
 pub mod server;
+mod stream;
 pub mod target;
 mod target_encoder;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::task::Poll;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
 
 pub use guarded::{Guarded, ReadState};
 pub use linger::Linger;
+pub use listener::Listener;
+pub use stream::{Engine, Stream};
 pub use target::TargetGuard;
 pub use target_encoder::encoded_target;
 
@@ -68,20 +73,24 @@ fn bind(address: SocketAddr, share: bool) -> io::Result<StdListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share)?;
     socket.set_nonblocking(true)?;
+    // Connections have it from their listener. Responses are written whole: waiting for more to send would only
+    // add delay.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&SockAddr::from(address))?;
     Ok(socket.into())
 }
 
 /// Accepts connections and hands each to `serve`, until `stop` completes. `room` is awaited
-/// before each accept, so that a limit on connections holds them back in the kernel's queue.
+/// before each accept, so that a limit on connections holds them back in the kernel's queue. It may ask whether
+/// one is held back, and what it returns is the place of the connection.
 ///
-/// On stop, connections that the kernel has completed already are still handed over: closing
+/// On stop, connections that the kernel has completed already are still handed over, without a place: closing
 /// the socket would reset them.
-pub async fn accept_loop<R: Future<Output = ()>>(
-    listener: TcpListener,
+pub async fn accept_loop<P>(
+    listener: Listener,
     stop: impl Future<Output = ()>,
-    mut room: impl FnMut() -> R,
-    mut serve: impl FnMut(TcpStream, SocketAddr),
+    mut room: impl AsyncFnMut(&dyn Fn() -> bool) -> P,
+    mut serve: impl FnMut(Stream, SocketAddr, Option<P>),
 ) {
     let mut stop = std::pin::pin!(stop);
     let mut in_trouble = false;
@@ -89,12 +98,12 @@ pub async fn accept_loop<R: Future<Output = ()>>(
         let accepted = tokio::select! {
             biased;
             () = &mut stop => break,
-            accepted = async { room().await; listener.accept().await } => accepted,
+            accepted = accept_within(&listener, &mut room) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((stream, peer, place)) => {
                 in_trouble = false;
-                serve(stream, peer);
+                serve(stream, peer, Some(place));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -106,20 +115,43 @@ pub async fn accept_loop<R: Future<Output = ()>>(
             }
         }
     }
-    accept_waiting(listener, serve);
+    accept_waiting(&listener, |stream, peer| serve(stream, peer, None));
 }
 
-/// Accepts what the kernel has completed already, and closes the socket.
-fn accept_waiting(listener: TcpListener, mut serve: impl FnMut(TcpStream, SocketAddr)) {
-    let Ok(listener) = listener.into_std() else { return };
+/// The next connection, with its place. A place is taken for a look at the queue of the kernel, and not kept while
+/// that is empty: whoever has the next connection must find it free.
+async fn accept_within<P>(
+    listener: &Listener,
+    room: &mut impl AsyncFnMut(&dyn Fn() -> bool) -> P,
+) -> io::Result<(Stream, SocketAddr, P)> {
+    loop {
+        let place = room(&|| has_waiting(listener)).await;
+        let looked = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await;
+        if let Poll::Ready(accepted) = looked {
+            return accepted.map(|(stream, peer)| (stream, peer, place));
+        }
+        drop(place);
+        // The look has registered the task.
+        let mut is_woken = false;
+        poll_fn(|_| if std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
+    }
+}
+
+/// Whether a connection waits to be accepted.
+#[cold]
+fn has_waiting(listener: &Listener) -> bool {
+    let mut looked = [PollFd::new(listener, PollFlags::IN)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // Where the look fails, accepting says why.
+    poll(&mut looked, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+/// Accepts what the kernel has completed already.
+fn accept_waiting(listener: &Listener, mut serve: impl FnMut(Stream, SocketAddr)) {
     for _ in 0..BACKLOG {
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-                if let Ok(stream) = stream {
-                    serve(stream, peer);
-                }
-            }
+        match listener.accept_waiting() {
+            Ok((stream, peer)) => serve(stream, peer),
             Err(error) if is_of_one_connection(&error) => {}
             // None is left, or no more can be had.
             Err(_) => return,
@@ -157,6 +189,14 @@ mod tests {
         let group = bind_group(([127, 0, 0, 1], 0).into(), 3).unwrap();
         let ports: Vec<_> = group.iter().map(|l| l.local_addr().unwrap().port()).collect();
         assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn a_connection_sends_small_parts_at_once_as_its_listener_says() {
+        let listener = bind_one(([127, 0, 0, 1], 0).into()).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        assert!(connection.nodelay().unwrap());
     }
 
     #[test]

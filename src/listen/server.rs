@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::open::Open;
-use super::{Guarded, Linger, ReadState, accept_loop};
+use super::{Guarded, Linger, Listener, ReadState, Stream, accept_loop};
 
 /// How long a client that still sends is listened to after its response.
 const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -65,11 +65,11 @@ pub async fn serve<S, B>(
     B: Body<Error: Into<BoxError>> + 'static,
 {
     let open = Rc::new(Open::default());
-    let accept = |tcp: TcpStream, peer| {
+    let accept = |tcp: Stream, peer, _: Option<()>| {
+        // As its listener is.
+        let Stream::Epoll(tcp) = tcp else { return };
         // Without it, who never reads a long answer would hold it for ever.
         let _ = SockRef::from(&tcp).set_tcp_user_timeout(Some(limits.stall));
-        // Responses are written whole: waiting for more to send would only add delay.
-        let _ = tcp.set_nodelay(true);
         let (stream, read) = Guarded::new(tcp, true);
         let service = service_for(Peer { peer, read });
         let counted = open.enter();
@@ -79,7 +79,9 @@ pub async fn serve<S, B>(
             drop(counted);
         });
     };
-    accept_loop(listener, stop.cancelled(), || open.fewer_than(limits.connections), accept).await;
+    let listener = Listener::Epoll(listener);
+    accept_loop(listener, stop.cancelled(), async |_| open.fewer_than(limits.connections).await, accept)
+        .await;
     let _ = tokio::time::timeout(limits.stop, open.fewer_than(1)).await;
 }
 

@@ -23,11 +23,12 @@ pub(super) fn check(active: &ActiveRequest, request: &mut Request<RequestBody>) 
     if request.uri().path_and_query().is_some_and(|target| target.as_str().len() > config.max_uri) {
         return Err(Failure::TargetTooLong);
     }
-    let max_body = config.max_body.unwrap_or(MAX_BODY);
+    let configured = active.pool().config().max_body;
+    let max_body = configured.unwrap_or(MAX_BODY);
     if request.body().size_hint().lower() > max_body {
         return Err(Failure::BodyTooLarge(max_body));
     }
-    if config.max_body.is_some() {
+    if configured.is_some() {
         request.body_mut().limit(max_body);
     }
     config.rate_limit.as_ref().map_or(Ok(()), |limit| check_rate(active, request, limit, &config))

@@ -127,7 +127,8 @@ impl Deadline {
         }
     }
 
-    fn wake(&self) {
+    /// Wakes the task before.
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }

@@ -4,7 +4,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,8 +13,11 @@ use http::HeaderValue;
 use hyper::rt::Write as _;
 use hyper::service::service_fn;
 
+use super::address_text::AddressText;
 use super::clock::Deadline;
 use super::connection_timeline::{ConnectionInput, ConnectionTimeline};
+use super::dormant::{self, DORMANT_AFTER, Dormancy, Woken};
+use super::interim::Outbox;
 use super::newcomers::{Newcomer, Newcomers};
 use super::quiet::QuietWaker;
 use super::request::RequestState;
@@ -28,9 +30,6 @@ use crate::listen::proxy_protocol::Header;
 use crate::listen::{Linger, ReadState};
 use crate::ring;
 use crate::tls::Session;
-
-/// Bytes of the longest IP address as text, an IPv6 address that ends in an IPv4 one.
-const MAX_ADDRESS_TEXT: usize = 45;
 
 /// The two ends of a connection, as far as they are known.
 #[derive(Clone, Copy, Debug)]
@@ -80,18 +79,19 @@ pub(crate) struct Connection {
     parked: RefCell<Vec<Waker>>,
     /// The requests under way.
     requests: RefCell<Vec<Rc<RequestState>>>,
-    /// What it becomes when the response with 101 is sent.
+    /// What it, or a stream of it, becomes when the response under way is sent.
     tunnel: RefCell<Option<Box<Tunnel>>>,
+    dormancy: Cell<Dormancy>,
+    /// Interim responses that wait to be sent.
+    pub(crate) outbox: Outbox,
     seen: ReadState,
 }
 
 impl Connection {
     fn new(worker: Rc<Worker>, ends: Ends, tls: Option<Session>, seen: ReadState) -> Rc<Self> {
         let Ends { peer, local } = ends;
-        let mut buffer = io::Cursor::new([0; MAX_ADDRESS_TEXT]);
-        write!(buffer, "{}", peer.ip().to_canonical()).expect("an address fits");
-        let length = buffer.position() as usize;
-        let text = &buffer.get_ref()[..length];
+        let text = AddressText::of(peer.ip().to_canonical());
+        let text = text.as_bytes();
         let is_trusted = forwarding::is_trusted(peer.ip(), &worker.config().trusted_proxies);
         let now = worker.clock.now();
         let left = worker.config().max_requests_per_connection.unwrap_or(u64::MAX);
@@ -114,6 +114,8 @@ impl Connection {
             parked: RefCell::default(),
             requests: RefCell::default(),
             tunnel: RefCell::default(),
+            dormancy: Cell::new(Dormancy::Awake),
+            outbox: Outbox::default(),
             seen,
         };
         connection.on(ConnectionInput::Accepted);
@@ -203,9 +205,14 @@ impl Connection {
         self.on(ConnectionInput::RequestEnded { has_more });
     }
 
-    /// It becomes this tunnel as soon as the response with 101 is sent.
+    /// It becomes this tunnel as soon as the response with 101 is sent; over HTTP/2 one of its streams does.
     pub(crate) fn becomes(&self, tunnel: Tunnel) {
         self.tunnel.replace(Some(Box::new(tunnel)));
+    }
+
+    /// What it was to become.
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// What a replica is told of it by the PROXY protocol.
@@ -268,6 +275,37 @@ impl Connection {
         self.timeline.get().is_http2()
     }
 
+    /// Whether nothing is under way on it, and has not been for a while, so that it may become dormant.
+    fn may_be_dormant(&self) -> bool {
+        let timeline = self.timeline.get();
+        let idle_for = self.worker.clock.now().saturating_sub(self.idle_since.get());
+        timeline.is_idle()
+            && !timeline.is_write_blocked()
+            && idle_for >= DORMANT_AFTER
+            // What is left of a request must not be taken for the next one.
+            && !self.has_unread.get()
+            && !self.unflushed.get()
+            && !timeline.is_http2()
+            && !self.worker.is_closing()
+    }
+
+    /// Whether it began with the preface of HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.seen.speaks_http2()
+    }
+
+    /// It holds no buffers, or has some again.
+    pub(super) fn is_now(&self, dormancy: Dormancy) {
+        if self.dormancy.get() != Dormancy::Never {
+            self.dormancy.set(dormancy);
+        }
+    }
+
+    /// Has `waker` woken when its deadline passes.
+    pub(super) fn register(&self, waker: &Waker) {
+        self.deadline.register(waker);
+    }
+
     /// Whether its own deadline has passed; if not, `waker` is woken when it does.
     pub(super) fn is_expired(&self, waker: &Waker) -> bool {
         self.deadline.register(waker);
@@ -281,7 +319,7 @@ impl Connection {
 
     /// Whether it is to be closed: its own deadline has passed, or the client does not read what
     /// one of its requests has for it.
-    fn is_overdue(&self) -> bool {
+    pub(super) fn is_overdue(&self) -> bool {
         let stalled = |request: &Rc<RequestState>| {
             // Other deadlines are for whoever waits for the replica. The 101 of a tunnel has nobody but this.
             request.expired().is_some() && (request.is_client_blocked() || self.tunnel.borrow().is_some())
@@ -322,6 +360,22 @@ impl Clients {
         }
         !idle.is_empty()
     }
+
+    /// How many hold no buffers.
+    #[cfg(test)]
+    pub(crate) fn dormant(&self) -> usize {
+        self.0.borrow().iter().filter(|client| client.dormancy.get() == Dormancy::Dormant).count()
+    }
+
+    /// Has those that have been idle for a while give up their buffers.
+    pub(crate) fn free_buffers(&self) {
+        for client in &*self.0.borrow() {
+            if client.dormancy.get() == Dormancy::Awake && client.may_be_dormant() {
+                client.is_now(Dormancy::Asked);
+                client.deadline.wake();
+            }
+        }
+    }
 }
 
 /// Who may make room.
@@ -357,24 +411,53 @@ impl Drop for Client<'_> {
 
 /// Serves one connection to its end. `tls` is the session that its bytes come in, if there is one, and
 /// `seen` what the layers below `transport` see of them.
-pub(crate) async fn serve(
+///
+/// All that a connection is made of is put in place before its future is: an `async fn` would keep room for what it
+/// was given as well as for what it makes of that, as long as it lives.
+pub(crate) fn serve(
     worker: Rc<Worker>,
     transport: impl Transport + 'static,
     ends: impl Into<Ends>,
     tls: Option<Session>,
     seen: ReadState,
-) {
-    let connection = Connection::new(Rc::clone(&worker), ends.into(), tls, seen.clone());
-    let _client = Client::register(&connection);
-    if seen.speaks_http2() {
-        return Box::pin(http2::serve(Rc::clone(&connection), transport)).await;
+) -> impl Future<Output = ()> {
+    let connection = Connection::new(worker, ends.into(), tls, seen.clone());
+    let mut stream = ClientStream::new(transport, Rc::clone(&connection), seen);
+    async move {
+        let _client = Client::register(&connection);
+        if connection.seen.speaks_http2() {
+            return Box::pin(http2::serve(Rc::clone(&connection), stream.into_transport())).await;
+        }
+        loop {
+            match dormant::wait(&connection, &mut stream).await {
+                Woken::Bytes(bytes) => stream.put_back(bytes),
+                Woken::Http2 => {
+                    // In a box, as below: those who do something else do not pay for its size.
+                    let transport = stream.into_transport();
+                    return Box::pin(http2::serve(Rc::clone(&connection), transport)).await;
+                }
+                Woken::Ended => return end_idle(&connection, &mut stream).await,
+            }
+            match Box::pin(serve_http1(&connection, stream)).await {
+                Some(idle) => stream = idle,
+                None => return,
+            }
+        }
     }
-    let stream = ClientStream::new(transport, Rc::clone(&connection), seen);
-    let handler = Rc::clone(&connection);
-    let service = service_fn(move |request| service::handle(Rc::clone(&handler), request));
+}
+
+/// Serves the requests on a connection of HTTP/1, of which the first has begun to come, to its end. The
+/// stream comes back if the connection has been idle for a while.
+async fn serve_http1<T: Transport + 'static>(
+    connection: &Rc<Connection>,
+    stream: ClientStream<T>,
+) -> Option<ClientStream<T>> {
+    let worker = &connection.worker;
+    let handler = Rc::clone(connection);
+    let service = service_fn(move |request| service::handle(&handler, request));
     let mut http = worker.server().serve_connection(stream, service);
     let (mut quiet, mut told_to_close) = (QuietWaker::default(), false);
-    let is_complete = poll_fn(|cx| {
+    let pause = poll_fn(|cx| {
         connection.deadline.register(cx.waker());
         // Before anything is decided, so that what has come already is seen.
         let polled = Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx)));
@@ -386,10 +469,16 @@ pub(crate) async fn serve(
             connection
                 .has_unread
                 .set(connection.has_unread.get() || outcome.is_err_and(|error| error.is_parse()));
-            return Poll::Ready(true);
+            return Poll::Ready(Pause::Complete);
         }
-        if connection.is_overdue() || connection.seen.speaks_http2() {
-            return Poll::Ready(false);
+        if connection.is_overdue() {
+            return Poll::Ready(Pause::Overdue);
+        }
+        if connection.dormancy.get() == Dormancy::Asked {
+            connection.is_now(Dormancy::Awake);
+            if connection.may_be_dormant() {
+                return Poll::Ready(Pause::Idle);
+            }
         }
         if connection.timeline.get().is_write_blocked() {
             // The task that waits for the client is this one, whoever made what the client gets.
@@ -403,33 +492,61 @@ pub(crate) async fn serve(
                 // The response under way says `Connection: close`.
                 told_to_close = true;
                 Pin::new(&mut http).graceful_shutdown();
-                return Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx))).map(|_| true);
+                let polled = Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx)));
+                return polled.map(|_| Pause::Complete);
             }
         }
         Poll::Pending
     })
     .await;
-    let tunnel = if is_complete { connection.tunnel.take() } else { None };
-    if let Some(tunnel) = tunnel {
-        // hyper has sent all that it had, and closes nothing behind a 101.
-        let parts = http.into_parts();
-        return tunnel.run(parts.io.into_tunnel(), parts.read_buf).await;
+    match pause {
+        Pause::Complete => {
+            if let Some(tunnel) = connection.tunnel.take() {
+                // hyper has sent all that it had, and closes nothing behind a 101.
+                let parts = http.into_parts();
+                tunnel.run(parts.io.into_tunnel(), parts.read_buf).await;
+            } else if connection.has_unread.get() && !connection.seen.is_at_end() {
+                connection.linger(http.into_parts().io).await;
+            }
+            None
+        }
+        Pause::Overdue => {
+            end_idle(connection, &mut http.into_parts().io).await;
+            None
+        }
+        Pause::Idle => {
+            let parts = http.into_parts();
+            let mut stream = parts.io;
+            if !parts.read_buf.is_empty() {
+                // The beginning of a request that was not seen to begin, whose rest hyper goes on waiting for.
+                connection.is_now(Dormancy::Never);
+                stream.put_back(parts.read_buf);
+            }
+            Some(stream)
+        }
     }
-    if connection.seen.speaks_http2() {
-        // In a box, so that those who speak HTTP/1 do not pay for its size.
-        let transport = http.into_parts().io.into_transport();
-        return Box::pin(http2::serve(Rc::clone(&connection), transport)).await;
+}
+
+/// Why a connection is hyper's no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    /// hyper is done with it.
+    Complete,
+    /// Its time is over.
+    Overdue,
+    /// It has been idle for a while.
+    Idle,
+}
+
+/// Ends a connection on which nothing is under way. A session of TLS ends as TLS says, if the client takes
+/// that at once. One that breaks off must not: a response without a length would seem to be whole.
+async fn end_idle<T: Transport>(connection: &Connection, stream: &mut ClientStream<T>) {
+    if connection.tls.is_none() || connection.timeline.get().is_busy() {
+        return;
     }
-    if is_complete && connection.has_unread.get() && !connection.seen.is_at_end() {
-        connection.linger(http.into_parts().io).await;
-    } else if !is_complete && connection.tls.is_some() && !connection.timeline.get().is_busy() {
-        // An idle session ends as TLS says, if the client takes that at once. One that breaks off must not:
-        // a response without a length would seem to be whole.
-        let mut stream = http.into_parts().io;
-        poll_fn(|cx| {
-            let _ = Pin::new(&mut stream).poll_shutdown(cx);
-            Poll::Ready(())
-        })
-        .await;
-    }
+    poll_fn(|cx| {
+        let _ = Pin::new(&mut *stream).poll_shutdown(cx);
+        Poll::Ready(())
+    })
+    .await;
 }

@@ -1,7 +1,8 @@
 //! The timeline of a connection from a client: its deadline while no request is under way on it. Pure,
 //! like that of a request.
 
-use super::timeline::{Limits, Millis, Timer, after};
+use super::time_limits::ClientLimits;
+use super::timeline::{Millis, Timer, after};
 
 /// How long an idle connection is kept when the balancer stops: a request may be on its way, and
 /// closing at once would lose it.
@@ -78,7 +79,7 @@ impl ConnectionTimeline {
     }
 
     /// Takes in what happened at `now`.
-    pub(crate) fn apply(&mut self, input: ConnectionInput, now: Millis, limits: &Limits) -> Timer {
+    pub(crate) fn apply(&mut self, input: ConnectionInput, now: Millis, limits: &ClientLimits) -> Timer {
         if let ConnectionInput::WriteBlocked(blocked) = input {
             self.write_blocked = blocked;
         }
@@ -152,7 +153,7 @@ impl ConnectionTimeline {
 
     /// The time between two requests, or for the head of the next one. The end of a response may still be
     /// on its way to a client that reads slowly: that is a pause in a body.
-    fn waiting(self, now: Millis, limits: &Limits) -> Timer {
+    fn waiting(self, now: Millis, limits: &ClientLimits) -> Timer {
         let limit = match (self.write_blocked, self.in_head, self.draining) {
             (true, ..) => limits.body.get(),
             (false, true, _) => limits.header.get(),
@@ -205,8 +206,8 @@ mod tests {
 
     const ENDED: ConnectionInput = ConnectionInput::RequestEnded { has_more: false };
 
-    fn limits() -> Limits {
-        Limits::new(&ProxyConfig {
+    fn limits() -> ClientLimits {
+        ClientLimits::new(&ProxyConfig {
             header_timeout: Duration::from_millis(HEADER),
             keep_alive: Duration::from_millis(KEEP_ALIVE),
             body_timeout: Duration::from_millis(BODY),

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::connection::Ends;
 use super::forwarding;
 use super::per_client::ClientPlace;
 use super::worker::Worker;
+use crate::listen::Stream;
 use crate::listen::proxy_protocol::{self, Header, HeaderError, Parsed};
 use crate::telemetry::RefusedConnection;
 
@@ -28,7 +28,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection that may be served.
 pub(super) struct Entrant {
-    pub(super) tcp: TcpStream,
+    pub(super) tcp: Stream,
     pub(super) ends: Ends,
     /// Held until its end.
     pub(super) place: Option<ClientPlace>,
@@ -80,7 +80,7 @@ pub(super) fn is_guarded(worker: &Worker) -> bool {
 /// Lets a connection pass; `None` if it does not, which is counted, or if it leaves.
 pub(super) async fn pass(
     worker: &Worker,
-    mut tcp: TcpStream,
+    mut tcp: Stream,
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
 ) -> Option<Entrant> {
@@ -135,7 +135,7 @@ fn refuse(worker: &Worker, peer: SocketAddr, why: RefusedConnection, refused: &R
 /// balancer stops.
 async fn header_in_time(
     worker: &Worker,
-    tcp: &mut TcpStream,
+    tcp: &mut Stream,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Option<Header>, Refused> {
     let within = worker.config().header_timeout;
@@ -150,7 +150,7 @@ async fn header_in_time(
 }
 
 /// Reads a header, and not a byte of what follows it.
-async fn header(worker: &Worker, tcp: &mut TcpStream) -> Result<Option<Header>, Refused> {
+async fn header(worker: &Worker, tcp: &mut Stream) -> Result<Option<Header>, Refused> {
     let mut look = [0; LOOK];
     let looked = worker.newcomers.wait(worker.clock.now(), tcp.peek(&mut look)).await;
     let seen = match looked {

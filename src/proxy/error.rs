@@ -2,13 +2,21 @@
 //! failures to statuses.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::telemetry::Reason;
 
 /// Header of our own responses with a short reason code; a response without it is a replica's.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-ringherd-error");
+
+/// Where a client is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Redirection {
+    /// One of redirection.
+    pub(crate) status: u16,
+    pub(crate) location: HeaderValue,
+}
 
 /// A request that got no response from a replica.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +34,15 @@ pub(crate) enum Failure {
          --proxy-protocol alone"
     )]
     UnknownProxy,
+    /// A replica may read its path as that of another route.
+    #[error("the path may mean another one at a replica: it has {0}")]
+    AmbiguousPath(&'static str),
+    /// There is no route for its host and path.
+    #[error("there is no route for this host and path ([[route]])")]
+    NoRoute,
+    /// Its route leads elsewhere, which is nobody's fault.
+    #[error("the resource is at {:?}", .0.location)]
+    Redirected(Box<Redirection>),
     /// Its head is larger than is taken.
     #[error("the head of the request is too large: see --max-header-bytes")]
     HeadTooLarge,
@@ -35,6 +52,12 @@ pub(crate) enum Failure {
     /// A method that is not forwarded.
     #[error("method {0} is not forwarded")]
     Method(http::Method),
+    /// A `CONNECT` for a protocol that is not forwarded.
+    #[error("protocol '{0}' is not forwarded: CONNECT is for 'websocket' alone")]
+    Protocol(String),
+    /// A WebSocket, where replicas get none.
+    #[error("replicas that speak HTTP/2 get no WebSockets: see --upstream-http")]
+    NoTunnels,
     /// Its body is larger than is taken.
     #[error("the request body has more than {0} bytes: see --max-body")]
     BodyTooLarge(u64),
@@ -102,6 +125,10 @@ pub(crate) enum Failure {
     /// What came is not a response.
     #[error("the response of replica '{0}' is not valid HTTP")]
     BadResponse(String),
+    /// It knows no WebSocket, and responded as if nobody had asked for one. Over HTTP/2 that would say that
+    /// it takes the WebSocket.
+    #[error("replica '{0}' responded to the handshake of a WebSocket with another success than 101")]
+    NotSwitched(String),
     /// The head of the response is beyond the limits.
     #[error(
         "the head of the response of replica '{0}' is too large: see --max-response-header-bytes and \
@@ -114,15 +141,19 @@ impl Failure {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_)
+            | Self::AmbiguousPath(_)
             | Self::ClientBody
             | Self::NotHttp
             | Self::UnknownProxy
             | Self::TlsOnPlainPort
             | Self::PlainOnTlsPort => StatusCode::BAD_REQUEST,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            // Made of the statuses of redirection alone.
+            Self::Redirected(to) => StatusCode::from_u16(to.status).unwrap_or(StatusCode::PERMANENT_REDIRECT),
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::Method(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Method(_) | Self::Protocol(_) | Self::NoTunnels => StatusCode::NOT_IMPLEMENTED,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -137,22 +168,27 @@ impl Failure {
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) | Self::DeadlineExceeded => {
                 StatusCode::GATEWAY_TIMEOUT
             }
-            Self::Ejected(_) | Self::Closed(_) | Self::BadResponse(_) | Self::ResponseHeadTooLarge(_) => {
-                StatusCode::BAD_GATEWAY
-            }
+            Self::Ejected(_)
+            | Self::Closed(_)
+            | Self::BadResponse(_)
+            | Self::NotSwitched(_)
+            | Self::ResponseHeadTooLarge(_) => StatusCode::BAD_GATEWAY,
         }
     }
 
-    /// The same in the vocabulary of metrics and logs.
-    pub(crate) fn reason(&self) -> Reason {
-        match self {
+    /// The same in the vocabulary of metrics and logs; `None` where nothing has failed.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        Some(match self {
+            Self::Redirected(_) => return None,
             Self::BadRequest(_) => Reason::BadRequest,
+            Self::AmbiguousPath(_) => Reason::AmbiguousPath,
+            Self::NoRoute => Reason::NoRoute,
             Self::NotHttp | Self::UnknownProxy | Self::TlsOnPlainPort | Self::PlainOnTlsPort => {
                 Reason::NotHttp
             }
             Self::Misdirected => Reason::Misdirected,
             Self::HeadTooLarge | Self::TargetTooLong => Reason::HeadTooLarge,
-            Self::Method(_) => Reason::MethodNotForwarded,
+            Self::Method(_) | Self::Protocol(_) | Self::NoTunnels => Reason::MethodNotForwarded,
             Self::BodyTooLarge(_) => Reason::BodyTooLarge,
             Self::RateLimited(_) => Reason::RateLimited,
             Self::Loop => Reason::Loop,
@@ -170,9 +206,9 @@ impl Failure {
             Self::DeadlineExceeded => Reason::DeadlineExceeded,
             Self::Closed(_) => Reason::UpstreamClosed,
             Self::Refused(_) => Reason::UpstreamRefused,
-            Self::BadResponse(_) => Reason::BadResponse,
+            Self::BadResponse(_) | Self::NotSwitched(_) => Reason::BadResponse,
             Self::ResponseHeadTooLarge(_) => Reason::ResponseHeadTooLarge,
-        }
+        })
     }
 
     /// Whether the connection cannot be used for another request: the rest of this one may
@@ -201,13 +237,19 @@ impl Failure {
     pub(crate) fn to_response(&self) -> Response<Bytes> {
         let status = self.status();
         // In the form of the replicas' own errors.
-        let body = serde_json::json!({"message": format!("<Error> {self}"), "status": "failure"});
+        let body = match self {
+            Self::Redirected(_) => serde_json::json!({"message": self.to_string(), "status": "successful"}),
+            _ => serde_json::json!({"message": format!("<Error> {self}"), "status": "failure"}),
+        };
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(REASON, HeaderValue::from_static(self.reason().code()));
+        if let Some(reason) = self.reason() {
+            headers.insert(REASON, HeaderValue::from_static(reason.code()));
+        }
         match self {
+            Self::Redirected(to) => drop(headers.insert(LOCATION, to.location.clone())),
             Self::RateLimited(seconds) => drop(headers.insert(RETRY_AFTER, HeaderValue::from(*seconds))),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

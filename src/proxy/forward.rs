@@ -11,8 +11,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 
 use super::clock::TICK;
 use super::error::Failure;
+use super::pool::Pool;
 use super::request::ActiveRequest;
 use super::response::ReplicaBody;
+use super::route::Key;
 use super::saved_head::SavedHead;
 use super::shared::{SharedConnections, Stream};
 use super::timeline::{Expiry, Input};
@@ -21,10 +23,9 @@ use super::upgrade::Offer;
 use super::upload::RequestBody;
 use super::upstream::{Blame, ConnectError, Lease, SendError, UpstreamBody};
 use super::worker::Worker;
-use super::{client_limits, forwarding, headers, queue, redirect, route};
+use super::{client_limits, forwarding, headers, interim, queue, route, routing};
 use crate::cluster::load::RetryPermit;
-use crate::cluster::{Endpoint, FailureKind, KeySource, Outcome, Picked, Snapshot};
-use crate::ring;
+use crate::cluster::{Endpoint, FailureKind, Outcome, Picked, PoolSnapshot};
 
 /// Most attempts at one request, those that found nobody listening included.
 const MAX_ATTEMPTS: usize = 5;
@@ -67,22 +68,21 @@ pub(crate) async fn forward(
             forwarding::tell_subject(head.headers_mut(), subject);
         }
     }
-    client_limits::check(active, head)?;
     let id = headers::request_id(head.headers_mut(), came_with, &mut worker.id_text.borrow_mut());
+    let address_key = route::client_key(active, head);
+    let key = routing::follow_route(active, head, forwarding.host(), &id, address_key)?;
+    client_limits::check(active, head)?;
     let trace_id = trace_of(head.headers_mut(), worker);
-    if takes_trailers && worker.shared.is_some() {
+    if takes_trailers && active.pool().shared.is_some() {
         head.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
     }
     let has_no_body = matches!(head.body(), RequestBody::Empty);
-    let mut offer = offer.filter(|_| has_no_body);
-    if offer.is_some() && worker.shared.is_some() {
-        // Nothing is offered over HTTP/2, so the request is answered as if the client had offered nothing.
-        offer = None;
-        active.offers_upgrade();
-    }
+    let offer = match offer {
+        Some(offer) if has_no_body => active.offers(offer)?,
+        _ => None,
+    };
     // What a replica did for an upgrade before it failed is not known from the method.
     let may_be_repeated = has_no_body && offer.is_none() && head.method().is_idempotent();
-    let address_key = client_key(active, head);
     let peer = &connection.address_text;
     if let Some(rules) = &worker.config().header_rules {
         rules.change_request(head.headers_mut());
@@ -93,10 +93,9 @@ pub(crate) async fn forward(
     });
     forwarding.add_to(head.headers_mut(), peer, via);
     if let Some(offer) = &offer {
-        active.offers_upgrade();
         offer.add_to(head.headers_mut());
     }
-    let (key, picked, cookie) = choose(active, head, &id, address_key);
+    let (Key { hash: key, cookie }, picked) = choose(active, head, key, &id, address_key);
     active.record().identify(id, trace_id);
     let picked = match picked {
         Some(picked) => picked,
@@ -106,6 +105,7 @@ pub(crate) async fn forward(
     let mut attempts = Attempts {
         active,
         worker,
+        pool: active.pool(),
         key,
         request,
         offer,
@@ -120,37 +120,31 @@ pub(crate) async fn forward(
     Ok(response)
 }
 
-/// The key of a request, its replica if one has room, and the cookie of its session if that is new.
+/// The key of a request, if it was not known, and its replica if one has room.
 #[inline]
 fn choose(
     active: &ActiveRequest,
     head: &Request<RequestBody>,
+    key: Option<Key>,
     id: &HeaderValue,
     address_key: u64,
-) -> (u64, Option<Picked>, Option<Box<HeaderValue>>) {
-    let connection = &**active.connection();
-    let worker = &*connection.worker;
+) -> (Key, Option<Picked>) {
+    let pool = active.pool();
     // One load for key and replica: both are rules of the same snapshot.
-    worker.reader.with(|snapshot| {
-        let (key, cookie) = match &snapshot.routing().key {
-            KeySource::Sticky(name) => {
-                let is_secure = connection.tls.is_some()
-                    || connection.is_trusted && redirect::came_over_tls(head.headers());
-                let session = worker.sticky().session(head.headers(), name, is_secure);
-                (session.key, session.cookie)
-            }
-            source => (route::key(source, head, id, address_key), None),
-        };
+    active.connection().worker.reader.with_pool(pool.index, |snapshot| {
+        let key = key.unwrap_or_else(|| route::key(active, &snapshot.routing().key, head, id, address_key));
         // Who waits for room has come before.
-        let waits = !worker.queue.is_empty() && snapshot.is_capped();
-        (key, if waits { None } else { snapshot.pick(key, &[]) }, cookie)
+        let waits = !pool.queue.is_empty() && snapshot.is_capped();
+        let picked = if waits { None } else { snapshot.pick(key.hash, &[]) };
+        (key, picked)
     })
 }
 
 /// Waits for a replica: for room, where some are up, or for one that is starting.
 #[cold]
 async fn wait(active: &ActiveRequest, key: u64) -> Result<Picked, Failure> {
-    if active.connection().worker.reader.with(|snapshot| snapshot.is_full(&[])) {
+    let is_full = |snapshot: &PoolSnapshot| snapshot.is_full(&[]);
+    if active.connection().worker.reader.with_pool(active.pool().index, is_full) {
         queue::wait_for_room(active, key, &[]).await
     } else {
         await_replica(active, key).await
@@ -169,37 +163,25 @@ fn change_response(worker: &Worker, response: &mut Response<ReplicaBody>, cookie
     }
 }
 
-/// The routing key of the client's address. Behind a trusted proxy each request has a client of its
-/// own, which is also recorded.
-fn client_key(active: &ActiveRequest, request: &Request<RequestBody>) -> u64 {
-    let connection = &**active.connection();
-    if !connection.is_trusted {
-        return connection.address_key;
-    }
-    let proxies = &connection.worker.config().trusted_proxies;
-    let client = forwarding::client(request.headers(), connection.peer.ip(), proxies);
-    active.record().came_from(client);
-    ring::request_id(client.to_string().as_bytes())
-}
-
 /// Waits for a replica that takes requests, where one is starting and not too many requests wait.
 #[cold]
 async fn await_replica(active: &ActiveRequest, key: u64) -> Result<Picked, Failure> {
-    let worker = &*active.connection().worker;
-    let limit = worker.config().wait_for_replica;
-    if limit.is_zero() || worker.waiting.get() >= MAX_WAITING {
+    let pool = active.pool();
+    let limit = pool.config().wait_for_replica;
+    if limit.is_zero() || pool.waiting.get() >= MAX_WAITING {
         return Err(Failure::NoReplica);
     }
     active.on(Input::AwaitReplica);
-    worker.waiting.set(worker.waiting.get() + 1);
-    let _waiting = Waiting(worker);
-    while worker.starting.load(Ordering::Relaxed) > 0 {
+    pool.waiting.set(pool.waiting.get() + 1);
+    let _waiting = Waiting(pool);
+    while pool.starting.load(Ordering::Relaxed) > 0 {
         match active.within(pin!(tokio::time::sleep(TICK))).await {
             Ok(()) => {}
             Err(Expiry::Call) => return Err(Failure::DeadlineExceeded),
             Err(_) => break,
         }
-        if let Some(picked) = worker.reader.with(|snapshot| snapshot.pick(key, &[])) {
+        let reader = &active.connection().worker.reader;
+        if let Some(picked) = reader.with_pool(pool.index, |snapshot| snapshot.pick(key, &[])) {
             return Ok(picked);
         }
     }
@@ -212,7 +194,7 @@ pub(super) fn is_refusal(status: StatusCode) -> bool {
 }
 
 /// Counts a request that waits for a replica, until it drops.
-struct Waiting<'a>(&'a Worker);
+struct Waiting<'a>(&'a Pool);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
@@ -252,6 +234,7 @@ fn connected<T>(
 struct Attempts<'a> {
     active: &'a ActiveRequest,
     worker: &'a Worker,
+    pool: &'a Pool,
     key: u64,
     /// The request, unless it was sent.
     request: &'a mut Option<Request<RequestBody>>,
@@ -288,7 +271,7 @@ impl Attempts<'_> {
             let missed = match self.attempt(endpoint, fresh_only).await {
                 Ok((mut response, lease)) => {
                     if is_refusal(response.status()) {
-                        picked.in_flight.went_wrong(FailureKind::Status, &self.worker.outcomes);
+                        picked.in_flight.went_wrong(FailureKind::Status, &self.pool.outcomes);
                         let is_trial = picked.in_flight.is_trial();
                         if let Some(other) = is_trial.then(|| self.pick_after_trial(endpoint.id)).flatten() {
                             picked = other;
@@ -298,10 +281,10 @@ impl Attempts<'_> {
                         }
                     } else if picked.in_flight.is_trial() && headers::is_events(response.headers()) {
                         // It may go on for hours.
-                        picked.in_flight.went_well(&self.worker.outcomes);
+                        picked.in_flight.went_well(&self.pool.outcomes);
                     }
                     *response.version_mut() = Version::HTTP_11;
-                    if self.worker.config().expose_replica
+                    if self.pool.config().expose_replica
                         && let Ok(name) = HeaderValue::from_str(&endpoint.name)
                     {
                         response.headers_mut().insert(headers::REPLICA, name);
@@ -314,7 +297,7 @@ impl Attempts<'_> {
             let id = endpoint.id;
             if let Some(kind) = missed.kind {
                 endpoint.failed();
-                let outcomes = &self.worker.outcomes;
+                let outcomes = &self.pool.outcomes;
                 if missed.reused {
                     // It may just have closed an idle connection.
                     outcomes.report(Outcome { endpoint: id, kind: Some(kind), is_trial: false });
@@ -338,13 +321,18 @@ impl Attempts<'_> {
             drop(picked);
             picked = match self.pick() {
                 Some(other) => other,
-                None if self.worker.reader.with(|snapshot| snapshot.is_full(&self.tried)) => {
+                None if self.look(|snapshot| snapshot.is_full(&self.tried)) => {
                     Box::pin(queue::wait_for_room(self.active, self.key, &self.tried)).await?
                 }
                 None => return Err(missed.failure),
             };
             self.active.record().retried(&self.worker.recorder);
         }
+    }
+
+    /// Reads the pool as it is.
+    fn look<R>(&self, read: impl FnOnce(&PoolSnapshot) -> R) -> R {
+        self.worker.reader.with_pool(self.pool.index, read)
     }
 
     /// Whether there may be another attempt; then the request is there for it.
@@ -366,7 +354,7 @@ impl Attempts<'_> {
     async fn take_from_budget(&mut self, failure: &Failure) -> Result<(), Failure> {
         let mut waiting = false;
         while self.permit.is_none() {
-            self.permit = self.worker.reader.with(Snapshot::try_retry);
+            self.permit = self.look(PoolSnapshot::try_retry);
             if self.permit.is_none() {
                 if !std::mem::replace(&mut waiting, true) {
                     self.active.on(Input::AwaitRetry);
@@ -385,10 +373,9 @@ impl Attempts<'_> {
     /// The next replica that has not failed yet. If all have, the only one there is once more:
     /// it may have closed just this connection.
     fn pick(&self) -> Option<Picked> {
-        let reader = &self.worker.reader;
-        let others = reader.with(|snapshot| snapshot.pick(self.key, &self.tried));
+        let others = self.look(|snapshot| snapshot.pick(self.key, &self.tried));
         others.or_else(|| match self.tried[..] {
-            [_] if self.made < 2 => reader.with(|snapshot| snapshot.pick(self.key, &[])),
+            [_] if self.made < 2 => self.look(|snapshot| snapshot.pick(self.key, &[])),
             _ => None,
         })
     }
@@ -398,11 +385,10 @@ impl Attempts<'_> {
     #[cold]
     fn pick_after_trial(&mut self, tried: u64) -> Option<Picked> {
         let saved = self.saved.as_ref().filter(|_| self.made < MAX_ATTEMPTS && self.sent + 1 < MAX_SENT)?;
-        let reader = &self.worker.reader;
-        self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
+        self.permit = self.permit.take().or_else(|| self.look(PoolSnapshot::try_retry));
         self.permit.as_ref()?;
         self.tried.push(tried);
-        let picked = reader.with(|snapshot| snapshot.pick(self.key, &self.tried))?;
+        let picked = self.look(|snapshot| snapshot.pick(self.key, &self.tried))?;
         self.sent += 1;
         *self.request = Some(saved.to_request());
         Some(picked)
@@ -414,11 +400,11 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
         fresh_only: bool,
     ) -> Result<(Response<UpstreamBody>, Lease), Box<Missed>> {
-        if let Some(shared) = &self.worker.shared {
+        if let Some(shared) = &self.pool.shared {
             return Box::pin(self.attempt_on_streams(shared, endpoint)).await;
         }
         for _ in 0..if fresh_only { 0 } else { MAX_STALE } {
-            let Some(lease) = self.worker.idle.take(endpoint.id, self.worker.clock.now()) else { break };
+            let Some(lease) = self.pool.idle.take(endpoint.id, self.worker.clock.now()) else { break };
             match self.send(lease, endpoint).await {
                 Err(mut missed) => {
                     if self.request.is_none() {
@@ -470,7 +456,7 @@ impl Attempts<'_> {
         endpoint: &Endpoint,
     ) -> Result<Stream, (Failure, Option<FailureKind>)> {
         self.active.on(Input::Connect);
-        let stream = pin!(shared.stream(endpoint, self.worker));
+        let stream = pin!(shared.stream(endpoint, self.pool));
         let (stream, was_dialled) = connected(endpoint, self.active.within(stream).await)?;
         if was_dialled {
             self.active.record().connected(&self.worker.recorder);
@@ -484,9 +470,9 @@ impl Attempts<'_> {
         let connecting = pin!(async {
             let version = self.worker.config().upstream_proxy_protocol;
             let header = version.map(|version| self.active.connection().header().encode(version));
-            let transport = self.worker.connector.connect(endpoint, header.unwrap_or_default()).await?;
+            let transport = self.pool.connector.connect(endpoint, header.unwrap_or_default()).await?;
             // Not borrowed while it is waited: a reload takes the place.
-            let builder = self.worker.client().clone();
+            let builder = self.pool.client().clone();
             let lease = Lease::over(transport, &builder, self.offer.is_some()).await;
             let lease = lease.map_err(ConnectError::Failed)?;
             Ok(if version.is_some() { lease.belongs_to_one_client() } else { lease })
@@ -505,15 +491,14 @@ impl Attempts<'_> {
         if endpoint.is_healthy() || self.saved.is_none() || is_last {
             return false;
         }
-        let reader = &self.worker.reader;
-        let is_other = |snapshot: &Snapshot| {
+        let is_other = |snapshot: &PoolSnapshot| {
             let mut tried = self.tried.clone();
             tried.push(endpoint.id);
             snapshot.has_other(&tried)
         };
-        let has_other = reader.with(is_other);
+        let has_other = self.look(is_other);
         if has_other {
-            self.permit = self.permit.take().or_else(|| reader.with(Snapshot::try_retry));
+            self.permit = self.permit.take().or_else(|| self.look(PoolSnapshot::try_retry));
         }
         let may_go = has_other && self.permit.is_some();
         if !may_go {
@@ -534,11 +519,15 @@ impl Attempts<'_> {
         let name = || endpoint.name.clone();
         let bad_response = || missed(Failure::BadResponse(name()), Some(FailureKind::BadResponse));
         self.active.on(Input::Sent);
-        let mut sent =
-            pin!(lease.send(self.request.take().expect("there is no attempt without the request")));
+        let mut request = self.request.take().expect("there is no attempt without the request");
+        let mut interim = interim::listen(self.active, &mut request, &lease);
+        let mut sent = pin!(lease.send(request));
         let mut is_taken_back = false;
         let outcome = poll_fn(|cx| {
             let polled = self.active.poll_within(cx, |cx| sent.as_mut().poll(cx));
+            if let Some(interim) = &mut interim {
+                interim.pass_on(&self.active.connection().outbox, cx);
+            }
             if polled.is_pending() && self.may_take_back(endpoint) {
                 is_taken_back = true;
                 return Poll::Ready(Err(Expiry::ResponseHead));
@@ -557,6 +546,9 @@ impl Attempts<'_> {
                     }
                 };
                 let Some(kind) = kind else { return Err(bad_response()) };
+                if self.offer.as_ref().is_some_and(|offer| offer.is_misread(response.status())) {
+                    return Err(missed(Failure::NotSwitched(name()), None));
+                }
                 if let Some(call) = self.active.call() {
                     call.hear(response.headers());
                 }
@@ -574,7 +566,7 @@ impl Attempts<'_> {
                         missed(Failure::ResponseHeadTooLarge(name()), Some(FailureKind::BadResponse))
                     }
                     Blame::RequestBody if self.active.is_oversized() => {
-                        let limit = self.worker.config().max_body.unwrap_or(client_limits::MAX_BODY);
+                        let limit = self.pool.config().max_body.unwrap_or(client_limits::MAX_BODY);
                         missed(Failure::BodyTooLarge(limit), None)
                     }
                     Blame::RequestBody => missed(Failure::ClientBody, None),

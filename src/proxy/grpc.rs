@@ -189,7 +189,7 @@ mod tests {
             let response = call.refuse(&failure);
             assert_eq!((response.status(), response.body().len()), (StatusCode::OK, 0));
             assert_eq!(response.headers()[CONTENT_TYPE], "application/grpc+json");
-            assert_eq!(response.headers()[REASON], failure.reason().code());
+            assert_eq!(response.headers()[REASON], failure.reason().expect("it failed").code());
             let number: u16 = response.headers()[GRPC_STATUS].to_str().unwrap().parse().unwrap();
             assert_eq!(call.outcome(200, None) as u16, number);
             (number, response.headers()[GRPC_MESSAGE].to_str().unwrap().to_owned())

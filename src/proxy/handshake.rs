@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
@@ -15,8 +14,8 @@ use super::error::Failure;
 use super::record::RequestRecord;
 use super::refusal;
 use super::worker::Worker;
-use crate::listen::Linger;
 use crate::listen::open::Open;
+use crate::listen::{Linger, Stream};
 use crate::tls::{Accepted, Acceptor, HandshakeError, Session};
 
 /// How long a client that spoke plain HTTP has to read what it is told.
@@ -34,10 +33,10 @@ pub(super) async fn secure(
     worker: &Worker,
     acceptor: &Acceptor,
     handshakes: &Rc<Open>,
-    tcp: TcpStream,
+    tcp: Stream,
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
-) -> Option<(TlsStream<TcpStream>, Session)> {
+) -> Option<(TlsStream<Stream>, Session)> {
     let (within, offers_http2) = {
         let config = worker.config();
         (config.handshake_timeout, config.http2)
@@ -75,10 +74,10 @@ async fn accept(
     worker: &Worker,
     acceptor: &Acceptor,
     handshakes: &Rc<Open>,
-    tcp: TcpStream,
+    tcp: Stream,
     within: Duration,
     offers_http2: bool,
-) -> Option<Result<Accepted<TcpStream>, (HandshakeError, Option<TcpStream>)>> {
+) -> Option<Result<Accepted<Stream>, (HandshakeError, Option<Stream>)>> {
     let handshake = async {
         let mut first = [0];
         let looked = worker.newcomers.wait(worker.clock.now(), tcp.peek(&mut first)).await?;
@@ -95,7 +94,7 @@ async fn accept(
     tokio::time::timeout(within, handshake).await.unwrap_or(Some(Err((HandshakeError::Timeout, None))))
 }
 
-async fn refuse_plain_http(worker: &Worker, mut stream: TcpStream, peer: SocketAddr) {
+async fn refuse_plain_http(worker: &Worker, mut stream: Stream, peer: SocketAddr) {
     let failure = Failure::PlainOnTlsPort;
     let response = failure.to_response();
     tracing::debug!(%peer, %failure, "refused");

@@ -6,18 +6,20 @@
 
 use bytes::{BufMut, BytesMut};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SEC_WEBSOCKET_ACCEPT, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::{Failure, REASON};
+use super::field_name;
 use super::forwarding::{Forwarding, WayFields, is_of_way};
 use super::grpc;
 use super::timeline::BodyKind;
 use super::upgrade::Offer;
 use super::via::Via;
+use super::websocket;
 
 /// The header that names a request, and by default decides where it goes.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -170,6 +172,8 @@ pub(crate) fn clean_request<B>(
     trusted: bool,
     via: Option<&Via>,
 ) -> Result<Cleaned, Failure> {
+    let handshake =
+        if *request.method() == Method::CONNECT { Some(websocket::take_connect(request)?) } else { None };
     let mut found = scan::<true>(request.headers());
     check(request, &found)?;
     take_authority(request, &mut found.host)?;
@@ -179,7 +183,8 @@ pub(crate) fn clean_request<B>(
     let version = request.version();
     let headers = request.headers_mut();
     let may_offer = found.hop_by_hop & OFFER == OFFER && version == Version::HTTP_11;
-    let offer = if may_offer { Offer::of(headers) } else { None };
+    let is_call = found.special && handshake.is_none();
+    let offer = if may_offer { Offer::of(headers) } else { handshake };
     let takes_trailers = found.hop_by_hop & OF_TE != 0 && takes_trailers(headers);
     remove_hop_by_hop(headers, &found);
     // `Connection` may have listed it, and then it is gone.
@@ -190,7 +195,7 @@ pub(crate) fn clean_request<B>(
     }
     *request.version_mut() = Version::HTTP_11;
     let forwarding = Forwarding::new(request.headers_mut(), found.host, version, found.way, trusted);
-    Ok(Cleaned { forwarding, id: found.id, offer, takes_trailers, is_call: found.special })
+    Ok(Cleaned { forwarding, id: found.id, offer, takes_trailers, is_call })
 }
 
 #[cold]
@@ -200,9 +205,6 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 }
 
 fn check<B>(request: &Request<B>, found: &Scan) -> Result<(), Failure> {
-    if *request.method() == Method::CONNECT {
-        return Err(Failure::Method(request.method().clone()));
-    }
     if found.hosts > 1 || (found.hosts == 0 && request.version() == Version::HTTP_11) {
         return Err(Failure::BadRequest("there must be exactly one Host header"));
     }
@@ -231,11 +233,16 @@ fn take_authority<B>(request: &mut Request<B>, came: &mut Option<HeaderValue>) -
     if authority.as_str().contains('@') {
         return Err(Failure::BadRequest("the request target contains user information"));
     }
-    let host = HeaderValue::from_str(authority.as_str())
-        .map_err(|_| Failure::BadRequest("the request target's host is not a header value"))?;
-    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    *came = Some(host.clone());
-    request.headers_mut().insert(HOST, host);
+    // What is empty but for a fragment reads as "/" and is written as nothing.
+    let path = request.uri().path_and_query().filter(|target| target.as_str() != "/").cloned();
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    // Over HTTP/2 it is the same.
+    if came.as_ref().is_none_or(|host| host.as_bytes() != authority.as_str().as_bytes()) {
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| Failure::BadRequest("the request target's host is not a header value"))?;
+        *came = Some(host.clone());
+        request.headers_mut().insert(HOST, host);
+    }
     *request.uri_mut() = Uri::from(path);
     Ok(())
 }
@@ -270,9 +277,8 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
         is_of_way(name) || **name == REQUEST_ID || **name == HOST || HOP_BY_HOP.contains(name)
     };
     let taken: Vec<HeaderName> = trailers.keys().filter(is_taken).cloned().collect();
-    for name in taken {
-        trailers.remove(name);
-    }
+    taken.into_iter().for_each(|name| drop(trailers.remove(name)));
+    field_name::retain_tokens(trailers);
 }
 
 /// Takes out of the trailers of a response what concerns one connection, for a client to whom that is
@@ -319,13 +325,18 @@ pub(crate) fn forward_switch(
     offer: Option<&Offer>,
     id: Option<&HeaderValue>,
 ) -> Option<BodyKind> {
-    let taken = offer?.taken(headers)?;
+    let offer = offer?;
+    let taken = offer.taken(headers)?;
     // What follows is the other protocol, whatever is said of a body.
     headers.remove(TRANSFER_ENCODING);
     headers.remove(CONTENT_LENGTH);
     let kind = forward_response(headers, id)?;
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, taken);
+    if offer.is_of_connect() {
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+    } else {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, taken);
+    }
     Some(kind)
 }
 
@@ -334,15 +345,20 @@ fn is_chunked(value: &HeaderValue) -> bool {
 }
 
 /// The request's id as it came, or a new one cut from `buffer`, which is set on the head.
+///
+/// It is marked as sensitive, which is to say that HTTP/2 keeps it out of its table of fields: no id comes twice,
+/// and the table would be full of them. Each one would be compared with all that are there.
 pub(crate) fn request_id(
     headers: &mut HeaderMap,
     came_with: Option<HeaderValue>,
     buffer: &mut BytesMut,
 ) -> HeaderValue {
-    if let Some(id) = came_with.filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID) {
+    if let Some(mut id) = came_with.filter(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID) {
+        id.set_sensitive(true);
         return id;
     }
-    let id = new_request_id(fastrand::u64(..), buffer);
+    let mut id = new_request_id(fastrand::u64(..), buffer);
+    id.set_sensitive(true);
     headers.insert(REQUEST_ID, id.clone());
     id
 }
@@ -455,6 +471,8 @@ mod tests {
         let head = forwarded(Request::get("http://right:81/p?q").header("host", "wrong")).unwrap();
         assert_eq!(head.uri, "/p?q");
         assert_eq!(head.headers[HOST], "right:81");
+        let bare = forwarded(Request::get("http://a#b").header("host", "a")).unwrap();
+        assert_eq!(bare.uri.to_string(), "/");
         assert!(forwarded(Request::get("http://u:p@a/").header("host", "a")).is_err());
         assert!(forwarded(Request::get("example.com").header("host", "a")).is_err());
         assert!(forwarded(Request::get("HTTPS://a/").header("host", "a")).is_ok());
@@ -569,10 +587,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_static("mine"));
         headers.append(REQUEST_ID, HeaderValue::from_static("another"));
-        assert_eq!(id_of(&mut headers), "mine");
+        let kept = id_of(&mut headers);
+        assert_eq!(kept, "mine");
         headers.insert(REQUEST_ID, HeaderValue::from_static(""));
         let made = id_of(&mut headers);
         assert_eq!(made.len(), 16);
+        assert!(kept.is_sensitive() && made.is_sensitive());
         assert_eq!(headers[REQUEST_ID], made);
         assert_eq!(new_request_id(0x0123_4567_89ab_cdef, &mut buffer), "0123456789abcdef");
         assert_eq!(new_request_id(7, &mut buffer), "0000000000000007");

@@ -19,9 +19,12 @@ use tokio::task::JoinHandle;
 
 use super::transport::{Connect, Connecting, Transport};
 use super::worker::{ClientCounts, Worker};
-use super::{LocalRoutes, Origin, ProxyConfig, RequestBody, Shared, StickySecret, Via, connection};
-use crate::cluster::{Endpoint, Load, OutcomeReader, Publisher, Routing, Snapshot, cluster, outcomes};
-use crate::listen::Guarded;
+use super::{
+    LocalRoutes, Origin, PoolConfig, PoolShared, ProxyConfig, RequestBody, Shared, StickySecret, Via,
+    connection,
+};
+use crate::cluster::{Endpoint, Load, OutcomeReader, PoolSnapshot, Publisher, Routing, cluster, outcomes};
+use crate::listen::{Engine, Guarded};
 use crate::ring::{Family, Node, Params, Placement, Probing, Ring};
 use crate::telemetry::{Totals, Traffic};
 
@@ -78,7 +81,7 @@ pub(super) struct Lab {
 
 impl Lab {
     /// With so many replicas; each connection of the worker is to one of them.
-    pub(super) fn of(replicas: u32, config: ProxyConfig) -> Self {
+    pub(super) fn of(replicas: u32, config: ProxyConfig, pool: PoolConfig) -> Self {
         let load = Arc::<Load>::default();
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let endpoint =
@@ -90,29 +93,33 @@ impl Lab {
         let nodes: Vec<_> = (1..=replicas).map(Node::new).collect();
         let ring = Ring::build(&params, &nodes).expect("they fit");
         let (publisher, readers) =
-            cluster(Snapshot::new(0, Arc::new(ring), endpoints.clone(), Routing::default()));
+            cluster(vec![PoolSnapshot::new(0, Arc::new(ring), endpoints.clone(), Routing::default())]);
         let (outcomes, outcome_reader) = outcomes(16);
         let (dial, dialled) = mpsc::unbounded_channel();
         let traffic = Traffic::default();
         let shared = Shared {
             readers,
-            outcomes,
+            pools: vec![PoolShared {
+                outcomes,
+                starting: Arc::default(),
+                tls: None,
+                config: watch::channel(pool).1,
+            }],
             local: Some(Arc::new(Echo)),
             traffic: traffic.clone(),
             access: None,
             via: Via::new(7),
             per_client: ClientCounts::default(),
             sticky_secret: StickySecret::new("the secret of the lab"),
-            starting: Arc::default(),
             tls: None,
-            upstream_tls: None,
+            engine: Engine::Epoll,
             connections: Arc::default(),
             config: watch::channel(config).1,
             stop: watch::channel(false).1,
         };
         let start = Instant::now();
         Self {
-            worker: Rc::new(Worker::new(shared, Box::new(ToTest(dial)), start)),
+            worker: Rc::new(Worker::new(shared, |_| Box::new(ToTest(dial.clone())), start)),
             #[cfg(test)]
             endpoint: Arc::clone(&endpoints[0]),
             endpoints,

@@ -1,7 +1,7 @@
 //! Requests that wait for room at a replica: each has its cap (`--max-requests-per-replica`), and all are
 //! full.
 //!
-//! The queue of a worker is in the order of arrival. Its first request is told when a request ends, of
+//! The queue of a worker for a pool is in the order of arrival. Its first request is told when a request ends, of
 //! any worker, and looks for room then; the others wait for their turn. Who comes while somebody waits
 //! stands behind.
 
@@ -14,9 +14,9 @@ use super::clock::TICK;
 use super::error::Failure;
 use super::request::ActiveRequest;
 use super::timeline::Input;
-use crate::cluster::Picked;
+use crate::cluster::{Picked, PoolSnapshot};
 
-/// The queue of one worker.
+/// The queue of one worker for one pool.
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: Cell<usize>,
@@ -63,15 +63,17 @@ pub(super) async fn wait_for_room(
     tried: &[u64],
 ) -> Result<Picked, Failure> {
     let worker = &*active.connection().worker;
-    let limit = worker.config().queue as u64;
-    let Some(place) = worker.reader.with(|snapshot| snapshot.load()?.enter_queue(limit)) else {
+    let pool = active.pool();
+    let limit = pool.config().queue as u64;
+    let enter = |snapshot: &PoolSnapshot| snapshot.load()?.enter_queue(limit);
+    let Some(place) = worker.reader.with_pool(pool.index, enter) else {
         return Err(Failure::Overloaded);
     };
-    let _waiting = worker.queue.enter();
+    let _waiting = pool.queue.enter();
     worker.recorder.queued();
     active.on(Input::AwaitRoom);
     // Never closed, so an error is that the time is over.
-    let Ok(Ok(_turn)) = active.within(pin!(worker.queue.turn.acquire())).await else {
+    let Ok(Ok(_turn)) = active.within(pin!(pool.queue.turn.acquire())).await else {
         return Err(Failure::QueueTimeout);
     };
     let front = place.front();
@@ -79,8 +81,8 @@ pub(super) async fn wait_for_room(
         let mut room = pin!(front.room());
         // From here on nothing is missed.
         room.as_mut().enable();
-        let (picked, is_full) =
-            worker.reader.with(|snapshot| (snapshot.pick(key, tried), snapshot.is_full(tried)));
+        let look = |snapshot: &PoolSnapshot| (snapshot.pick(key, tried), snapshot.is_full(tried));
+        let (picked, is_full) = worker.reader.with_pool(pool.index, look);
         match picked {
             Some(picked) => return Ok(picked),
             None if !is_full => return Err(Failure::NoReplica),

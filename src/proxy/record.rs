@@ -195,9 +195,11 @@ impl RequestRecord {
 
     /// Counts something that was refused with `status` before it was a request, and writes its line, in
     /// which nothing is known of it.
-    pub(crate) fn refused(worker: &Worker, peer: SocketAddr, status: u16, reason: Reason) {
+    pub(crate) fn refused(worker: &Worker, peer: SocketAddr, status: u16, reason: Option<Reason>) {
         worker.recorder.responded(status);
-        worker.recorder.failed(reason);
+        if let Some(reason) = reason {
+            worker.recorder.failed(reason);
+        }
         if let Some(access) = &worker.access {
             access.borrow_mut().write(&Line {
                 time: SystemTime::now(),
@@ -217,7 +219,7 @@ impl RequestRecord {
                 replica: "",
                 slot: None,
                 spilled: false,
-                reason: reason.code(),
+                reason: reason.map_or("", Reason::code),
             });
         }
     }

@@ -8,15 +8,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Version};
 use http_body::Body;
 
 use super::clock::Deadline;
 use super::connection::Connection;
 use super::error::Failure;
 use super::grpc::{self, Call};
+use super::pool::Pool;
 use super::record::RequestRecord;
 use super::timeline::{Expiry, Input, Millis, RequestTimeline};
+use super::upgrade::Offer;
 use crate::telemetry::Reason;
 
 /// The one owner of a request under way. Dropped before the request was ended, it ends it as
@@ -28,11 +30,15 @@ pub(crate) struct ActiveRequest(Rc<RequestState>);
 #[derive(Debug)]
 pub(crate) struct RequestState {
     connection: Rc<Connection>,
+    /// Index of the pool that it goes to; of the first one before that is known.
+    pool: Cell<usize>,
     /// Belongs to another request once this one is over.
     deadline: Rc<Deadline>,
     timeline: Cell<RequestTimeline>,
     /// Bytes of its body on the wire, where its head says so.
     body_length: Option<u64>,
+    /// Whether its client takes interim responses from us.
+    takes_interim: bool,
     /// Whether it was forwarded as an offer to switch to another protocol.
     upgrade: Cell<bool>,
     /// Whether its body has turned out larger than is taken.
@@ -57,9 +63,11 @@ impl ActiveRequest {
         let worker = &connection.worker;
         let state = Rc::new(RequestState {
             connection: Rc::clone(connection),
+            pool: Cell::new(0),
             deadline: worker.clock.deadline(),
             timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
             body_length: request.body().size_hint().exact(),
+            takes_interim: request.version() == Version::HTTP_11,
             upgrade: Cell::new(false),
             oversized: Cell::new(false),
             call: OnceCell::new(),
@@ -118,6 +126,17 @@ impl RequestState {
         &self.connection
     }
 
+    /// The pool that it goes to; the first one before that is known.
+    #[inline]
+    pub(crate) fn pool(&self) -> &Pool {
+        self.connection.worker.pool(self.pool.get())
+    }
+
+    /// It goes to the pool of this index.
+    pub(crate) fn goes_to(&self, pool: usize) {
+        self.pool.set(pool);
+    }
+
     /// What is counted and logged of it.
     pub(crate) fn record(&self) -> RefMut<'_, RequestRecord> {
         self.record.borrow_mut()
@@ -128,9 +147,33 @@ impl RequestState {
         self.body_length
     }
 
-    /// It is forwarded as an offer to switch to another protocol.
+    /// Whether its client takes interim responses from us: one of HTTP/1.0 knows none, and to one of HTTP/2
+    /// hyper sends none.
+    pub(crate) fn takes_interim(&self) -> bool {
+        self.takes_interim
+    }
+
+    /// It is an offer to switch to another protocol, behind which its connection ends if nobody takes it.
     pub(crate) fn offers_upgrade(&self) {
         self.upgrade.set(true);
+    }
+
+    /// It makes this offer. Returns what its replica is told of it: nothing over HTTP/2, where it is answered
+    /// as if it had offered nothing.
+    ///
+    /// # Errors
+    /// When it can be told no answer to a request that offers nothing.
+    #[cold]
+    pub(crate) fn offers(&self, offer: Offer) -> Result<Option<Offer>, Failure> {
+        let is_of_connect = offer.is_of_connect();
+        if !is_of_connect {
+            self.offers_upgrade();
+        }
+        match self.pool().shared {
+            None => Ok(Some(offer)),
+            Some(_) if is_of_connect => Err(Failure::NoTunnels),
+            Some(_) => Ok(None),
+        }
     }
 
     /// Whether it is.
@@ -195,7 +238,7 @@ impl RequestState {
     pub(crate) fn on(&self, input: Input) {
         let worker = &self.connection.worker;
         let mut timeline = self.timeline.get();
-        let timer = timeline.apply(input, worker.clock.next_tick(), &worker.limits);
+        let timer = timeline.apply(input, worker.clock.next_tick(), &self.pool().limits);
         self.timeline.set(timeline);
         self.deadline.set(timer);
     }

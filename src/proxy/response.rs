@@ -46,9 +46,7 @@ impl Source {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Local(full) => full.is_end_stream(),
-            Self::Replica(replica) => {
-                replica.rest.as_ref().is_none_or(|rest| rest.is_empty()) && replica.body.is_end_stream()
-            }
+            Self::Replica(replica) => replica.rest.is_none() && replica.body.is_end_stream(),
         }
     }
 }
@@ -57,7 +55,8 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct ReplicaBody {
     body: UpstreamBody,
-    /// What has come and is to be handed on later, where that is done in parts.
+    /// Whether it is handed on in parts, and what of it has come and is to be handed on later.
+    in_parts: bool,
     rest: Option<Box<Bytes>>,
     /// `None` once the response is over.
     exchange: Option<Exchange>,
@@ -73,24 +72,28 @@ struct Exchange {
 impl ReplicaBody {
     /// One that is handed on as it comes, or in parts.
     pub(crate) fn new(body: UpstreamBody, in_flight: InFlight, lease: Lease, in_parts: bool) -> Self {
-        let rest = if in_parts { Some(Box::default()) } else { None };
-        Self { body, rest, exchange: Some(Exchange { in_flight, lease }) }
+        Self { body, in_parts, rest: None, exchange: Some(Exchange { in_flight, lease }) }
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(rest) = &mut self.rest else { return Pin::new(&mut self.body).poll_frame(cx) };
-        if rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
-                Some(Ok(Ok(data))) => **rest = data,
+        if !self.in_parts {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        let mut part = match self.rest.take() {
+            Some(rest) => *rest,
+            None => match ready!(Pin::new(&mut self.body).poll_frame(cx))
+                .map(|frame| frame.map(Frame::into_data))
+            {
+                Some(Ok(Ok(data))) => data,
                 Some(Ok(Err(frame))) => return Poll::Ready(Some(Ok(frame))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
-            }
-        }
-        let mut part = rest.split_to(MAX_PART.min(rest.len()));
-        if part.len() < SMALL_PART && rest.is_empty() && !self.body.is_end_stream() {
+            },
+        };
+        if part.len() > MAX_PART {
+            self.rest = Some(Box::new(part.split_off(MAX_PART)));
+        } else if part.len() < SMALL_PART && !self.body.is_end_stream() {
             part = Bytes::copy_from_slice(&part);
-            **rest = Bytes::new();
         }
         Poll::Ready(Some(Ok(Frame::data(part))))
     }
@@ -158,13 +161,13 @@ impl ResponseBody {
         if let Source::Replica(body) = &mut self.source
             && let Some(Exchange { in_flight, lease }) = body.exchange.take()
         {
-            let worker = &request.connection().worker;
+            let pool = request.pool();
             if in_flight.is_watched() && !request.record().is_refused() {
-                in_flight.went_well(&worker.outcomes);
+                in_flight.went_well(&pool.outcomes);
             }
             // With an upload that goes on, bytes of this request would still come on the connection.
             if request.is_uploaded() && !lease.is_of_one_client() {
-                worker.idle.put(in_flight.endpoint().id, lease, worker.clock.now());
+                pool.idle.put(in_flight.endpoint().id, lease, request.connection().worker.clock.now());
             }
         }
         request.end(End::Complete);
@@ -176,7 +179,7 @@ impl ResponseBody {
         // The connection to the replica ends with its lease.
         if let (Some(exchange), Some(kind)) = (body.exchange.take(), blame) {
             exchange.in_flight.endpoint().failed();
-            exchange.in_flight.went_wrong(kind, &request.connection().worker.outcomes);
+            exchange.in_flight.went_wrong(kind, &request.pool().outcomes);
         }
         request.record().failed(reason);
         request.end(End::Aborted);

@@ -2,12 +2,55 @@
 
 use http::{HeaderMap, HeaderValue, Request, Uri, header};
 
+use super::request::ActiveRequest;
+use super::upload::RequestBody;
+use super::{forwarding, redirect};
 use crate::cluster::KeySource;
 use crate::ring;
 
-/// The key of a request. Text that is not there, or empty, becomes a random key: hashing the
-/// empty string would send all such requests to one replica.
-pub(crate) fn key<B>(source: &KeySource, request: &Request<B>, request_id: &HeaderValue, client: u64) -> u64 {
+/// The key of a request.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) hash: u64,
+    /// That of its session, if it is new.
+    pub(super) cookie: Option<Box<HeaderValue>>,
+}
+
+/// The key of a request to its pool, of which `source` says what is hashed.
+#[inline]
+pub(super) fn key(
+    active: &ActiveRequest,
+    source: &KeySource,
+    request: &Request<RequestBody>,
+    id: &HeaderValue,
+    address_key: u64,
+) -> Key {
+    let KeySource::Sticky(name) = source else {
+        return Key { hash: hash(source, request, id, address_key), cookie: None };
+    };
+    let connection = active.connection();
+    let is_secure =
+        connection.tls.is_some() || connection.is_trusted && redirect::came_over_tls(request.headers());
+    let session = active.pool().sticky().session(request.headers(), name, is_secure);
+    Key { hash: session.key, cookie: session.cookie }
+}
+
+/// The routing key of the client's address. Behind a trusted proxy each request has a client of its
+/// own, which is also recorded.
+pub(super) fn client_key(active: &ActiveRequest, request: &Request<RequestBody>) -> u64 {
+    let connection = &**active.connection();
+    if !connection.is_trusted {
+        return connection.address_key;
+    }
+    let proxies = &connection.worker.config().trusted_proxies;
+    let client = forwarding::client(request.headers(), connection.peer.ip(), proxies);
+    active.record().came_from(client);
+    ring::request_id(client.to_string().as_bytes())
+}
+
+/// Text that is not there, or empty, becomes a random key: hashing the empty string would send all such
+/// requests to one replica.
+fn hash<B>(source: &KeySource, request: &Request<B>, request_id: &HeaderValue, client: u64) -> u64 {
     let text = match source {
         KeySource::RequestId => request_id.as_bytes(),
         KeySource::Path => request.uri().path().as_bytes(),
@@ -66,7 +109,7 @@ mod tests {
     }
 
     fn key_of(source: &str) -> u64 {
-        key(&source.parse().unwrap(), &request(), &HeaderValue::from_static("132574"), 99)
+        hash(&source.parse().unwrap(), &request(), &HeaderValue::from_static("132574"), 99)
     }
 
     #[test]

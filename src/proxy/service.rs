@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, LOCATION, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -20,77 +20,86 @@ use super::response::{ReplicaBody, ResponseBody};
 use super::timeline::Input;
 use super::tunnel::Tunnel;
 use super::upload::RequestBody;
-use super::{Origin, forward, http2, redirect};
+use super::{LocalResponse, Origin, forward, redirect, websocket};
 
 /// Begins a request and responds to it, whatever happens.
 pub(crate) fn handle<B>(
-    connection: Rc<Connection>,
+    connection: &Rc<Connection>,
     request: Request<B>,
-) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>>
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + use<B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    let active = ActiveRequest::begin(&connection, &request);
-    respond(connection, active, request)
+    let active = ActiveRequest::begin(connection, &request);
+    let request = request.map(|body| RequestBody::of(body, active.state()));
+    respond(active, request)
 }
 
-/// Responds to a request that was begun.
-pub(crate) async fn respond<B>(
-    connection: Rc<Connection>,
+/// Responds to a request that was begun and says what it says as HTTP/1 does.
+///
+/// hyper moves the future of each request, whatever it waits for. So this is no `async fn`, which would keep room for
+/// the request as it was given beside the room for what it makes of it.
+pub(crate) fn respond(
     active: ActiveRequest,
-    request: Request<B>,
-) -> Result<Response<ResponseBody>, Infallible>
-where
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
-{
-    let recorder = &connection.worker.recorder;
-    let mut request = request.map(RequestBody::new);
-    request.body_mut().belongs_to(active.state());
-    if request.version() == Version::HTTP_2
-        && let Err(failure) = http2::to_http1(&mut request)
-    {
-        let to_head = *request.method() == Method::HEAD;
-        return Ok(failed(&failure, to_head, active, Some(&request)));
-    }
-    let https = connection.worker.config().https_port.filter(|_| connection.tls.is_none());
-    if let Some(port) = https
-        && !(connection.is_trusted && redirect::came_over_tls(request.headers()))
-    {
-        return Ok(redirected(&request, port, active));
-    }
-    if let Some(local) = connection.worker.local.as_deref()
-        && local.claims(request.method(), request.uri().path())
-        // Outsiders reach what is for this machine alone through a proxy on this machine.
-        && (connection.is_trusted || !WayFields::of(request.headers()).tells_of_a_proxy())
-    {
-        active.on(Input::Local);
-        let origin = Origin {
-            peer: connection.peer,
-            is_secure: connection.tls.is_some(),
-            invalid_target: connection.has_invalid_target(),
-        };
-        let to_head = *request.method() == Method::HEAD;
-        if request.headers().contains_key(UPGRADE) {
-            active.offers_upgrade();
-        }
-        let mut response = local.serve(request, origin).await;
-        close_where_due(&active, response.headers_mut());
-        active.record().responds(response.status().as_u16(), recorder);
-        return Ok(ResponseBody::local(response, to_head, active));
-    }
+    request: Request<RequestBody>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
     let to_head = *request.method() == Method::HEAD;
     let mut request = Some(request);
-    Ok(match forward::forward(&active, &mut request).await {
-        Ok(mut response) => {
-            active.record().responds(response.status().as_u16(), recorder);
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return Ok(switch(response, active));
-            }
-            close_where_due(&active, response.headers_mut());
-            ResponseBody::replica(response, active)
+    async move {
+        if let Some(redirected) = request.as_ref().and_then(|request| redirected(request, &active)) {
+            return Ok(ResponseBody::local(redirected, to_head, active));
         }
-        Err(failure) => failed(&failure, to_head, active, request.as_ref()),
-    })
+        if let Some(serving) = serve_locally(&active, &mut request) {
+            let mut response = serving.await;
+            close_where_due(&active, response.headers_mut());
+            responds(&active, response.status());
+            return Ok(ResponseBody::local(response, to_head, active));
+        }
+        let forwarded = forward::forward(&active, &mut request).await;
+        active.connection().outbox.response_begins();
+        Ok(match forwarded {
+            Ok(mut response) => {
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    return Ok(switch(response, active));
+                }
+                responds(&active, response.status());
+                close_where_due(&active, response.headers_mut());
+                ResponseBody::replica(response, active)
+            }
+            Err(failure) => refuse(&failure, to_head, active, request.as_ref()),
+        })
+    }
+}
+
+/// A response with this status begins.
+fn responds(active: &ActiveRequest, status: StatusCode) {
+    active.record().responds(status.as_u16(), &active.connection().worker.recorder);
+}
+
+/// Takes a request that is for the balancer itself out of `request`, and serves it.
+fn serve_locally(
+    active: &ActiveRequest,
+    request: &mut Option<Request<RequestBody>>,
+) -> Option<LocalResponse> {
+    let connection = active.connection();
+    let local = connection.worker.local.as_deref()?;
+    let is_ours = |request: &mut Request<RequestBody>| {
+        local.claims(request.method(), request.uri().path())
+            // Outsiders reach what is for this machine alone through a proxy on this machine.
+            && (connection.is_trusted || !WayFields::of(request.headers()).tells_of_a_proxy())
+            && *request.method() != Method::CONNECT
+    };
+    let request = request.take_if(is_ours)?;
+    active.on(Input::Local);
+    if request.headers().contains_key(UPGRADE) {
+        active.offers_upgrade();
+    }
+    let origin = Origin {
+        peer: connection.peer,
+        is_secure: connection.tls.is_some(),
+        invalid_target: connection.has_invalid_target(),
+    };
+    Some(local.serve(request, origin))
 }
 
 /// Applies the header rules that hold for responses of our own.
@@ -101,14 +110,15 @@ fn change_own(active: &ActiveRequest, headers: &mut HeaderMap) {
 }
 
 /// Our own response to a request that is not forwarded, of which `request` is what was not sent.
-fn failed<B>(
+pub(super) fn refuse<B>(
     failure: &Failure,
     to_head: bool,
     active: ActiveRequest,
     request: Option<&Request<B>>,
 ) -> Response<ResponseBody> {
     tracing::debug!(peer = %active.connection().peer, %failure, "request not forwarded");
-    if let Some(request) = request {
+    // A status of gRPC comes with 200, which tells who connects that it may.
+    if let Some(request) = request.filter(|request| !websocket::is_connect(request)) {
         active.may_be_call(request.headers());
     }
     let mut response = match active.call() {
@@ -126,19 +136,26 @@ fn failed<B>(
         active.end(End::Aborted);
     } else {
         active.on(Input::Local);
-        active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
-        active.record().failed(failure.reason());
+        responds(&active, response.status());
+        if let Some(reason) = failure.reason() {
+            active.record().failed(reason);
+        }
     }
     ResponseBody::local(response, to_head, active)
 }
 
-/// The response with 101 that the replica gave; behind it the connection becomes a tunnel.
+/// The response with 101 that the replica gave; behind it the connection becomes a tunnel, or the stream.
 fn switch(response: Response<ReplicaBody>, active: ActiveRequest) -> Response<ResponseBody> {
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    if active.connection().is_http2() {
+        // What says the same there (RFC 8441, section 5).
+        head.status = StatusCode::OK;
+    }
+    responds(&active, head.status);
     if let Some((in_flight, lease)) = body.into_exchange() {
         let connection = Rc::clone(active.connection());
         if in_flight.is_watched() {
-            in_flight.went_well(&connection.worker.outcomes);
+            in_flight.went_well(&active.pool().outcomes);
         }
         connection.becomes(Tunnel::new(active, in_flight, lease));
     }
@@ -156,8 +173,13 @@ fn close_where_due(active: &ActiveRequest, headers: &mut HeaderMap) {
     }
 }
 
-/// Sends a request on to HTTPS. Its method and body are to be sent again there.
-fn redirected<B>(request: &Request<B>, port: u16, active: ActiveRequest) -> Response<ResponseBody> {
+/// Sends a request on to HTTPS, if it is to come that way. Its method and body are to be sent again there.
+fn redirected<B>(request: &Request<B>, active: &ActiveRequest) -> Option<Response<Full<Bytes>>> {
+    let connection = active.connection();
+    let port = connection.worker.config().https_port.filter(|_| connection.tls.is_none())?;
+    if connection.is_trusted && redirect::came_over_tls(request.headers()) {
+        return None;
+    }
     let mut response = Response::new(Full::default());
     match redirect::location(request, port) {
         Ok(location) => {
@@ -165,16 +187,18 @@ fn redirected<B>(request: &Request<B>, port: u16, active: ActiveRequest) -> Resp
             response.headers_mut().insert(LOCATION, location);
         }
         Err(failure) => {
-            active.record().failed(failure.reason());
+            if let Some(reason) = failure.reason() {
+                active.record().failed(reason);
+            }
             response = failure.to_response().map(Full::new);
         }
     }
-    change_own(&active, response.headers_mut());
+    change_own(active, response.headers_mut());
     if request.headers().contains_key(UPGRADE) {
         active.offers_upgrade();
     }
-    close_where_due(&active, response.headers_mut());
+    close_where_due(active, response.headers_mut());
     active.on(Input::Local);
-    active.record().responds(response.status().as_u16(), &active.connection().worker.recorder);
-    ResponseBody::local(response, *request.method() == Method::HEAD, active)
+    responds(active, response.status());
+    Some(response)
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::ProxyConfig;
+use super::{PoolConfig, ProxyConfig};
 
 /// Milliseconds since the worker started.
 pub(crate) type Millis = u64;
@@ -19,14 +19,37 @@ pub(crate) enum Timer {
     At(Millis),
 }
 
-/// The time limits of the data plane, in milliseconds. In cells, so that a reload changes them in
+/// The time limits of a client's connection, in milliseconds. In cells, so that a reload changes them in
 /// place and each is read by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct ClientLimits {
     /// For the head of a request.
     pub(super) header: Cell<Millis>,
     /// Between two requests.
     pub(super) keep_alive: Cell<Millis>,
+    /// For a pause within a body.
+    pub(super) body: Cell<Millis>,
+}
+
+impl ClientLimits {
+    /// Those of `config`.
+    pub(crate) fn new(config: &ProxyConfig) -> Self {
+        let limits = Self::default();
+        limits.set(config);
+        limits
+    }
+
+    /// From now on those of `config`.
+    pub(crate) fn set(&self, config: &ProxyConfig) {
+        self.header.set(millis(config.header_timeout));
+        self.keep_alive.set(millis(config.keep_alive));
+        self.body.set(millis(config.body_timeout));
+    }
+}
+
+/// The same of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
     /// For connecting to a replica.
     pub(super) connect: Cell<Millis>,
     /// From the end of a request to the head of its response.
@@ -42,25 +65,19 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Those of `config`.
-    pub(crate) fn new(config: &ProxyConfig) -> Self {
-        let limits = Self::default();
-        limits.set(config);
-        limits
+    /// From now on those of requests to a pool.
+    pub(crate) fn set(&self, pool: &PoolConfig, of_clients: &ProxyConfig) {
+        self.connect.set(millis(pool.connect_timeout));
+        self.response.set(millis(pool.response_timeout));
+        self.body.set(millis(of_clients.body_timeout));
+        self.replica.set(millis(pool.wait_for_replica));
+        self.stream.set(millis(pool.stream_timeout));
+        self.room.set(millis(pool.queue_timeout));
     }
+}
 
-    /// From now on those of `config`.
-    pub(crate) fn set(&self, config: &ProxyConfig) {
-        let millis = |limit: Duration| limit.as_millis().try_into().unwrap_or(Millis::MAX);
-        self.header.set(millis(config.header_timeout));
-        self.keep_alive.set(millis(config.keep_alive));
-        self.connect.set(millis(config.connect_timeout));
-        self.response.set(millis(config.response_timeout));
-        self.body.set(millis(config.body_timeout));
-        self.replica.set(millis(config.wait_for_replica));
-        self.stream.set(millis(config.stream_timeout));
-        self.room.set(millis(config.queue_timeout));
-    }
+fn millis(limit: Duration) -> Millis {
+    limit.as_millis().try_into().unwrap_or(Millis::MAX)
 }
 
 pub(super) fn after(now: Millis, limit: Millis) -> Timer {

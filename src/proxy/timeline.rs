@@ -12,6 +12,8 @@
 //!     └─► Local ────────────────────────────────────────────┘
 //! ```
 //!
+//! Between `Routing` and `Connecting` may lie `AwaitingEnd`, `AwaitingReplica` and `AwaitingRoom`.
+//!
 //! A request that its replica takes for an upgrade goes from `Responding` on to `Tunnel`, and from there
 //! to `Ended`, by way of `EndingTunnel` if its replica leaves.
 //!
@@ -29,6 +31,8 @@ pub(crate) use super::time_limits::{Limits, Millis, Timer};
 pub(crate) enum Stage {
     /// Its head is complete; nothing is waited for.
     Routing,
+    /// It says that it has no body, and its end is to come.
+    AwaitingEnd,
     /// It is answered by the balancer itself.
     Local,
     /// A connection to a replica is being made.
@@ -83,6 +87,8 @@ enum Client {
 /// Something that happened to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
+    /// It is held until it ends.
+    AwaitEnd,
     /// The balancer answers it itself.
     Local,
     /// There is no replica for it yet.
@@ -187,6 +193,7 @@ impl RequestTimeline {
             return self.apply_to_tunnel(input, now, limits);
         }
         match input {
+            Input::AwaitEnd => self.stage = Stage::AwaitingEnd,
             Input::Local => self.stage = Stage::Local,
             Input::AwaitReplica => self.stage = Stage::AwaitingReplica,
             Input::AwaitRoom => self.stage = Stage::AwaitingRoom,
@@ -268,6 +275,7 @@ impl RequestTimeline {
             Stage::Ended | Stage::EndingTunnel => None,
             _ if self.client_blocked => Some(limits.body.get()),
             Stage::Routing | Stage::Local => None,
+            Stage::AwaitingEnd => Some(limits.body.get()),
             Stage::AwaitingReplica => Some(limits.replica.get()),
             Stage::AwaitingRoom => Some(limits.room.get()),
             Stage::Connecting => Some(limits.connect.get()),
@@ -298,6 +306,7 @@ impl RequestTimeline {
             Stage::Ended => None,
             _ if self.client_blocked => Some(Expiry::ClientBlocked),
             Stage::Routing | Stage::Local => None,
+            Stage::AwaitingEnd => Some(Expiry::RequestBody),
             Stage::AwaitingReplica => Some(Expiry::Replica),
             Stage::AwaitingRoom => Some(Expiry::Room),
             Stage::Connecting => Some(Expiry::Connect),
@@ -343,12 +352,10 @@ impl RequestTimeline {
 mod tests {
     use std::time::Duration;
 
-    use super::super::ProxyConfig;
+    use super::super::{PoolConfig, ProxyConfig};
     use super::*;
     use proptest::prelude::*;
 
-    const HEADER: Millis = 10_000;
-    const KEEP_ALIVE: Millis = 60_000;
     const CONNECT: Millis = 1_000;
     const RESPONSE: Millis = 30_000;
     const BODY: Millis = 20_000;
@@ -358,17 +365,18 @@ mod tests {
     const ENDS: Millis = 1_000_000;
 
     fn limits() -> Limits {
-        Limits::new(&ProxyConfig {
-            header_timeout: Duration::from_millis(HEADER),
-            keep_alive: Duration::from_millis(KEEP_ALIVE),
+        let of_clients = ProxyConfig { body_timeout: Duration::from_millis(BODY), ..ProxyConfig::default() };
+        let pool = PoolConfig {
             connect_timeout: Duration::from_millis(CONNECT),
             response_timeout: Duration::from_millis(RESPONSE),
-            body_timeout: Duration::from_millis(BODY),
             stream_timeout: Duration::from_millis(STREAM),
             wait_for_replica: Duration::from_millis(REPLICA),
             queue_timeout: Duration::from_millis(ROOM),
-            ..ProxyConfig::default()
-        })
+            ..PoolConfig::default()
+        };
+        let limits = Limits::default();
+        limits.set(&pool, &of_clients);
+        limits
     }
 
     /// The timeline after `inputs`, and the last timer, all at time 0.
@@ -397,6 +405,8 @@ mod tests {
             (false, &[Local], none),
             (false, &[Local, ClientBlocked(true)], some(BODY, Expiry::ClientBlocked)),
             (false, &[Local, ClientBlocked(true), ClientBlocked(false)], none),
+            (true, &[AwaitEnd], some(BODY, Expiry::RequestBody)),
+            (true, &[AwaitEnd, UploadEnd, Connect], some(CONNECT, Expiry::Connect)),
             (false, &[AwaitReplica], some(REPLICA, Expiry::Replica)),
             (false, &[AwaitRoom], some(ROOM, Expiry::Room)),
             (true, &[AwaitRoom, Connect], some(CONNECT, Expiry::Connect)),
@@ -493,6 +503,7 @@ mod tests {
     fn inputs() -> impl Strategy<Value = Vec<(Input, u64)>> {
         use Input::*;
         let input = prop::sample::select(vec![
+            AwaitEnd,
             Local,
             AwaitReplica,
             AwaitRoom,
@@ -540,7 +551,7 @@ mod tests {
                 prop_assert!(timeline.is_uploaded() || !before.is_uploaded(), "a body ends once");
                 // The client is to blame only where it is waited for.
                 if timeline.expiry() == Some(Expiry::RequestBody) {
-                    prop_assert_eq!(timeline.upload, Upload::Client);
+                    prop_assert!(timeline.upload == Upload::Client || timeline.stage == Stage::AwaitingEnd);
                 }
                 if timeline.client_blocked && !timeline.is_ended() {
                     prop_assert_eq!(timeline.expiry(), Some(Expiry::ClientBlocked));

@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -18,7 +19,7 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::refusal::Refusal;
 use crate::cluster::Endpoint;
-use crate::listen::ReadState;
+use crate::listen::{Engine, ReadState, Stream};
 use crate::tls::Connector;
 
 /// A byte stream that hyper can read and write.
@@ -37,13 +38,13 @@ pub(crate) trait Connect {
 
 /// Plain TCP.
 #[derive(Debug)]
-pub(crate) struct TcpConnector;
+pub(crate) struct TcpConnector(pub(crate) Engine);
 
 impl Connect for TcpConnector {
     fn connect(&self, endpoint: &Endpoint, first: Vec<u8>) -> Connecting {
-        let address = endpoint.address;
+        let (engine, address) = (self.0, endpoint.address);
         Box::pin(async move {
-            let tcp = connect_tcp(address, &first).await?;
+            let tcp = connect_tcp(engine, address, &first).await?;
             Ok(Box::new(TokioIo::new(tcp)) as Box<dyn Transport>)
         })
     }
@@ -51,27 +52,28 @@ impl Connect for TcpConnector {
 
 /// TLS over TCP.
 #[derive(Debug)]
-pub(crate) struct TlsConnector(pub(crate) Connector);
+pub(crate) struct TlsConnector(pub(crate) Connector, pub(crate) Engine);
 
 impl Connect for TlsConnector {
     fn connect(&self, endpoint: &Endpoint, first: Vec<u8>) -> Connecting {
-        let (connector, address, host) = (self.0.clone(), endpoint.address, Arc::clone(&endpoint.host));
+        let (connector, engine) = (self.0.clone(), self.1);
+        let (address, host) = (endpoint.address, Arc::clone(&endpoint.host));
         Box::pin(async move {
-            let tcp = connect_tcp(address, &first).await?;
+            let tcp = connect_tcp(engine, address, &first).await?;
             let stream = connector.connect(&host, tcp).await.map_err(io::Error::other)?;
             Ok(Box::new(TokioIo::new(stream)) as Box<dyn Transport>)
         })
     }
 }
 
-async fn connect_tcp(address: SocketAddr, first: &[u8]) -> io::Result<TcpStream> {
+async fn connect_tcp(engine: Engine, address: SocketAddr, first: &[u8]) -> io::Result<Stream> {
     let mut tcp = TcpStream::connect(address).await?;
     // Heads and small bodies go out at once instead of waiting for an acknowledgement.
     let _ = tcp.set_nodelay(true);
     if !first.is_empty() {
         tcp.write_all(first).await?;
     }
-    Ok(tcp)
+    Stream::on(engine, tcp)
 }
 
 /// Up to this many bytes are gathered into one buffer before they are sent: one `send` of a
@@ -168,13 +170,28 @@ pub(crate) struct ClientStream<T> {
     /// What the layer below has seen of the bytes.
     seen: ReadState,
     watch: WriteWatch,
+    /// What was read before, and is read again first.
+    back: Bytes,
     /// What is sent in place of hyper's refusal, if it refuses something.
     refusal: Option<Refusal>,
 }
 
 impl<T: Transport> ClientStream<T> {
     pub(crate) fn new(io: T, connection: Rc<Connection>, seen: ReadState) -> Self {
-        Self { io: Gathering(io), connection, seen, watch: WriteWatch::default(), refusal: None }
+        Self {
+            io: Gathering(io),
+            connection,
+            seen,
+            watch: WriteWatch::default(),
+            back: Bytes::new(),
+            refusal: None,
+        }
+    }
+
+    /// Has `bytes`, which were read from it, read again. All that was put back before must have been.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        debug_assert!(self.back.is_empty(), "bytes are put back in front of others");
+        self.back = bytes;
     }
 
     /// The stream as it was before, for what is HTTP no more.
@@ -207,6 +224,32 @@ impl<T: Transport> ClientStream<T> {
         self.wrote(Poll::Ready(Ok(total)))
     }
 
+    /// Sends the interim responses that wait, before hyper writes or goes on.
+    #[cold]
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut rest = self.connection.outbox.take();
+        while !rest.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, &rest) {
+                Poll::Ready(Ok(0)) => return self.wrote(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(sent)) => rest.advance(sent),
+                not_sent => {
+                    self.connection.outbox.put_back(rest);
+                    return self.wrote(not_sent.map_ok(drop));
+                }
+            }
+        }
+        self.wrote(Poll::Ready(Ok(())))
+    }
+
+    /// What is done before hyper's bytes are written.
+    fn poll_before_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.outbox.is_due() {
+            ready!(self.poll_interim(cx))?;
+        }
+        self.connection.outbox.hyper_writes();
+        Poll::Ready(Ok(()))
+    }
+
     fn wrote<R>(&self, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         self.watch.wrote(outcome, &self.connection)
     }
@@ -216,8 +259,13 @@ impl<T: Transport> Read for ClientStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
+        mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.back.is_empty() {
+            let length = self.back.len().min(buf.remaining());
+            buf.put_slice(&self.back.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
         match &outcome {
             Poll::Pending => {}
@@ -234,6 +282,7 @@ impl<T: Transport> Write for ClientStream<T> {
         if self.connection.is_refusing() {
             return self.poll_refuse(cx, &[IoSlice::new(buf)]);
         }
+        ready!(self.poll_before_write(cx))?;
         let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
         self.wrote(outcome)
     }
@@ -246,6 +295,7 @@ impl<T: Transport> Write for ClientStream<T> {
         if self.connection.is_refusing() {
             return self.poll_refuse(cx, bufs);
         }
+        ready!(self.poll_before_write(cx))?;
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.wrote(outcome)
     }
@@ -255,6 +305,11 @@ impl<T: Transport> Write for ClientStream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has written all that it had.
+        self.connection.outbox.hyper_has_written();
+        if self.connection.outbox.is_due() {
+            ready!(self.poll_interim(cx))?;
+        }
         // What TLS has taken may wait here as well.
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
         if outcome.is_ready() {
@@ -264,6 +319,10 @@ impl<T: Transport> Write for ClientStream<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.seen.is_at_end() && self.connection.tls.is_none() {
+            // Nobody sends any more, and closing the socket says so as well.
+            return Poll::Ready(Ok(()));
+        }
         let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
         self.wrote(outcome)
     }

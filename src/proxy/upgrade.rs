@@ -2,7 +2,9 @@
 //! its replica takes of that.
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::websocket::Handshake;
 
 /// Protocols that are never offered to a replica. What they carry are requests of their own, and those
 /// would pass by all that is checked here.
@@ -10,7 +12,11 @@ const REFUSED: [&[u8]; 4] = [b"h2c", b"h2", b"http", b"tls"];
 
 /// Protocols that a client offers to switch to, as its replica is told of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Offer(HeaderValue);
+pub(crate) struct Offer {
+    protocols: HeaderValue,
+    /// The handshake that is made for a client of HTTP/2, whose own is `CONNECT`.
+    handshake: Option<Box<Handshake>>,
+}
 
 impl Offer {
     /// What these fields of a request offer, if it is anything that is forwarded.
@@ -27,18 +33,41 @@ impl Offer {
             }
             offered.extend_from_slice(protocol);
         }
-        if offered.is_empty() { None } else { HeaderValue::from_maybe_shared(offered).ok().map(Self) }
+        let protocols = HeaderValue::from_maybe_shared(offered).ok().filter(|offered| !offered.is_empty())?;
+        Some(Self { protocols, handshake: None })
+    }
+
+    /// What a client of HTTP/2 offers.
+    pub(crate) fn of_handshake(protocol: HeaderValue, handshake: Handshake) -> Self {
+        Self { protocols: protocol, handshake: Some(Box::new(handshake)) }
+    }
+
+    /// Whether it is made for a client of HTTP/2, for whom nothing of it is in the head of a response.
+    pub(crate) fn is_of_connect(&self) -> bool {
+        self.handshake.is_some()
+    }
+
+    /// Whether a response with this status, which is not 101, would tell the client that the offer is taken.
+    pub(crate) fn is_misread(&self, status: StatusCode) -> bool {
+        self.is_of_connect() && status.is_success()
     }
 
     /// Tells a replica of it, in the head of the request.
     pub(crate) fn add_to(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, self.0.clone());
+        headers.insert(UPGRADE, self.protocols.clone());
+        if let Some(handshake) = &self.handshake {
+            handshake.add_to(headers);
+        }
     }
 
     /// What these fields of a response with 101 switch to, if all of that was offered.
     pub(crate) fn taken(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let offered = |protocol: &[u8]| split(&self.0).any(|offered| offered.eq_ignore_ascii_case(protocol));
+        if self.handshake.as_ref().is_some_and(|handshake| !handshake.is_proved_by(headers)) {
+            return None;
+        }
+        let offered =
+            |protocol: &[u8]| split(&self.protocols).any(|offered| offered.eq_ignore_ascii_case(protocol));
         let mut values = headers.get_all(UPGRADE).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return None };
         (split(value).next().is_some() && split(value).all(offered)).then(|| value.clone())
@@ -80,6 +109,10 @@ mod tests {
         headers
     }
 
+    fn offer(protocols: &'static str) -> Offer {
+        Offer { protocols: HeaderValue::from_static(protocols), handshake: None }
+    }
+
     fn offered(connection: &'static str, upgrade: &'static str) -> Option<String> {
         let offer = Offer::of(&fields(&[("connection", connection), ("upgrade", upgrade)]))?;
         let mut told = fields(&[("connection", "x"), ("connection", "y"), ("upgrade", "z")]);
@@ -109,12 +142,12 @@ mod tests {
         }
         let lines =
             fields(&[("connection", "x"), ("connection", "upgrade"), ("upgrade", "a"), ("upgrade", "b")]);
-        assert_eq!(Offer::of(&lines), Some(Offer(HeaderValue::from_static("a, b"))));
+        assert_eq!(Offer::of(&lines), Some(offer("a, b")));
     }
 
     #[test]
     fn only_what_was_offered_is_taken() {
-        let offer = Offer(HeaderValue::from_static("websocket, tcp"));
+        let offer = offer("websocket, tcp");
         let taken = |upgrades: &[&'static str]| {
             let upgrades: Vec<_> = upgrades.iter().map(|upgrade| ("upgrade", *upgrade)).collect();
             offer.taken(&fields(&upgrades))

@@ -25,8 +25,8 @@ pub enum RequestBody {
     /// None: such a request can be sent again.
     #[default]
     Empty,
-    /// What the client sends.
-    Stream(Upload),
+    /// What the client sends. In a box, because hyper moves each request a dozen times, and most have no body.
+    Stream(Box<Upload>),
 }
 
 /// A body that the client still sends.
@@ -54,13 +54,26 @@ impl RequestBody {
             return Self::Empty;
         }
         let source = http_body_util::BodyExt::map_err(source, Into::into);
-        Self::Stream(Upload { source: Box::pin(source), request: None, allowed: None })
+        Self::Stream(Box::new(Upload { source: Box::pin(source), request: None, allowed: None }))
+    }
+
+    /// The same for `request`, which is told how it goes.
+    pub(crate) fn of<B>(source: B, request: &Rc<RequestState>) -> Self
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
+    {
+        let mut body = Self::new(source);
+        if let Self::Stream(upload) = &mut body {
+            upload.request = Some(Rc::clone(request));
+        }
+        body
     }
 
     /// The same with what was taken out of it already put back in front.
     #[cold]
     pub(crate) fn preceded_by(self, parts: Vec<Bytes>, trailers: Option<HeaderMap>) -> Self {
-        let Self::Stream(Upload { source, request, allowed }) = self else { return Self::Empty };
+        let Self::Stream(upload) = self else { return Self::Empty };
+        let Upload { source, request, allowed } = *upload;
         // What comes again is counted again.
         let taken: u64 = parts.iter().map(|part| part.len() as u64).sum();
         let allowed = allowed.map(|allowed| allowed.saturating_add(taken));
@@ -68,14 +81,7 @@ impl RequestBody {
             (parts, None) if parts.is_empty() => source,
             (parts, trailers) => Box::pin(Resumed { parts: parts.into(), trailers, rest: source }),
         };
-        Self::Stream(Upload { source, request, allowed })
-    }
-
-    /// From now on tells `request` how it goes.
-    pub(crate) fn belongs_to(&mut self, request: &Rc<RequestState>) {
-        if let Self::Stream(upload) = self {
-            upload.request = Some(Rc::clone(request));
-        }
+        Self::Stream(Box::new(Upload { source, request, allowed }))
     }
 
     /// Breaks off behind so many bytes, if more come.

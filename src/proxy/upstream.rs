@@ -24,7 +24,7 @@ use super::shared::{self, Stream, StreamBody};
 use super::timeline::Millis;
 use super::transport::{Gathering, Transport};
 use super::upload::RequestBody;
-use crate::cluster::Snapshot;
+use crate::cluster::PoolSnapshot;
 use crate::listen;
 
 /// Idle connections kept per replica and worker; more than this are closed after use.
@@ -298,7 +298,7 @@ impl IdleConnections {
     }
 
     /// Closes what has been idle for too long, and all to replicas that are no longer there.
-    pub(crate) fn sweep(&self, now: Millis, snapshot: &Snapshot) {
+    pub(crate) fn sweep(&self, now: Millis, snapshot: &PoolSnapshot) {
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return;

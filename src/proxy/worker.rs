@@ -5,42 +5,37 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::LocalRuntime;
 use tokio::sync::watch;
 
 use super::clock::{Clock, TICK};
 use super::connection::{Clients, Ends};
 use super::entrance::{self, Entrant, Warned};
 use super::newcomers::Newcomers;
-use super::per_client::PerClient;
-use super::queue::Queue;
+use super::per_client::{ClientPlace, PerClient};
+use super::pool::{Pool, PoolShared};
 use super::rate_table::RateTable;
 use super::saved_head::Buffers;
-use super::shared::SharedConnections;
-use super::sticky::{Sticky, StickySecret};
-use super::timeline::Limits;
+use super::sticky::StickySecret;
+use super::time_limits::ClientLimits;
 use super::transport::{Connect, TcpConnector, TlsConnector};
 use super::tunnels::Tunnels;
-use super::upstream::IdleConnections;
 use super::via::Via;
-use super::{HalfClose, LocalRoutes, ProxyConfig, UpstreamHttp, connection, handshake};
-use crate::cluster::{OutcomeQueue, Reader, Readers, Snapshot};
-use crate::listen::open::Open;
-use crate::listen::{Guarded, accept_loop};
+use super::{HalfClose, LocalRoutes, ProxyConfig, connection, engine, handshake};
+use crate::cluster::{Reader, Readers};
+use crate::listen::open::{Counted, Open, Total};
+use crate::listen::{Engine, Guarded, Listener, Stream, accept_loop};
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::{Recorder, Traffic};
-use crate::tls::{Acceptor, Connector};
+use crate::tls::Acceptor;
 
 /// How often idle connections to replicas are looked through.
 const IDLE_SWEEP: Duration = Duration::from_millis(500);
@@ -53,22 +48,20 @@ const FULL_WARNING_PAUSE: Duration = Duration::from_secs(60);
 pub struct Shared {
     /// Where requests go.
     pub readers: Readers,
-    /// Where failures are reported.
-    pub outcomes: OutcomeQueue,
+    /// The pools, by their index in the snapshot. At least one.
+    pub pools: Vec<PoolShared>,
     /// Requests that are answered here instead of being routed.
     pub local: Option<Arc<dyn LocalRoutes>>,
-    /// How many replicas are about to take requests, none of which do yet.
-    pub starting: Arc<AtomicUsize>,
     /// Where requests are counted.
     pub traffic: Traffic,
     /// Where they are logged, if they are.
     pub access: Option<AccessLog>,
     /// What makes TLS sessions, for connections to the listener that speaks it.
     pub tls: Option<Acceptor>,
-    /// What makes TLS sessions with replicas, if they speak it.
-    pub upstream_tls: Option<Connector>,
+    /// How bytes are received and sent.
+    pub engine: Engine,
     /// Client connections of all workers.
-    pub connections: Arc<AtomicUsize>,
+    pub connections: Arc<Total>,
     /// What is counted of each client, over all workers.
     pub per_client: ClientCounts,
     /// How the balancer names itself.
@@ -98,14 +91,11 @@ impl fmt::Debug for Shared {
 pub(crate) struct Worker {
     config: RefCell<ProxyConfig>,
     /// Those of the configuration.
-    pub(crate) limits: Limits,
+    pub(crate) limits: ClientLimits,
     pub(crate) reader: Reader,
-    pub(crate) outcomes: OutcomeQueue,
+    /// By their index in the snapshot.
+    pools: Box<[Pool]>,
     pub(crate) local: Option<Arc<dyn LocalRoutes>>,
-    pub(crate) connector: Box<dyn Connect>,
-    pub(crate) idle: IdleConnections,
-    /// There where replicas speak HTTP/2, and in place of `idle`.
-    pub(crate) shared: Option<Rc<SharedConnections>>,
     pub(crate) clients: Clients,
     pub(crate) newcomers: Newcomers,
     pub(crate) per_client: Arc<PerClient>,
@@ -114,23 +104,12 @@ pub(crate) struct Worker {
     pub(crate) tunnels: Tunnels,
     pub(crate) clock: Clock,
     server: RefCell<server::Builder>,
-    client: RefCell<client::Builder>,
     pub(crate) recorder: Recorder,
     pub(crate) access: Option<RefCell<AccessLog>>,
     pub(crate) head_buffers: Buffers,
     /// Where the text of request ids is cut from.
     pub(crate) id_text: RefCell<BytesMut>,
     via: Via,
-    sticky: RefCell<Sticky>,
-    sticky_secret: StickySecret,
-    /// See [`Shared::starting`].
-    pub(crate) starting: Arc<AtomicUsize>,
-    /// Requests that wait for a replica.
-    pub(crate) waiting: Cell<usize>,
-    /// Those that wait for room at one.
-    pub(crate) queue: Queue,
-    /// Of the members, as of the last tick.
-    ejections: Cell<u64>,
     /// Whether a request waits at a replica that was taken out of the choice.
     pub(crate) waits_in_vain: Cell<bool>,
     closing: Cell<bool>,
@@ -143,14 +122,21 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// A worker whose time begins at `start`, and whose connections to replicas `connector` makes.
-    pub(crate) fn new(shared: Shared, connector: Box<dyn Connect>, start: Instant) -> Self {
+    /// A worker whose time begins at `start`, and whose connections to the replicas of a pool are made by what
+    /// `connector` makes for it.
+    pub(crate) fn new(
+        shared: Shared,
+        mut connector: impl FnMut(&PoolShared) -> Box<dyn Connect>,
+        start: Instant,
+    ) -> Self {
         let config = shared.config.borrow().clone();
+        let pool = |(index, pool): (usize, PoolShared)| {
+            let connector = connector(&pool);
+            Pool::new(index, pool, connector, &config, shared.sticky_secret.clone())
+        };
         Self {
-            limits: Limits::new(&config),
-            idle: IdleConnections::new(config.upstream_keep_alive),
-            shared: (config.upstream_http == UpstreamHttp::H2)
-                .then(|| Rc::new(SharedConnections::new(shared.upstream_tls.is_some(), &config))),
+            pools: shared.pools.into_iter().enumerate().map(pool).collect(),
+            limits: ClientLimits::new(&config),
             clients: Clients::default(),
             newcomers: Newcomers::default(),
             per_client: shared.per_client.connections,
@@ -158,20 +144,11 @@ impl Worker {
             warned: Warned::default(),
             tunnels: Tunnels::default(),
             reader: shared.readers.reader(),
-            outcomes: shared.outcomes,
             local: shared.local,
-            connector,
             clock: Clock::new(start),
             server: RefCell::new(server_for(&config)),
             via: shared.via,
-            sticky: RefCell::new(Sticky::new(&config.sticky, &shared.sticky_secret)),
-            sticky_secret: shared.sticky_secret,
-            starting: shared.starting,
-            waiting: Cell::new(0),
-            queue: Queue::default(),
-            ejections: Cell::new(0),
             waits_in_vain: Cell::new(false),
-            client: RefCell::new(client_for(&config)),
             config: RefCell::new(config),
             recorder: shared.traffic.recorder(),
             access: shared.access.map(RefCell::new),
@@ -179,6 +156,15 @@ impl Worker {
             id_text: RefCell::default(),
             closing: Cell::new(false),
         }
+    }
+
+    /// The pool of this index.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[inline]
+    pub(crate) fn pool(&self, index: usize) -> &Pool {
+        &self.pools[index]
     }
 
     /// The configuration in force.
@@ -191,35 +177,20 @@ impl Worker {
         self.config().via.then_some(&self.via)
     }
 
-    /// What makes and knows the cookies of sticky sessions.
-    pub(crate) fn sticky(&self) -> Ref<'_, Sticky> {
-        self.sticky.borrow()
-    }
-
     /// What serves the connections of clients.
     pub(crate) fn server(&self) -> Ref<'_, server::Builder> {
         self.server.borrow()
     }
 
-    /// What connections to replicas are made with.
-    pub(crate) fn client(&self) -> Ref<'_, client::Builder> {
-        self.client.borrow()
-    }
-
     /// Takes over another configuration. Connections that exist keep their limit on heads;
     /// deadlines that are set already keep their time.
     pub(crate) fn reconfigure(&self, config: ProxyConfig) {
-        self.idle.keep_for(config.upstream_keep_alive);
         if config.upstream_proxy_protocol != self.config().upstream_proxy_protocol {
-            self.idle.clear();
-        }
-        if let Some(shared) = &self.shared {
-            shared.keep_for(config.upstream_keep_alive);
+            self.pools.iter().for_each(|pool| pool.idle.clear());
         }
         self.server.replace(server_for(&config));
-        self.client.replace(client_for(&config));
         self.limits.set(&config);
-        self.sticky.replace(Sticky::new(&config.sticky, &self.sticky_secret));
+        self.pools.iter().for_each(|pool| pool.reconfigure(&config));
         self.config.replace(config);
     }
 
@@ -229,9 +200,12 @@ impl Worker {
         self.clock.tick(now);
         self.tunnels.tick(&self.clock, now);
         self.reader.refresh();
-        let ejections = self.reader.with(Snapshot::ejections);
-        let waits_in_vain = self.waits_in_vain.replace(false);
-        if self.ejections.replace(ejections) != ejections || waits_in_vain {
+        let has_ejected = self.reader.with(|snapshot| {
+            // Each is asked: what they ejected is not to be news at the next tick.
+            let ejecting = self.pools.iter().filter(|pool| pool.has_ejected(snapshot.pool(pool.index)));
+            ejecting.count() > 0
+        });
+        if self.waits_in_vain.replace(false) || has_ejected {
             self.clock.wake_all();
         }
     }
@@ -254,7 +228,7 @@ const LEAST_BUFFER: usize = 80 * 1024;
 
 /// The same where a head may have so many bytes, which is read into that buffer. What a client or a replica
 /// that does not read makes us hold is a few of them: see `docs/limits.md`.
-fn buffer_for(max_head: usize) -> usize {
+pub(super) fn buffer_for(max_head: usize) -> usize {
     max_head.max(LEAST_BUFFER)
 }
 
@@ -268,18 +242,6 @@ fn server_for(config: &ProxyConfig) -> server::Builder {
         .max_buf_size(buffer_for(config.max_header_bytes))
         .preserve_header_case(config.preserve_header_case);
     server
-}
-
-fn client_for(config: &ProxyConfig) -> client::Builder {
-    let mut client = client::Builder::new();
-    client
-        .max_header_size(config.max_response_header_bytes)
-        .max_buf_size(buffer_for(config.max_response_header_bytes))
-        .max_headers(config.max_response_headers)
-        // To be removed from a response, not to be refused (RFC 9112, section 5.1).
-        .allow_spaces_after_header_name_in_responses(true)
-        .preserve_header_case(config.preserve_header_case);
-    client
 }
 
 /// The sockets that one worker listens on.
@@ -304,18 +266,20 @@ pub fn spawn(
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new()
         .name(format!("worker-{index}"))
-        .spawn(move || LocalRuntime::new()?.block_on(run(listeners, grace, shared)))
+        .spawn(move || engine::block_on(shared.engine, run(listeners, grace, shared)))
 }
 
 #[expect(clippy::too_many_lines, reason = "both listeners share what is made here")]
 async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Result<()> {
-    let connections = Arc::clone(&shared.connections);
-    let plain = TcpListener::from_std(listeners.plain)?;
-    let tls = listeners.tls.map(TcpListener::from_std).transpose()?.zip(shared.tls.clone());
+    let (engine, connections) = (shared.engine, Arc::clone(&shared.connections));
+    let plain = Listener::on(engine, listeners.plain)?;
+    let tls = listeners.tls.map(|tls| Listener::on(engine, tls)).transpose()?.zip(shared.tls.clone());
     let (stop, config) = (shared.stop.clone(), shared.config.clone());
-    let connector: Box<dyn Connect> = match shared.upstream_tls.clone() {
-        Some(connector) => Box::new(TlsConnector(connector)),
-        None => Box::new(TcpConnector),
+    let connector = |pool: &PoolShared| -> Box<dyn Connect> {
+        match pool.tls.clone() {
+            Some(connector) => Box::new(TlsConnector(connector, engine)),
+            None => Box::new(TcpConnector(engine)),
+        }
     };
     let worker = Rc::new(Worker::new(shared, connector, Instant::now()));
     let open = Rc::new(Open::sharing(connections));
@@ -327,14 +291,12 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
             let _ = stop.wait_for(|stop| *stop).await;
         }
     };
-    let enter = |tcp: &TcpStream| {
-        // Responses are written whole: waiting for more to send would only add delay.
-        let _ = tcp.set_nodelay(true);
+    let enter = |place: Option<Counted>| {
         worker.recorder.accepted();
-        (Rc::clone(&worker), open.enter())
+        (Rc::clone(&worker), place.map_or_else(|| open.enter(), Counted::taken))
     };
-    let accept = |tcp: TcpStream, peer| {
-        let (worker, counted) = enter(&tcp);
+    let accept = |tcp: Stream, peer, place| {
+        let (worker, counted) = enter(place);
         // In a box, because spawning moves the future several times, and this one is large.
         if entrance::is_guarded(&worker) {
             let stop = stop.clone();
@@ -355,31 +317,18 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
         }));
     };
     let handshakes = Rc::new(Open::default());
-    let accept_tls = |acceptor: &Acceptor, tcp: TcpStream, peer| {
-        let (worker, counted) = enter(&tcp);
+    let accept_tls = |acceptor: &Acceptor, tcp: Stream, peer, place| {
+        let (worker, counted) = enter(place);
         let (acceptor, handshakes, stop) = (acceptor.clone(), Rc::clone(&handshakes), stop.clone());
-        tokio::task::spawn_local(Box::pin(async move {
-            let entrant = admit(&worker, tcp, peer, stop.clone()).await;
-            let secured = match entrant {
-                Some(Entrant { tcp, ends, place }) => {
-                    let secured =
-                        handshake::secure(&worker, &acceptor, &handshakes, tcp, ends.peer, stop).await;
-                    secured.map(|(stream, session)| (stream, session, ends, place))
-                }
-                None => None,
-            };
-            if let Some((stream, session, ends, place)) = secured {
-                let (stream, seen) = if session.speaks_http2() {
-                    Guarded::http2(stream)
-                } else {
-                    Guarded::new(stream, worker.local.is_some())
-                };
-                connection::serve(Rc::clone(&worker), TokioIo::new(stream), ends, Some(session), seen).await;
+        tokio::task::spawn_local(async move {
+            let secured = Box::pin(secure(&worker, &acceptor, &handshakes, tcp, peer, stop)).await;
+            if let Some((serving, place)) = secured {
+                serving.await;
                 drop(place);
             }
             worker.recorder.closed();
             drop(counted);
-        }));
+        });
     };
     // The limit is that of the moment; a lower one ends no connection that is in use.
     let warned = Cell::new(None::<Instant>);
@@ -393,10 +342,19 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
             );
         }
     };
-    let room = || open.room_within(|| worker.config().max_connections, &make_room);
+    // Not sooner than somebody needs it.
+    let room = async |is_needed: &dyn Fn() -> bool| {
+        let limit = || worker.config().max_connections;
+        let make_room = || {
+            if is_needed() {
+                make_room();
+            }
+        };
+        open.room_within(limit, make_room).await
+    };
     let secured = async {
         if let Some((listener, acceptor)) = tls {
-            let accept = |tcp, peer| accept_tls(&acceptor, tcp, peer);
+            let accept = |tcp, peer, place| accept_tls(&acceptor, tcp, peer, place);
             accept_loop(listener, stopped(), &room, accept).await;
         }
     };
@@ -414,7 +372,7 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
 
 /// Serves a connection without TLS. Its future is that of [`connection::serve`]: another around it would
 /// be moved once more.
-fn serve_plain(worker: Rc<Worker>, tcp: TcpStream, ends: Ends) -> impl Future<Output = ()> {
+fn serve_plain(worker: Rc<Worker>, tcp: Stream, ends: Ends) -> impl Future<Output = ()> {
     let may_be_http2 = worker.config().http2;
     let (stream, seen) = Guarded::or_http2(tcp, worker.local.is_some(), may_be_http2);
     connection::serve(worker, TokioIo::new(stream), ends, None, seen)
@@ -423,7 +381,7 @@ fn serve_plain(worker: Rc<Worker>, tcp: TcpStream, ends: Ends) -> impl Future<Ou
 /// Lets a connection of TLS pass the entrance; `None` if it does not.
 async fn admit(
     worker: &Worker,
-    tcp: TcpStream,
+    tcp: Stream,
     peer: SocketAddr,
     stop: watch::Receiver<bool>,
 ) -> Option<Entrant> {
@@ -432,6 +390,27 @@ async fn admit(
         return Box::pin(entrance::pass(worker, tcp, peer, stop)).await;
     }
     Some(Entrant { tcp, ends: Ends::from(peer), place: None })
+}
+
+/// What serves a connection of TLS whose handshake is done, and its place; `None` if it is not to be served. In a
+/// box that holds nothing of what was needed before.
+async fn secure(
+    worker: &Rc<Worker>,
+    acceptor: &Acceptor,
+    handshakes: &Rc<Open>,
+    tcp: Stream,
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+) -> Option<(Pin<Box<dyn Future<Output = ()>>>, Option<ClientPlace>)> {
+    let Entrant { tcp, ends, place } = admit(worker, tcp, peer, stop.clone()).await?;
+    let (stream, session) = handshake::secure(worker, acceptor, handshakes, tcp, ends.peer, stop).await?;
+    let (stream, seen) = if session.speaks_http2() {
+        Guarded::http2(stream)
+    } else {
+        Guarded::new(stream, worker.local.is_some())
+    };
+    let serving = connection::serve(Rc::clone(worker), TokioIo::new(stream), ends, Some(session), seen);
+    Some((Box::pin(serving), place))
 }
 
 async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<ProxyConfig>) {
@@ -446,16 +425,15 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
         if config.has_changed().unwrap_or(false) {
             worker.reconfigure(config.borrow_and_update().clone());
         }
+        worker.pools.iter().for_each(|pool| pool.follow_changes(&worker.config()));
         // The limit may be another, and connections of other workers may have ended.
         open.recheck();
         if now - swept >= IDLE_SWEEP {
             swept = now;
+            worker.clients.free_buffers();
             worker.reader.with(|snapshot| {
                 let now = worker.clock.now();
-                worker.idle.sweep(now, snapshot);
-                if let Some(shared) = &worker.shared {
-                    shared.sweep(now, snapshot);
-                }
+                worker.pools.iter().for_each(|pool| pool.sweep(now, snapshot.pool(pool.index)));
             });
         }
     }

@@ -126,27 +126,32 @@ fn place(params: &Params, hash: &Hash, nodes: &[Node]) -> Table {
         Sequence::new(params.probing(), params.slots()).expect("checked when the parameters were made");
     let mut placer = Placer::new(sequence);
     let mut owners = vec![NONE; params.slots() as usize].into_boxed_slice();
-    let mut longest_probe = 0;
+    let (mut longest_probe, mut count) = (0, 0);
     for (index, node) in nodes.iter().enumerate() {
         for j in 0..node.virtual_nodes(params.virtual_nodes()) {
             let first = hash.virtual_node(node.number, j);
             let at = placer.place(first).expect("the capacity was checked");
             owners[at.slot as usize] = index as u16;
             longest_probe = longest_probe.max(at.steps);
+            count += 1;
         }
     }
-    let virtual_nodes = collect(&owners);
+    let virtual_nodes = collect(&owners, count);
     fill(&mut owners, virtual_nodes[0].node);
     Table { owners, virtual_nodes, longest_probe }
 }
 
-/// The virtual nodes in ascending slot.
-fn collect(owners: &[u16]) -> Box<[VirtualNode]> {
-    (0..)
-        .zip(owners)
-        .filter(|&(_, &node)| node != NONE)
-        .map(|(slot, &node)| VirtualNode { slot, node })
-        .collect()
+/// The virtual nodes in ascending slot, of which there are so many. Without a branch on what a slot has,
+/// which no processor can predict: each is written, and the next one takes its place if it is none.
+fn collect(owners: &[u16], count: usize) -> Box<[VirtualNode]> {
+    let mut all = vec![VirtualNode { slot: 0, node: NONE }; count + 1];
+    let mut next = 0;
+    for (slot, &node) in (0..).zip(owners) {
+        all[next] = VirtualNode { slot, node };
+        next += usize::from(node != NONE);
+    }
+    all.truncate(count);
+    all.into_boxed_slice()
 }
 
 /// Gives each slot without a virtual node to the owner of the next slot clockwise. `first` is
@@ -154,10 +159,9 @@ fn collect(owners: &[u16]) -> Box<[VirtualNode]> {
 fn fill(owners: &mut [u16], first: u16) {
     let mut next = first;
     for owner in owners.iter_mut().rev() {
-        match *owner {
-            NONE => *owner = next,
-            taken => next = taken,
-        }
+        // Always written, so that it is no branch either.
+        next = if *owner == NONE { next } else { *owner };
+        *owner = next;
     }
 }
 

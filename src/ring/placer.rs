@@ -67,6 +67,10 @@ impl Placer {
             }
             Known::Steps { taken, steps } => {
                 let known = &mut steps[first as usize];
+                if *known == 0 && !taken[first as usize] {
+                    taken[first as usize] = true;
+                    return Some(Placed { slot: first, steps: 0 });
+                }
                 while taken[self.sequence.slot(first, *known) as usize] {
                     *known += 1;
                 }

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Error;
 use crate::config::{Config, RuntimeKind};
-use crate::proxy::ProxyConfig;
+use crate::proxy::{Io, ProxyConfig};
 use crate::telemetry::Traffic;
 
 /// Descriptors of a balancer without workers, replicas and clients: standard streams, listener of the
@@ -16,6 +16,9 @@ const BASE: u64 = 12;
 /// Descriptors of a worker: its listener, event queue and timers, and the first of idle connections. One
 /// more if it listens for TLS too.
 const PER_WORKER: u64 = 5;
+
+/// Descriptors of a worker's ring: its own, and the event that wakes the thread.
+const PER_RING: u64 = 2;
 
 /// Kept for what comes and goes: clients of the admin API, the engine, lookups of names, log files, and
 /// the replicas of an `/add` while the limit on connections follows them.
@@ -42,8 +45,10 @@ struct Budget {
 
 impl Budget {
     fn new(limit: u64, config: &Config) -> Self {
-        let per_replica = if config.runtime == RuntimeKind::Process { PER_PROCESS } else { PER_OTHER };
-        let per_worker = PER_WORKER + u64::from(config.tls_listen.is_some());
+        let has_children = config.pools().iter().any(|(_, pool)| pool.runtime == RuntimeKind::Process);
+        let per_replica = if has_children { PER_PROCESS } else { PER_OTHER };
+        let per_ring = if config.proxy.io == Io::Epoll { 0 } else { PER_RING };
+        let per_worker = PER_WORKER + per_ring + u64::from(config.tls_listen.is_some());
         Self { limit, workers: config.workers as u64, per_worker, per_replica }
     }
 
@@ -86,7 +91,8 @@ impl ConnectionLimit {
         // `None` is no limit at all.
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let budget = Budget::new(limit, config);
-        let (replicas, needed) = (config.control.replicas, budget.least(config.control.replicas));
+        let replicas = config.replicas();
+        let needed = budget.least(replicas);
         if limit < needed {
             return Err(Error::Descriptors { limit, needed, replicas, workers: config.workers });
         }

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod descriptors;
+mod pools;
 mod reload;
 mod requests;
 mod signals;
@@ -10,50 +11,38 @@ mod sockets;
 mod upstream;
 mod workers;
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use tokio::runtime::LocalRuntime;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin, Context, Listener, Sources};
-use crate::cluster::{self, KeySource};
-use crate::config::{Config, PublicAdmin, RuntimeConfig};
-use crate::control::{self, Control, ControlError, Observer, Reach, Request as ControlRequest, View};
+use crate::cluster::KeySource;
+use crate::config::{Config, PublicAdmin};
+use crate::control::{ControlError, Observer};
 use crate::proxy::worker::ClientCounts;
-use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, UpstreamHttp, Via};
+use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, Via};
 use crate::runtime::process::reap_orphans;
-use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::access::AccessLogHandle;
 use crate::telemetry::{Traffic, logs};
-use crate::tls::{Acceptor, CertificateError, Connector};
+use crate::tls::{Acceptor, CertificateError};
 use descriptors::ConnectionLimit;
+use pools::{Pools, Started};
 pub use reload::Reload;
 use reload::Reloader;
 use signals::{Signal, Signals};
 use sockets::Sockets;
 use workers::Workers;
-
-/// How long connections wait in the kernel's queue for the first replicas, so that a client
-/// that comes right after the start is not told that there are none.
-const START_PATIENCE: Duration = Duration::from_secs(3);
-
-/// Failed requests that may wait to be looked at.
-const OUTCOME_QUEUE: usize = 1024;
 
 /// What `ringherd serve` can fail with once its configuration is checked.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +88,12 @@ pub enum Error {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The kernel has no ring for this process.
+    #[error(
+        "cannot start: io_uring is not available (--io uring): {0}; it needs Linux 6.1, \
+         kernel.io_uring_disabled=0 and, in a container, a seccomp profile that allows it; or use --io auto"
+    )]
+    Ring(io::Error),
     /// The operating system refuses threads, signals or the like.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -133,25 +128,15 @@ pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
     let limit = ConnectionLimit::new(&config, traffic.clone())?;
     let sockets = Sockets::bind(&config)?;
     let tls = certificates::load(&config.tls, config.tls_listen.is_some())?;
-    let upstream_tls = upstream::load(&config)?;
-    config.control.own_addresses = vec![sockets.public_address, sockets.admin_address];
-    config.control.own_addresses.extend(sockets.tls_address);
     config.proxy.https_port = config.proxy.https_port.and(sockets.tls_address.map(|address| address.port()));
     limit.configure(config.proxy.clone());
     // The control plane has this thread; each worker has its own.
     let runtime = LocalRuntime::new()?;
-    let tls = Tls { clients: tls, replicas: upstream_tls };
     let outcome = runtime.block_on(serve(config, reload, sockets, traffic, limit, tls));
     // A name that is still being resolved must not hold up the end.
     runtime.shutdown_background();
     logs::finish();
     outcome
-}
-
-/// What makes TLS sessions, either way.
-struct Tls {
-    clients: Option<Acceptor>,
-    replicas: Option<Connector>,
 }
 
 /// The life of a balancer, in order.
@@ -162,32 +147,28 @@ async fn serve(
     sockets: Sockets,
     traffic: Traffic,
     limit: ConnectionLimit,
-    tls: Tls,
+    tls: Option<Acceptor>,
 ) -> Result<(), Error> {
-    let Tls { clients: tls, replicas: upstream_tls } = tls;
     // Before any replica is started: a signal must never find us without a handler.
     let mut signals = Signals::new(!reload.has_file)?;
     tokio::task::spawn_local(reap_orphans()?);
-    let (outcomes, outcome_reader) = cluster::outcomes(OUTCOME_QUEUE);
-    let (runtime, events, endpoints, children) = build_runtime(config.runtime());
-    let (control, readers, supervisor) =
-        control::supervisor(config.control.clone(), runtime, events, outcome_reader, endpoints)?;
-    let supervisor = supervisor
-        .reaching(Reach { tls: upstream_tls.clone(), http2: config.proxy.upstream_http == UpstreamHttp::H2 });
     let observer = Observer::default();
-    let mut supervising = tokio::task::spawn_local(supervisor.observed_by(observer.clone()).run());
+    let own_addresses =
+        [sockets.public_address, sockets.admin_address].into_iter().chain(sockets.tls_address);
+    let Started { pools, mut supervising, shared: shared_pools, readers } =
+        Pools::start(&config, own_addresses.collect(), &observer)?;
     let (access, handle) = requests::open(&config.access)?.unzip();
     requests::reopen_on_signal(handle.as_ref())?;
     let losses = handle.as_ref().map(AccessLogHandle::losses);
     let certificates = tls.as_ref().map(|acceptor| Arc::clone(acceptor.certificates()));
     let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), certificates, losses };
-    let admin = Admin::new(config.admin.clone(), control.clone()).with_sources(sources);
+    let admin = Admin::new(config.admin.clone(), pools.handles()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
 
     let sticky_secret = StickySecret::drawn();
     tell_of_drawn_secret(&config);
     let started = tokio::select! {
-        () = wait_for_replicas(&control) => true,
+        () = pools.wait_for_replicas() => true,
         _ = signals.end() => false,
     };
     let mut outcome = Ok(());
@@ -199,15 +180,14 @@ async fn serve(
         let (proxy, proxy_config) = watch::channel(limit.proxy());
         let shared = Shared {
             readers,
-            outcomes,
+            pools: shared_pools,
             local,
             traffic,
             access,
             via: Via::new(fastrand::u64(..)),
             sticky_secret,
-            starting: watch_starting(&control),
             tls: tls.clone(),
-            upstream_tls: upstream_tls.clone(),
+            engine: config.proxy.io.engine().map_err(Error::Ring)?,
             connections: Arc::default(),
             per_client: ClientCounts::default(),
             config: proxy_config,
@@ -216,9 +196,7 @@ async fn serve(
         if let Some(acceptor) = &tls {
             tokio::task::spawn_local(certificates::watch(acceptor.clone(), observer.journal.clone()));
         }
-        if let Some(connector) = &upstream_tls {
-            tokio::task::spawn_local(upstream::watch(connector.clone(), observer.journal.clone()));
-        }
+        pools.watch(&observer.journal);
         let mut workers = Workers::spawn(proxy, config.grace, sockets.public, sockets.tls, &shared)?;
         if let Some(address) = sockets.tls_address {
             tracing::info!(%address, redirects = config.proxy.https_port.is_some(), "listening for TLS");
@@ -227,33 +205,30 @@ async fn serve(
         let reloader = Reloader {
             at_start: config.clone(),
             read: reload.read,
-            replicas: RefCell::new((config.control.replicas, config.control.upstreams.clone())),
-            control: control.clone(),
             admin: admin.clone(),
             limit,
-            upstream_tls,
             tls: tls.zip(sockets.tls_address.map(|address| address.port())),
             journal: observer.journal.clone(),
         };
         outcome = tokio::select! {
-            outcome = run_until_stopped(&reloader, &mut signals, &mut workers) => outcome,
-            ended = &mut supervising => Err(Error::Supervisor(why(&ended))),
+            outcome = run_until_stopped(&reloader, &pools, &mut signals, &mut workers) => outcome,
+            why = supervising.ended() => Err(Error::Supervisor(why)),
         };
         admin.begin_stop();
-        let _ = control.request(ControlRequest::PrepareStop).await;
+        pools.prepare_stop().await;
         stop.send_replace(true);
         unless_signalled(workers.finish(), &mut signals).await;
     } else {
         drop(access);
     }
     admin.begin_stop();
-    let _ = unless_signalled(control.request(ControlRequest::Stop), &mut signals).await;
-    unless_signalled(children.wait(), &mut signals).await;
+    unless_signalled(pools.stop_replicas(), &mut signals).await;
+    unless_signalled(pools.finish_children(), &mut signals).await;
     unless_signalled(requests::finish(handle, config.grace), &mut signals).await;
     admin.end_streams();
     stop_admin.cancel();
     let _ = administering.await;
-    supervising.abort();
+    drop(supervising);
     tracing::info!("stopped");
     outcome
 }
@@ -272,7 +247,10 @@ fn administer(admin: &Admin, listener: TcpListener) -> io::Result<(CancellationT
 
 /// Says that sticky sessions end with this balancer, if they do.
 fn tell_of_drawn_secret(config: &Config) {
-    if matches!(config.control.key, KeySource::Sticky(_)) && config.proxy.sticky.secret.is_none() {
+    let is_drawn = |(_, pool): &(&str, &Config)| {
+        matches!(pool.control.key, KeySource::Sticky(_)) && pool.pool.sticky.secret.is_none()
+    };
+    if config.pools().iter().any(is_drawn) {
         tracing::warn!(
             "cookies of sticky sessions are signed with a secret drawn at this start: other balancers and the \
              next start replace them (--sticky-secret-file)"
@@ -288,43 +266,10 @@ async fn unless_signalled<T>(step: impl Future<Output = T>, signals: &mut Signal
     }
 }
 
-/// How many replicas are starting, kept up to date for as long as the supervisor lives.
-fn watch_starting(control: &Control) -> Arc<AtomicUsize> {
-    let starting = Arc::new(AtomicUsize::new(0));
-    let (shown, control) = (Arc::clone(&starting), control.clone());
-    tokio::task::spawn_local(async move {
-        // Never found: each view is looked at. Ends with the supervisor.
-        let look = |view: &View| {
-            shown.store(view.starting(), Ordering::Relaxed);
-            false
-        };
-        let _ = control.wait_for(look).await;
-        shown.store(0, Ordering::Relaxed);
-    });
-    starting
-}
-
-/// Why a task that runs for as long as the balancer has ended.
-fn why(ended: &Result<(), JoinError>) -> String {
-    ended.as_ref().map_or_else(ToString::to_string, |()| "it stopped by itself".to_owned())
-}
-
-/// Waits until all replicas are ready; or one is, and the others have shown that they are not.
-async fn wait_for_replicas(control: &Control) {
-    // Before the runtime has told which replicas there are, none is not all.
-    let all_ready = |view: &View| view.outage.is_none() && view.ready() >= view.replicas.len();
-    // One that starts may miss a heartbeat before it listens, which says nothing.
-    let known = |view: &View| view.ready() > 0 && view.undecided() == 0;
-    let waited = control.wait_for(|view| all_ready(view) || known(view));
-    let complete = tokio::time::timeout(START_PATIENCE, waited).await;
-    if !complete.is_ok_and(|view| view.is_ok_and(|view| all_ready(&view))) {
-        tracing::warn!("not all replicas are ready yet; serving with those that are");
-    }
-}
-
 /// Serves until a signal says stop, or a worker ends by itself.
 async fn run_until_stopped(
     reloader: &Reloader,
+    pools: &Pools,
     signals: &mut Signals,
     workers: &mut Workers,
 ) -> Result<(), Error> {
@@ -332,7 +277,7 @@ async fn run_until_stopped(
         let signal = tokio::select! {
             signal = signals.next() => signal,
             why = workers.ended() => return Err(Error::Worker(why)),
-            config = reloader.limit_after_replicas() => {
+            config = reloader.limit_after_replicas(pools) => {
                 workers.reconfigure(config);
                 continue;
             }
@@ -340,7 +285,7 @@ async fn run_until_stopped(
         match signal {
             // A ring may have to be built, which a stop does not wait for.
             Signal::Reload => tokio::select! {
-                () = reloader.reload(workers) => {}
+                () = reloader.reload(pools, workers) => {}
                 signal = signals.end() => {
                     announce_stop(signal, reloader);
                     return Ok(());
@@ -357,31 +302,6 @@ async fn run_until_stopped(
 fn announce_stop(signal: Signal, reloader: &Reloader) {
     let grace = reloader.at_start.grace;
     tracing::info!(%signal, ?grace, "stopping; a second signal stops at once");
-}
-
-/// A runtime, what it says, the replicas to begin with where others run them, and the tasks of child
-/// processes.
-type BuiltRuntime = (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>, TaskTracker);
-
-fn build_runtime(config: RuntimeConfig) -> BuiltRuntime {
-    let (events, reader) = unbounded_channel();
-    let (mut endpoints, mut children) = (Vec::new(), TaskTracker::new());
-    let runtime: Box<dyn Runtime> = match config {
-        RuntimeConfig::Process(config) => {
-            let process = Process::new(config, events);
-            children = process.tasks();
-            Box::new(process)
-        }
-        RuntimeConfig::Fixed(upstreams) => {
-            endpoints = upstreams.iter().map(ToString::to_string).collect();
-            Box::new(Fixed::new(events))
-        }
-        RuntimeConfig::Docker(config) => Box::new(docker::start(config, events)),
-        RuntimeConfig::Swarm(config) => Box::new(swarm::start(config, events)),
-    };
-    // It has no more tasks than it was told to start, and is waited for after the last.
-    children.close();
-    (runtime, reader, endpoints, children)
 }
 
 /// The admin routes on the public addresses, where the configuration allows them.

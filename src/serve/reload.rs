@@ -1,18 +1,16 @@
 //! A reload: reads the configuration again and gives each part of the running balancer its own.
 
-use std::cell::RefCell;
-
 use serde_json::json;
 
+use super::certificates;
 use super::descriptors::ConnectionLimit;
+use super::pools::Pools;
 use super::workers::Workers;
-use super::{certificates, upstream};
 use crate::admin::Admin;
 use crate::config::{Config, Problems};
-use crate::control::{Control, ControlConfig, Request};
 use crate::proxy::ProxyConfig;
 use crate::telemetry::Journal;
-use crate::tls::{Acceptor, Connector};
+use crate::tls::Acceptor;
 
 /// How the configuration is read again.
 pub struct Reload {
@@ -30,22 +28,17 @@ pub(super) struct Reloader {
     /// The configuration of the start, which settings that need a restart are compared with.
     pub(super) at_start: Config,
     pub(super) read: ReadAgain,
-    /// How many replicas are configured, and at which upstreams.
-    pub(super) replicas: RefCell<(u32, Vec<String>)>,
-    pub(super) control: Control,
     pub(super) admin: Admin,
     pub(super) limit: ConnectionLimit,
     /// Those of the TLS listener, and its port, if there is one.
     pub(super) tls: Option<(Acceptor, u16)>,
-    /// What makes TLS sessions with replicas, if they speak it.
-    pub(super) upstream_tls: Option<Connector>,
     pub(super) journal: Journal,
 }
 
 impl Reloader {
     /// Applies what can change in a running balancer, and names what cannot. An error leaves
     /// everything as it is.
-    pub(super) async fn reload(&self, workers: &Workers) {
+    pub(super) async fn reload(&self, pools: &Pools, workers: &Workers) {
         let mut next = match (self.read)() {
             Ok(next) => next,
             Err(problems) => {
@@ -53,31 +46,19 @@ impl Reloader {
                 return self.record_refusal(&problems);
             }
         };
-        next.control.own_addresses.clone_from(&self.at_start.control.own_addresses);
         let restart = self.at_start.changes_needing_restart(&next);
         let of_replicas = self.at_start.changes_of_replicas(&next);
-        let mut control = next.control.clone();
-        if next.runtime != self.at_start.runtime {
-            // How many replicas there are of another runtime is for the next start.
-            let (replicas, upstreams) = self.replicas.borrow().clone();
-            control = ControlConfig { replicas, upstreams, ..control };
+        // First, since they alone can refuse.
+        if let Err(error) = pools.reload(&next).await {
+            tracing::error!(%error, "configuration not reloaded: nothing changed");
+            return self.record_refusal(&error);
         }
-        let replicas = (control.replicas, control.upstreams.clone());
-        // First, since it alone can refuse.
-        let view = match self.control.request(Request::Reload(Box::new(control))).await {
-            Ok(view) => view,
-            Err(error) => {
-                tracing::error!(%error, "configuration not reloaded: nothing changed");
-                return self.record_refusal(&error);
-            }
-        };
-        self.replicas.replace(replicas);
         let port = self.tls.as_ref().map(|(_, port)| *port);
         next.proxy.https_port = next.proxy.https_port.and(port);
-        self.limit.configure(next.proxy);
+        self.limit.configure(next.proxy.clone());
         workers.reconfigure(self.limit.proxy());
-        self.admin.reconfigure(next.admin);
-        tracing::info!(version = view.version, needs_restart = restart.join(", "), "configuration reloaded");
+        self.admin.reconfigure(next.admin.clone());
+        tracing::info!(needs_restart = restart.join(", "), "configuration reloaded");
         if !of_replicas.is_empty() {
             let settings = of_replicas.join(", ");
             tracing::warn!(
@@ -88,9 +69,7 @@ impl Reloader {
         if let Some((acceptor, _)) = &self.tls {
             certificates::tell(acceptor, &acceptor.reload(&next.tls), &self.journal);
         }
-        if let (Some(connector), Some(config)) = (&self.upstream_tls, &next.upstream_tls) {
-            upstream::tell(connector.reload(config), &self.journal);
-        }
+        pools.reload_tls(&next, &self.journal);
         let facts = json!({
             "message": "configuration reloaded",
             "needs_restart": restart,
@@ -101,13 +80,13 @@ impl Reloader {
 
     /// Waits until there are more or fewer replicas, and returns what the data plane may do then: each
     /// needs descriptors. Cancel safe.
-    pub(super) async fn limit_after_replicas(&self) -> ProxyConfig {
+    pub(super) async fn limit_after_replicas(&self, pools: &Pools) -> ProxyConfig {
         loop {
-            let changed = self.control.wait_for(|view| view.present != self.limit.replicas()).await;
+            let changed = pools.other_than(self.limit.replicas()).await;
             // Without a supervisor the balancer is ending.
-            let Ok(view) = changed else { return std::future::pending().await };
+            let Some(present) = changed else { return std::future::pending().await };
             let before = self.limit.proxy().max_connections;
-            self.limit.set_replicas(view.present);
+            self.limit.set_replicas(present);
             let config = self.limit.proxy();
             if config.max_connections != before {
                 return config;

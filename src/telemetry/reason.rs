@@ -24,6 +24,10 @@ reasons! {
     BadRequest => "bad-request",
     /// What came is not HTTP.
     NotHttp => "not-http",
+    /// A replica may read the path as that of another route.
+    AmbiguousPath => "ambiguous-path",
+    /// There is no route for host and path.
+    NoRoute => "no-route",
     /// The head is larger than is taken.
     HeadTooLarge => "head-too-large",
     /// A method that is not forwarded.

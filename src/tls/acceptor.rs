@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use rustls::{AlertDescription, HandshakeKind, ProtocolVersion, ServerConfig};
+use rustls::server::{self, ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::{AlertDescription, CipherSuite, HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::TlsConfig;
@@ -31,12 +31,40 @@ const HTTP1: &str = "http/1.1";
 #[derive(Clone)]
 pub struct Acceptor(Arc<Shared>);
 
-/// What handshakes go by.
+/// What handshakes go by. Sessions of any may be resumed with another.
 struct Offers {
     /// Offers HTTP/2 and HTTP/1.1.
-    http2: Arc<ServerConfig>,
-    /// Offers HTTP/1.1 alone. Sessions of either may be resumed with the other.
-    http1: Arc<ServerConfig>,
+    http2: Offer,
+    /// Offers HTTP/1.1 alone.
+    http1: Offer,
+}
+
+/// The same twice: as OpenSSL's `PrioritizeChaCha` has it.
+struct Offer {
+    /// The first of our cipher suites that the client knows is taken.
+    by_our_order: Arc<ServerConfig>,
+    /// The first of the client's that we know: for those that want `ChaCha20` most, which have no
+    /// instructions for AES.
+    by_their_order: Arc<ServerConfig>,
+}
+
+impl Offer {
+    fn for_client(&self, hello: &ClientHello<'_>) -> &Arc<ServerConfig> {
+        if wants_chacha(hello.cipher_suites()) { &self.by_their_order } else { &self.by_our_order }
+    }
+}
+
+/// Whether `ChaCha20` comes before all else. What is no suite may stand before it (RFC 8701).
+fn wants_chacha(suites: &[CipherSuite]) -> bool {
+    let is_suite = |suite: &&CipherSuite| suite.as_str().is_some();
+    suites.iter().find(is_suite).is_some_and(|first| {
+        matches!(
+            first,
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    })
 }
 
 struct Shared {
@@ -191,12 +219,14 @@ impl Acceptor {
         stream: S,
         offers_http2: bool,
     ) -> Result<Accepted<S>, HandshakeError> {
+        let begun = LazyConfigAcceptor::new(server::Acceptor::default(), stream).await.map_err(classified)?;
         let config = {
             let offers = self.0.offers.load();
-            Arc::clone(if offers_http2 { &offers.http2 } else { &offers.http1 })
+            let offer = if offers_http2 { &offers.http2 } else { &offers.http1 };
+            Arc::clone(offer.for_client(&begun.client_hello()))
         };
-        let acceptor = TlsAcceptor::from(config);
-        let handshake = acceptor.accept_with(stream, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
+        let handshake =
+            begun.into_stream_with(config, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
         let stream = handshake.await.map_err(classified)?;
         let (_, tls) = stream.get_ref();
         let session = Session {
@@ -237,7 +267,9 @@ fn offers(
     let offering = |protocols: &[&str]| {
         let mut config = config.clone();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        Arc::new(config)
+        let by_their_order = Arc::new(config.clone());
+        config.ignore_client_order = true;
+        Offer { by_our_order: Arc::new(config), by_their_order }
     };
     Ok(Offers { http2: offering(&[HTTP2, HTTP1]), http1: offering(&[HTTP1]) })
 }

@@ -8,13 +8,13 @@ compile_error!("choose one of the features aws-lc-rs and ring: with ring, give -
 compile_error!("choose one of the features aws-lc-rs and ring");
 
 #[cfg(feature = "aws-lc-rs")]
-pub(crate) use aws_lc_rs::hmac;
-#[cfg(feature = "aws-lc-rs")]
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-#[cfg(feature = "ring")]
-pub(crate) use ring::hmac;
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) use aws_lc_rs::{digest, hmac};
 #[cfg(feature = "ring")]
 use ring::rand::{SecureRandom, SystemRandom};
+#[cfg(feature = "ring")]
+pub(crate) use ring::{digest, hmac};
 #[cfg(feature = "aws-lc-rs")]
 pub(super) use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 #[cfg(feature = "ring")]

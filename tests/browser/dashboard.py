@@ -15,6 +15,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 import time
 import traceback
 
@@ -566,7 +567,10 @@ def it_works_over_tls_through_another_balancer(browser, binary):
 
 
 def a_page_of_a_replica_over_tls_has_http2_and_its_websocket(browser, binary):
-    with EchoSite() as site, Balancer(binary, *before(site.address, "/")) as balancer:
+    folder = tempfile.TemporaryDirectory()
+    log = pathlib.Path(folder.name) / "access.log"
+    with folder, EchoSite() as site, \
+            Balancer(binary, *before(site.address, "/"), "--access-log", str(log)) as balancer:
         wait_until("the replica answers", lambda: balancer.raw(balancer.public, "GET", "/")[0] == 200)
         browser.driver.get("about:blank")
         browser.console()
@@ -584,7 +588,7 @@ def a_page_of_a_replica_over_tls_has_http2_and_its_websocket(browser, binary):
             };
             return Promise.all([...Array(250).keys()].map(one)).then(all => all.filter(good => good).length);""")
         assert sent == 250, sent
-        # The same browser speaks HTTP/1.1 for its WebSocket, because it is not offered over HTTP/2.
+        # The WebSocket takes a stream of the connection that there is.
         heard = browser.run("""
             return new Promise(done => {
                 const socket = new WebSocket(`wss://${location.host}/chat`), heard = [];
@@ -597,6 +601,11 @@ def a_page_of_a_replica_over_tls_has_http2_and_its_websocket(browser, binary):
                 socket.onclose = ({code, reason, wasClean}) => done([...heard, code, reason, wasClean]);
             });""")
         assert heard == ["grüß dich", [100000, 7], 1000, "enough", True], heard
+        chat = json.loads(wait_until("the end of the tunnel is logged", lambda: next(
+            (line for line in log.read_text().splitlines() if '"/chat"' in line), None)))
+        # HTTP/1.1 has it as a GET that gets 101.
+        assert (chat["method"], chat["status"]) == ("CONNECT", 200), chat
+        assert chat["sent"] > 100000 and chat["bytes"] > 100000, chat
         assert browser.console() == []
 
 

@@ -43,6 +43,11 @@ impl Backend {
         Self { address, shared }
     }
 
+    /// What it responds with.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
     /// From now on it responds with this status; with 0 it closes the connection instead.
     pub fn respond_with(&self, status: u16) {
         self.shared.status.store(status, SeqCst);

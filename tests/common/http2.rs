@@ -81,6 +81,11 @@ impl Client {
         (Self(send), tokio::spawn(connection))
     }
 
+    /// Whether it was told that it may open a WebSocket.
+    pub fn may_connect(&self) -> bool {
+        self.0.is_extended_connect_protocol_enabled()
+    }
+
     /// Sends a head, and returns what a body is sent by and what the response comes from.
     pub async fn begin(
         &self,

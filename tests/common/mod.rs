@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod client;
 pub mod events;
+pub mod folder;
 pub mod grpc;
 pub mod held;
 pub mod http2;

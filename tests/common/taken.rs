@@ -5,6 +5,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use super::PATIENCE;
 
 /// A replica in the test's own hands: heartbeats are answered at once, any other request is for the
@@ -57,4 +61,16 @@ pub fn read_head(mut stream: &TcpStream) -> String {
         head.push(byte[0]);
     }
     String::from_utf8_lossy(&head).into_owned()
+}
+
+/// The 101 to the handshake of a WebSocket in this head.
+pub fn switch(asked: &str) -> String {
+    let key = asked.split("\r\n").find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("a key");
+    let proved = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let proof = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, proved.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        BASE64_STANDARD.encode(proof.as_ref())
+    )
 }

@@ -12,8 +12,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ProtocolVersion, RootCertStore,
-    SignatureScheme, StreamOwned, SupportedProtocolVersion,
+    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ProtocolVersion,
+    RootCertStore, SignatureScheme, StreamOwned, SupportedProtocolVersion,
 };
 
 use super::PATIENCE;
@@ -75,6 +75,20 @@ impl TlsClient {
         Self(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
     }
 
+    /// One that would like this cipher suite most, and takes all others.
+    pub fn preferring(suite: CipherSuite, certificate: &CertificateDer<'static>) -> Self {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.sort_by_key(|other| other.suite() != suite);
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).expect("a certificate");
+        let is_of_1_3 = suite.as_str().is_some_and(|name| name.starts_with("TLS13"));
+        let version = if is_of_1_3 { &rustls::version::TLS13 } else { &rustls::version::TLS12 };
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[version])
+            .expect("known versions");
+        Self(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    }
+
     /// The same client with a certificate of its own.
     pub fn showing(&self, pair: &Pair) -> Self {
         let mut config = ClientConfig::clone(&self.0);
@@ -83,6 +97,13 @@ impl TlsClient {
         config.client_auth_cert_resolver =
             Arc::new(SingleCertAndKey::from(key.expect("a key and its certificate")));
         config.resumption = Resumption::in_memory_sessions(8);
+        Self(Arc::new(config))
+    }
+
+    /// The same client, which offers these protocols.
+    pub fn offering(&self, protocols: &[&str]) -> Self {
+        let mut config = ClientConfig::clone(&self.0);
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Self(Arc::new(config))
     }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::common::folder::Folder;
 use crate::common::held::held_replica;
 use crate::common::{Balancer, PATIENCE, request, wait_until};
 
@@ -69,6 +70,27 @@ fn replicas_come_and_go_by_command() {
     assert!(ring.contains(" 512 slots, 9 virtual nodes") && ring.contains("\nkey path,"), "{ring}");
     assert_eq!(told(&balancer, &["rm", "S5"]).split(':').next(), Some("there are 2 replicas now"));
     assert_eq!(told(&balancer, &["rm", "2"]), "there are no replicas now\n");
+}
+
+#[test]
+fn a_command_is_about_the_pool_that_it_names() {
+    let folder = Folder::new("pool");
+    let text = "[replicas]\ncount = 1\n[pool.a]\n[pool.b.replicas]\ncount = 2\n[[route]]\npool = \"a\"\n";
+    let balancer = Balancer::start(&["--config", &folder.write("ringherd.toml", text)]);
+    let names = |args: &[&str]| -> Vec<String> {
+        let json: Value = serde_json::from_str(&told(&balancer, args)).expect("JSON");
+        let replicas = json["replicas"].as_array().expect("an array");
+        replicas.iter().map(|replica| replica["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    assert_eq!(names(&["status", "--json"]).len(), 1);
+    told(&balancer, &["add", "--pool", "b", "S7"]);
+    told(&balancer, &["weight", "--pool", "b", "S7", "50"]);
+    assert!(names(&["status", "--pool", "b", "--json"]).contains(&"S7".to_owned()));
+    told(&balancer, &["drain", "--pool", "b", "S7"]);
+    told(&balancer, &["rm", "--pool", "b", "S7"]);
+    assert_eq!((names(&["status", "--pool", "b", "--json"]).len(), balancer.replicas().len()), (2, 1));
+    let (code, words) = refused(balancer.admin, &["status", "--pool", "c"]);
+    assert!(code == Some(1) && words.contains("there is no pool 'c'"), "{words}");
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn what_keeps_a_program_from_starting_is_warned_of_with_the_option_to_change() {
     let path = ["--replica-command", &command(), "--replicas", "1", "--health-path", "/wrong"];
     let reason = warned(&mut Balancer::start(&path), "replica is not ready");
     assert!(reason.contains("/wrong answered 400") && reason.contains("--health-path"), "{reason}");
-    let slow = ["--replica-command", "sleep 1000", "--replicas", "1", "--start-timeout", "200ms"];
+    let slow = ["--replica-command", "sleep 1000", "--replicas", "1", "--start-timeout", "3s"];
     let reason = warned(&mut Balancer::start(&slow), "replica failed to start");
     assert!(reason.contains("cannot connect") && reason.contains("--start-timeout"), "{reason}");
 }

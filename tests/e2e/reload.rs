@@ -1,37 +1,13 @@
 //! SIGHUP: what a change of the file reaches in a running balancer, and what is said of the rest.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::process::Signal;
 
 use crate::common::client::raw;
+use crate::common::folder::Folder;
 use crate::common::origin::Origin;
 use crate::common::{Balancer, request, wait_until};
-
-/// A folder for configuration files, removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("ringherd-test-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    /// Writes a file; its path.
-    fn write(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).expect("a file");
-        path.to_str().expect("text").to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 #[test]
 fn the_file_is_read_again_and_a_bad_one_changes_nothing() {

@@ -6,9 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
-use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{CipherSuite, ProtocolVersion};
 
 use crate::common::client::raw;
 use crate::common::held::held_replica;
@@ -339,4 +339,29 @@ fn a_certificate_that_cannot_be_used_is_an_error_before_anything_starts() {
     assert_eq!(output.status.code(), Some(78), "{said}");
     assert!(said.contains("b.key is not that of the certificate in"), "{said}");
     assert!(!said.contains("replica starting"), "{said}");
+}
+
+#[test]
+fn the_cipher_suite_is_ours_to_choose_but_for_clients_without_instructions_for_aes() {
+    let folder = folder("suites");
+    let pair = Pair::write(&folder, "a", &["a.test"], 30);
+    let (balancer, address) = start(&pair, &[]);
+    let agreed = |wanted| {
+        let client = TlsClient::preferring(wanted, &pair.der);
+        let stream = client.connect(address, "a.test").expect("a session");
+        stream.conn.negotiated_cipher_suite().expect("a suite").suite()
+    };
+    let [first, other, chacha] = [
+        CipherSuite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::TLS13_AES_128_GCM_SHA256,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+    ];
+    assert_eq!([agreed(first), agreed(other), agreed(chacha)], [first, first, chacha]);
+    let [first, other, chacha] = [
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
+    assert_eq!([agreed(first), agreed(other), agreed(chacha)], [first, first, chacha]);
+    drop(balancer);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::common::scrape::Scrape;
 use crate::common::taken::{Taken, read_head, taken_replica};
-use crate::common::{Balancer, PATIENCE, request, wait_until};
+use crate::common::tls::{Pair, TlsClient};
+use crate::common::{Balancer, PATIENCE, connect, request, wait_until};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -34,9 +35,9 @@ fn client(address: SocketAddr, text: &str) -> TcpStream {
     stream
 }
 
-/// Both ends of a tunnel.
-struct Tunnel {
-    client: TcpStream,
+/// Both ends of a tunnel, whose client may speak TLS.
+struct Tunnel<C = TcpStream> {
+    client: C,
     replica: TcpStream,
 }
 
@@ -48,7 +49,9 @@ impl Tunnel {
         assert!(read_head(&client).starts_with("HTTP/1.1 101 "));
         Self { client, replica }
     }
+}
 
+impl<C: Read + Write> Tunnel<C> {
     /// Whether bytes pass both ways.
     fn is_open(&mut self) -> bool {
         pass(&mut self.client, &mut self.replica, b"ping")
@@ -57,16 +60,18 @@ impl Tunnel {
 }
 
 /// Whether what is written at one end comes out at the other.
-fn pass(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> bool {
+fn pass(from: &mut impl Write, to: &mut impl Read, bytes: &[u8]) -> bool {
     let mut read = vec![0; bytes.len()];
     from.write_all(bytes).is_ok() && to.read_exact(&mut read).is_ok() && read == bytes
 }
 
 /// What comes until the end, which may be a reset.
-fn rest(stream: &mut TcpStream) -> String {
+fn rest(stream: &mut impl Read) -> String {
     let mut rest = Vec::new();
     if let Err(error) = stream.read_to_end(&mut rest) {
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "an end in time");
+        // A session of TLS that breaks off ends without the word of its end.
+        let ends = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+        assert!(ends.contains(&error.kind()), "an end in time, not {error}");
     }
     String::from_utf8(rest).expect("text")
 }
@@ -294,42 +299,59 @@ fn a_replica_that_is_killed_ends_its_tunnels() {
     let _ = fs::remove_file(file);
 }
 
-/// Tunnels to both replicas, three at least to each; the first replica's come first.
-fn tunnels(balancer: &Balancer, replicas: [&Taken; 2]) -> [Vec<Tunnel>; 2] {
+/// Tunnels to both replicas, six at least to each, of clients that `connect` makes; the first replica's come
+/// first.
+fn tunnels<C: Read + Write>(connect: impl Fn() -> C, replicas: [&Taken; 2]) -> [Vec<Tunnel<C>>; 2] {
     let mut open = [Vec::new(), Vec::new()];
     wait_until("both have tunnels", || {
-        let client = client(balancer.public, UPGRADE);
+        let mut client = connect();
+        client.write_all(UPGRADE.as_bytes()).expect("it reads");
         let (at, (_, mut replica)) = wait_until("the upgrade has reached one", || {
             let polled = |at: usize| replicas[at].poll().map(|arrived| (at, arrived));
             polled(0).or_else(|| polled(1))
         });
         replica.write_all(SWITCH.as_bytes()).expect("it reads");
-        assert!(read_head(&client).starts_with("HTTP/1.1 101 "));
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            client.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
         open[at].push(Tunnel { client, replica });
         open.iter().all(|open| open.len() >= 6).then_some(())
     });
     open
 }
 
-#[test]
-fn changes_elsewhere_leave_a_tunnel_alone_and_a_removal_ends_them_spread_over_time() {
-    let (one, two, third) = (taken_replica(), taken_replica(), taken_replica());
-    let mut balancer = start(&[&one, &two], &["--drain-timeout", "3s", "--stream-timeout", "1h"]);
+/// Requests of the admin API that add `third`, change the ring and remove it again.
+pub(crate) fn changes_elsewhere(third: &Taken) -> [(&'static str, &'static str, String); 3] {
+    [
+        ("POST", "/add", format!(r#"{{"n":1,"hostnames":["Third"],"endpoints":["{}"]}}"#, third.address)),
+        ("PUT", "/ring", r#"{"virtual_nodes":77,"key":"path"}"#.to_owned()),
+        ("DELETE", "/rm", r#"{"n":1,"hostnames":["Third"]}"#.to_owned()),
+    ]
+}
+
+/// Changes all that may change elsewhere under tunnels to both replicas, then removes the first one. `renew`
+/// changes what only some have.
+fn disturb<C: Read + Write + Send + 'static>(
+    mut balancer: Balancer,
+    replicas: [&Taken; 2],
+    connect: impl Fn() -> C,
+    renew: impl FnOnce(&mut Balancer),
+) {
+    let third = taken_replica();
     let names = balancer.replicas();
-    let [first, second] = &mut tunnels(&balancer, [&one, &two]);
-    let add = format!(r#"{{"n":1,"hostnames":["Third"],"endpoints":["{}"]}}"#, third.address);
-    let changes = [
-        ("POST", "/add", add.as_str()),
-        ("PUT", "/ring", r#"{"virtual_nodes":77,"key":"path"}"#),
-        ("DELETE", "/rm", r#"{"n":1,"hostnames":["Third"]}"#),
-    ];
-    for (method, path, body) in changes {
-        let answer = request(balancer.admin, method, path, Some(body));
+    let [first, second] = &mut tunnels(connect, replicas);
+    for (method, path, body) in changes_elsewhere(&third) {
+        let answer = request(balancer.admin, method, path, Some(&body));
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(first.iter_mut().chain(&mut *second).all(Tunnel::is_open), "{method} {path}");
     }
     balancer.signal(Signal::HUP);
     balancer.wait_for_log("configuration reloaded");
+    assert!(first.iter_mut().chain(&mut *second).all(Tunnel::is_open));
+    renew(&mut balancer);
     assert!(first.iter_mut().chain(&mut *second).all(Tunnel::is_open));
 
     let began = Instant::now();
@@ -351,6 +373,39 @@ fn changes_elsewhere_leave_a_tunnel_alone_and_a_removal_ends_them_spread_over_ti
     assert!(*earliest >= Duration::from_millis(1500), "the first half is theirs: {ends:?}");
     assert!(latest.saturating_sub(*earliest) >= Duration::from_millis(50), "not all at once: {ends:?}");
     assert!(second.iter_mut().all(Tunnel::is_open), "those of the other replica go on");
+}
+
+const PATIENT: [&str; 4] = ["--drain-timeout", "3s", "--stream-timeout", "1h"];
+
+#[test]
+fn changes_elsewhere_leave_a_tunnel_alone_and_a_removal_ends_them_spread_over_time() {
+    let (one, two) = (taken_replica(), taken_replica());
+    let balancer = start(&[&one, &two], &PATIENT);
+    let public = balancer.public;
+    disturb(balancer, [&one, &two], || connect(public), |_| ());
+}
+
+#[test]
+fn the_same_over_tls_where_the_certificate_is_renewed_too() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tunnels-tls");
+    fs::create_dir_all(&folder).expect("a folder");
+    let pair = Pair::write(&folder, "t", &["a"], 30);
+    let text = |path: &Path| path.to_str().expect("text").to_owned();
+    let (cert, key) = (text(&pair.cert), text(&pair.key));
+    let tls = ["--tls-listen", "127.0.0.1:0", "--tls-certificate", &cert, "--tls-key", &key];
+    let (one, two) = (taken_replica(), taken_replica());
+    let mut balancer = start(&[&one, &two], &[&PATIENT[..], &tls].concat());
+    let event = balancer.find_log("it listens for TLS", |event| event["message"] == "listening for TLS");
+    let address: SocketAddr = event["address"].as_str().expect("an address").parse().expect("an address");
+    let client = TlsClient::trusting([&pair.der]);
+    let connect = || client.connect(address, "a").expect("a session");
+    disturb(balancer, [&one, &two], connect, |balancer| {
+        let renewed = Pair::write(&folder, "t", &["a"], 60);
+        balancer.signal(Signal::HUP);
+        wait_until("the new certificate is presented", || {
+            TlsClient::trusting([&renewed.der]).connect(address, "a").ok().map(drop)
+        });
+    });
 }
 
 #[test]

@@ -1,38 +1,52 @@
 //! Metrics of the ring and its replicas.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::page::{Labels, Page};
+use crate::admin::pools::PoolView;
 use crate::cluster::Endpoint;
 use crate::control::{ReplicaView, State, View};
 use crate::telemetry::traffic::CLASSES;
 
 const STATES: [State; 3] = [State::Starting, State::Ready, State::Ejected];
 
-pub(super) fn write(page: &mut Page<'_>, view: &View) -> fmt::Result {
-    let in_state = |state: State| view.replicas.iter().filter(|replica| replica.state == state).count();
-    page.gauges(
-        "replicas",
-        "Replicas, by state",
-        STATES.map(|state| (vec![("state", state.as_str())], in_state(state) as f64)),
-    )?;
-    let params = view.ring.params();
-    page.gauge("ring_slots", "Slots of the ring", f64::from(params.slots()))?;
+pub(super) fn write(page: &mut Page<'_>, pools: &[PoolView]) -> fmt::Result {
+    let in_state = |pool: &PoolView, state: State| {
+        pool.view.replicas.iter().filter(|replica| replica.state == state).count() as f64
+    };
+    let states = pools.iter().flat_map(|pool| {
+        STATES.map(|state| {
+            (vec![("state", state.as_str()), ("pool", pool.name.as_str())], in_state(pool, state))
+        })
+    });
+    page.gauges("replicas", "Replicas, by state", states)?;
+    let gauges = |page: &mut Page<'_>, name: &str, help: &str, value: fn(&View) -> f64| {
+        page.gauges(name, help, pools.iter().map(|pool| (pool.label(), value(&pool.view))))
+    };
+    gauges(page, "ring_slots", "Slots of the ring", |view| f64::from(view.ring.params().slots()))?;
     let virtual_nodes = "Virtual nodes of each replica";
-    page.gauge("ring_virtual_nodes", virtual_nodes, f64::from(params.virtual_nodes()))?;
-    page.gauge("ring_version", "Version of the published snapshot", view.version as f64)?;
+    gauges(page, "ring_virtual_nodes", virtual_nodes, |view| f64::from(view.ring.params().virtual_nodes()))?;
+    gauges(page, "ring_version", "Version of the published snapshot", |view| view.version as f64)?;
     let peak = "Largest share of slots over the average share; 1 is even";
-    page.gauge("ring_peak_to_average", peak, view.ring.peak_to_average())?;
+    gauges(page, "ring_peak_to_average", peak, |view| view.ring.peak_to_average())?;
     let outage = "Whether replicas can neither be added nor removed, because what runs them does not answer";
-    page.gauge("runtime_outage", outage, f64::from(u8::from(view.outage.is_some())))?;
-    write_replicas(page, &view.replicas)
+    gauges(page, "runtime_outage", outage, |view| f64::from(u8::from(view.outage.is_some())))?;
+    write_replicas(page, pools)
 }
 
-fn write_replicas(page: &mut Page<'_>, replicas: &[Arc<ReplicaView>]) -> fmt::Result {
-    let numbers: Vec<_> = replicas.iter().map(|replica| replica.number.to_string()).collect();
-    let labelled =
-        || replicas.iter().zip(&numbers).map(|(replica, number)| (replica, labels(replica, number)));
+fn write_replicas(page: &mut Page<'_>, pools: &[PoolView]) -> fmt::Result {
+    let replicas: Vec<_> = pools
+        .iter()
+        .flat_map(|pool| pool.view.replicas.iter().map(|replica| (pool.name.as_str(), replica)))
+        .map(|(pool, replica)| (pool, &**replica, replica.number.to_string()))
+        .collect();
+    let labelled = || {
+        replicas.iter().map(|(pool, replica, number)| {
+            let labels: Labels<'_> =
+                vec![("replica", replica.name.as_str()), ("number", number.as_str()), ("pool", *pool)];
+            (*replica, labels)
+        })
+    };
     let gauges = |page: &mut Page<'_>, name: &str, help: &str, value: fn(&ReplicaView) -> f64| {
         page.gauges(name, help, labelled().map(|(replica, labels)| (labels, value(replica))))
     };
@@ -64,10 +78,6 @@ fn write_replicas(page: &mut Page<'_>, replicas: &[Arc<ReplicaView>]) -> fmt::Re
         })
     });
     page.counters("replica_responses", "Responses of the replica, by class of status", responses)
-}
-
-fn labels<'a>(replica: &'a ReplicaView, number: &'a str) -> Labels<'a> {
-    vec![("replica", replica.name.as_str()), ("number", number)]
 }
 
 fn count(replica: &ReplicaView, value: fn(&Endpoint) -> u64) -> u64 {

@@ -13,7 +13,6 @@ mod tls;
 mod upkeep;
 
 use std::fmt;
-use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::ACCEPT;
@@ -24,8 +23,8 @@ use prometheus_client::registry::Registry;
 
 use super::Sources;
 use super::error::{Reason, Refusal};
+use super::pools::PoolView;
 use super::response::{self, AdminResponse};
-use crate::control::View;
 use classic::CLASSIC;
 use page::Page;
 
@@ -35,13 +34,13 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The sources of one scrape.
 #[derive(Debug)]
 struct Scrape {
-    view: Arc<View>,
+    pools: Vec<PoolView>,
     sources: Sources,
 }
 
 /// The response with the current metrics, in a format that the client accepts.
-pub(super) fn response(view: &Arc<View>, sources: &Sources, headers: &HeaderMap) -> AdminResponse {
-    match text(view, sources) {
+pub(super) fn response(pools: Vec<PoolView>, sources: &Sources, headers: &HeaderMap) -> AdminResponse {
+    match text(pools, sources) {
         Ok(text) if accepts_open_metrics(headers) => response::with_type(OPEN_METRICS, text),
         Ok(text) => response::with_type(CLASSIC, classic::from_open_metrics(&text)),
         // Writing to a string fails only through a defect of ours.
@@ -72,9 +71,9 @@ fn is_weight_of_zero(parameter: &str) -> bool {
     weight.parse().is_ok_and(|weight: f64| weight == 0.0)
 }
 
-fn text(view: &Arc<View>, sources: &Sources) -> Result<String, fmt::Error> {
+fn text(pools: Vec<PoolView>, sources: &Sources) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    let scrape = Scrape { view: Arc::clone(view), sources: sources.clone() };
+    let scrape = Scrape { pools, sources: sources.clone() };
     registry.register_collector(Box::new(scrape));
     let mut text = String::with_capacity(16 * 1024);
     encode(&mut text, &registry)?;
@@ -85,8 +84,8 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page::new(encoder);
         let traffic = &self.sources.traffic;
-        requests::write(&mut page, &traffic.totals(), traffic.connection_limit(), &self.view)?;
-        cluster::write(&mut page, &self.view)?;
+        requests::write(&mut page, &traffic.totals(), traffic.connection_limit(), &self.pools)?;
+        cluster::write(&mut page, &self.pools)?;
         if let Some(certificates) = &self.sources.certificates {
             tls::write(&mut page, &traffic.totals(), certificates)?;
         }

@@ -3,11 +3,20 @@
 use std::fmt;
 
 use super::page::Page;
-use crate::control::View;
+use crate::admin::pools::PoolView;
+use crate::cluster::Load;
 use crate::telemetry::traffic::{CLASSES, RefusedConnection};
 use crate::telemetry::{GrpcCode, Reason, Totals};
 
-pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64, view: &View) -> fmt::Result {
+pub(super) fn write(
+    page: &mut Page<'_>,
+    totals: &Totals,
+    connection_limit: u64,
+    pools: &[PoolView],
+) -> fmt::Result {
+    let of_pools = |page: &mut Page<'_>, name: &str, help: &str, value: fn(&Load) -> u64| {
+        page.gauges(name, help, pools.iter().map(|pool| (pool.label(), value(&pool.view.load) as f64)))
+    };
     page.counters(
         "requests",
         "Responses begun on the public listener, by class of status",
@@ -32,17 +41,13 @@ pub(super) fn write(page: &mut Page<'_>, totals: &Totals, connection_limit: u64,
     page.durations("upstream_duration", upstream, &totals.upstream)?;
     page.durations("connect_duration", "Time to connect to a replica", &totals.connect)?;
     page.counter("response_body_bytes", "Bytes of the bodies of responses", totals.bytes)?;
-    page.gauge(
-        "requests_in_flight",
-        "Requests that are being forwarded to replicas",
-        view.load.in_flight() as f64,
-    )?;
+    of_pools(page, "requests_in_flight", "Requests that are being forwarded to replicas", Load::in_flight)?;
     page.counter("retries", "Attempts at a request after one that failed", totals.retries)?;
-    page.gauge("retries_in_flight", "Retries that are under way", view.load.retries() as f64)?;
+    of_pools(page, "retries_in_flight", "Retries that are under way", Load::retries)?;
     let allowed = "Retries that may be under way: the budget";
-    page.gauge("retries_allowed", allowed, view.load.retries_allowed() as f64)?;
+    of_pools(page, "retries_allowed", allowed, Load::retries_allowed)?;
     let waiting = "Requests that wait for room at a replica (--max-requests-per-replica)";
-    page.gauge("requests_queued", waiting, view.load.queued() as f64)?;
+    of_pools(page, "requests_queued", waiting, Load::queued)?;
     page.counter("queued_requests", "Requests that have ever waited for room at a replica", totals.queued)?;
     page.counters(
         "spills",

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::{Admin, AdminConfig, Context, Listener};
+use crate::admin::{Admin, AdminConfig, Context, Listener, Pools};
 use crate::cluster::{Endpoint, KeySource, Load, Routing};
 use crate::control::request::{Call as ControlCall, Request as Asked};
 use crate::control::{Control, ControlError, ReplicaView, State, View};
@@ -47,7 +47,8 @@ impl Bench {
                 let _ = reply.send(script.clone().map(|names| Arc::new(self::view(names))));
             }
         });
-        Self { admin: Admin::new(config, Control::new(sender, reader)), view, commands }
+        let pools = Pools::new(vec![("default".to_owned(), Control::new(sender, reader))]);
+        Self { admin: Admin::new(config, pools), view, commands }
     }
 
     /// What reached the supervisor since the last call.

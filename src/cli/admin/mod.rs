@@ -53,6 +53,7 @@ pub fn commands() -> [Command; 7] {
             .about(about)
             .long_about(format!("{about}.\n\n{long}"))
             .args(arguments())
+            .arg(pool())
             .arg(json())
     };
     [
@@ -86,6 +87,10 @@ pub fn commands() -> [Command; 7] {
     ]
 }
 
+fn pool() -> Arg {
+    Arg::new("pool").long("pool").value_name("POOL").help("Name of the pool [default: the first]")
+}
+
 fn json() -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON document")
 }
@@ -108,7 +113,7 @@ fn endpoint() -> Arg {
 /// Runs `ringherd status`.
 pub fn status(matches: &ArgMatches) -> Result<(), Failure> {
     run(matches, async |session| {
-        let json: Value = session.ask(session.client.read("/ring")).await?;
+        let json: Value = session.ask(session.client.read(&session.client.path("/ring"))).await?;
         show(matches, &json, || Ok(text::status(session.client.url(), &session.as_ring(&json)?)))
     })
 }

@@ -59,7 +59,10 @@ impl Session {
         };
         let file = matches.get_one::<String>("token-file");
         let token = variables::token(file.map(String::as_str), variable, read_file)?;
-        Ok(Self { client: Client::new(url, token) })
+        let client = Client::new(url, token);
+        // Not all commands have it.
+        let pool = matches.try_get_one::<String>("pool").ok().flatten();
+        Ok(Self { client: pool.map_or(client.clone(), |pool| client.of_pool(pool)) })
     }
 
     /// Waits for a response, and maps an error to a failure.

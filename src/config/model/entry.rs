@@ -30,6 +30,7 @@ pub(in crate::config) struct Needs<T> {
 pub(in crate::config) struct Place<T> {
     pub(in crate::config) show: fn(&T, &Kind) -> Shown,
     pub(in crate::config) assign: fn(&mut T, &Kind, &[String]) -> Refused,
+    pub(in crate::config) reset: fn(&mut T, &T),
     pub(in crate::config) is_list: bool,
 }
 
@@ -41,6 +42,7 @@ macro_rules! at {
             assign: |tree: &mut $tree, kind, texts| {
                 $crate::config::model::Field::assign(&mut tree.$($field).+, kind, texts)
             },
+            reset: |tree: &mut $tree, from: &$tree| tree.$($field).+.clone_from(&from.$($field).+),
             is_list: {
                 const fn is_list<T, F: $crate::config::model::Field>(_: &fn(&T) -> &F) -> bool {
                     F::IS_LIST
@@ -56,7 +58,7 @@ pub(in crate::config) use at;
 impl<T> Place<T> {
     /// No place: what is given is used up before there is a tree.
     pub(in crate::config) const fn nowhere() -> Self {
-        Self { show: |_, _| Shown::Nothing, assign: |_, _, _| Vec::new(), is_list: false }
+        Self { show: |_, _| Shown::Nothing, assign: |_, _, _| Vec::new(), reset: |_, _| {}, is_list: false }
     }
 }
 
@@ -74,15 +76,31 @@ impl<T> Entry<T> {
     ) -> Self {
         let list = if place.is_list { List::Commas } else { List::No };
         let (default, needs) = (DefaultValue::OfTree, None);
-        let (on_reload, of_replicas) = (false, false);
-        let setting =
-            Setting { path, flag, value_name, kind, default, help, on_reload, of_replicas, needs, list };
+        let setting = Setting {
+            path,
+            flag,
+            value_name,
+            kind,
+            default,
+            help,
+            on_reload: false,
+            of_replicas: false,
+            of_pool: false,
+            needs,
+            list,
+        };
         Self { setting, place, needs: None }
     }
 
     /// The same, taking effect when the configuration is re-read.
     pub(in crate::config) const fn on_reload(mut self) -> Self {
         self.setting.on_reload = true;
+        self
+    }
+
+    /// The same, of which a pool may have a value of its own.
+    pub(in crate::config) const fn of_pool(mut self) -> Self {
+        self.setting.of_pool = true;
         self
     }
 
@@ -139,6 +157,11 @@ impl<T> Entry<T> {
 }
 
 impl<T: Default> Entry<T> {
+    /// Has it as if it was not given.
+    pub(in crate::config) fn reset(&self, tree: &mut T) {
+        (self.place.reset)(tree, &T::default());
+    }
+
     /// What holds when it is not given, with what is no value in parentheses.
     pub fn default_for_help(&self) -> String {
         match self.setting.default {

@@ -117,7 +117,11 @@ impl Kind {
 
     /// Whether a number of TOML may stand for a value.
     pub(in crate::config) fn takes_numbers(&self) -> bool {
-        !matches!(self, Self::Choice(_) | Self::Text(_))
+        match self {
+            Self::Choice(words) => words.iter().all(|word| word.parse::<u64>().is_ok()),
+            Self::Text(_) => false,
+            _ => true,
+        }
     }
 
     /// Whether `true` and `false` of TOML may stand for a value: they are `on` and `off`.

@@ -12,6 +12,8 @@ pub struct Section<T: 'static> {
     pub name: &'static str,
     /// Heading over its settings.
     pub heading: &'static str,
+    /// Whether a pool may have values of its own of all its settings.
+    of_pool: bool,
     /// What it holds.
     pub(in crate::config) content: Content<T>,
 }
@@ -32,7 +34,13 @@ impl<T> Section<T> {
         heading: &'static str,
         entries: &'static [Entry<T>],
     ) -> Self {
-        Self { name, heading, content: Content::Settings(entries) }
+        Self { name, heading, of_pool: false, content: Content::Settings(entries) }
+    }
+
+    /// The same, of which a pool may have values of its own: `[pool.NAME.name]`.
+    pub(in crate::config) const fn of_pools(mut self) -> Self {
+        self.of_pool = true;
+        self
     }
 
     /// An array of tables.
@@ -41,7 +49,7 @@ impl<T> Section<T> {
         heading: &'static str,
         array: &'static dyn TableArray<T>,
     ) -> Self {
-        Self { name, heading, content: Content::Tables(array) }
+        Self { name, heading, of_pool: false, content: Content::Tables(array) }
     }
 
     /// The settings that can be given once; none in an array of tables.
@@ -64,6 +72,13 @@ impl<T> Section<T> {
     pub(in crate::config) fn settings_of_file(&self) -> Vec<&'static Setting> {
         let mut settings = self.settings();
         settings.retain(|setting| !setting.path.is_empty());
+        settings
+    }
+
+    /// The settings that a pool may have values of its own of.
+    pub(in crate::config) fn settings_of_pool(&self) -> Vec<&'static Setting> {
+        let mut settings = self.settings_of_file();
+        settings.retain(|setting| self.of_pool || setting.of_pool);
         settings
     }
 

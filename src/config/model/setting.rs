@@ -25,6 +25,8 @@ pub struct Setting {
     pub on_reload: bool,
     /// Whether replicas are made of it: those that run keep what they have, whatever is re-read.
     pub of_replicas: bool,
+    /// Whether a pool may have a value of its own.
+    pub of_pool: bool,
     /// Without which other setting it has no effect.
     pub needs: Option<&'static str>,
     /// How several values are given, if they may be.

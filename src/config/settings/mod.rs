@@ -10,6 +10,7 @@ mod headers;
 mod process;
 mod replicas;
 mod resilience;
+mod routes;
 mod tls;
 mod traffic;
 mod upstream;
@@ -21,19 +22,20 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 19] = [
+pub(super) static MODEL: [Section<Config>; 20] = [
     Section::of("server", "Server", process::SERVER),
     Section::of("tls", "TLS", tls::TLS),
     Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
-    Section::of("replicas", "Replicas", replicas::REPLICAS),
-    Section::of("upstream", "Upstream", upstream::UPSTREAM),
-    Section::of("containers", "Containers", replicas::CONTAINERS),
-    Section::of("ring", "Ring", traffic::RING),
-    Section::of("routing", "Routing", traffic::ROUTING),
-    Section::of("health", "Health", traffic::HEALTH),
-    Section::of("outlier-detection", "Outlier detection", resilience::OUTLIERS),
-    Section::of("queue", "Queue", resilience::QUEUE),
-    Section::of("sticky", "Sticky sessions", resilience::STICKY),
+    Section::of("replicas", "Replicas", replicas::REPLICAS).of_pools(),
+    Section::of("upstream", "Upstream", upstream::UPSTREAM).of_pools(),
+    Section::of("containers", "Containers", replicas::CONTAINERS).of_pools(),
+    Section::of("ring", "Ring", traffic::RING).of_pools(),
+    Section::of("routing", "Routing", traffic::ROUTING).of_pools(),
+    Section::tables("route", "Routes", &routes::ROUTES),
+    Section::of("health", "Health", traffic::HEALTH).of_pools(),
+    Section::of("outlier-detection", "Outlier detection", resilience::OUTLIERS).of_pools(),
+    Section::of("queue", "Queue", resilience::QUEUE).of_pools(),
+    Section::of("sticky", "Sticky sessions", resilience::STICKY).of_pools(),
     Section::of("timeouts", "Time-outs", traffic::TIMEOUTS),
     Section::of("limits", "Limits", traffic::LIMITS),
     Section::tables("headers", "Header rules", &headers::HEADERS),
@@ -55,18 +57,49 @@ pub(super) fn find(flag: &str) -> Option<&'static Entry<Config>> {
 
 impl Config {
     /// Flags of the settings that differ in `other` and take effect at the next start only.
-    pub fn changes_needing_restart(&self, other: &Self) -> Vec<&'static str> {
-        self.changes(other, |setting| !setting.on_reload && !setting.of_replicas)
+    /// Pools that come or go are among them.
+    pub fn changes_needing_restart(&self, other: &Self) -> Vec<String> {
+        let mut changes = self.changes(other, |setting| !setting.on_reload && !setting.of_replicas);
+        changes.extend(self.pools_not_in(other).chain(other.pools_not_in(self)));
+        let names = |config: &Self| -> Vec<String> {
+            config.pools().into_iter().map(|(name, _)| name.to_owned()).collect()
+        };
+        let (before, after) = (names(self), names(other));
+        if before.len() == after.len() && before.iter().all(|name| after.contains(name)) && before != after {
+            // Routes lead to places in it.
+            changes.push("order of the pools".to_owned());
+        }
+        changes
     }
 
     /// Flags of the settings that differ in `other` and of which replicas are made.
-    pub fn changes_of_replicas(&self, other: &Self) -> Vec<&'static str> {
+    pub fn changes_of_replicas(&self, other: &Self) -> Vec<String> {
         self.changes(other, |setting| setting.of_replicas)
     }
 
-    fn changes(&self, other: &Self, kind: impl Fn(&Setting) -> bool) -> Vec<&'static str> {
-        let differs = |entry: &&Entry<Self>| kind(&entry.setting) && entry.shown(self) != entry.shown(other);
-        entries(&MODEL).filter(differs).map(|entry| entry.setting.flag).collect()
+    /// The settings of a kind that differ: by their flag, and those of a named pool by its name too.
+    fn changes(&self, other: &Self, kind: impl Fn(&Setting) -> bool) -> Vec<String> {
+        let differing = |one: &Self, other: &Self| -> Vec<&'static str> {
+            let differs =
+                |entry: &&Entry<Self>| kind(&entry.setting) && entry.shown(one) != entry.shown(other);
+            entries(&MODEL).filter(differs).map(|entry| entry.setting.flag).collect()
+        };
+        let for_all = differing(self, other);
+        let mut changes: Vec<_> = for_all.iter().map(|flag| (*flag).to_owned()).collect();
+        for (name, pool) in &self.named_pools {
+            let Some((_, other)) = other.named_pools.iter().find(|(other, _)| other == name) else {
+                continue;
+            };
+            let of_pool = differing(pool, other).into_iter().filter(|flag| !for_all.contains(flag));
+            changes.extend(of_pool.map(|flag| format!("{flag} of pool {name}")));
+        }
+        changes
+    }
+
+    /// The pools that another configuration does not have.
+    fn pools_not_in<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = String> + 'a {
+        let is_new = |name: &&str| !other.pools().iter().any(|(other, _)| other == name);
+        self.pools().into_iter().map(|(name, _)| name).filter(is_new).map(|name| format!("pool {name}"))
     }
 }
 

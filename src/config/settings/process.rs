@@ -7,7 +7,7 @@ use crate::config::model::{Entry, Kind, Place, at};
 use crate::config::tree::Config;
 use crate::config::types;
 use crate::config::types::{PublicAdmin, host, origin};
-use crate::proxy::{HalfClose, ProxyProtocol};
+use crate::proxy::{HalfClose, Io, ProxyProtocol};
 use crate::telemetry::access::Format;
 use crate::telemetry::logs::LogFormat;
 
@@ -39,6 +39,16 @@ pub(super) const SERVER: &[Entry<Config>] = &[
         "Threads that take and forward requests.",
     )
     .by_default("one per core"),
+    Entry::new(
+        "server.io",
+        "io",
+        "ENGINE",
+        at!(Config: proxy.io),
+        Kind::choice::<Io>(),
+        "How the workers receive and send. epoll: with a system call each. uring: many at a time, with \
+         io_uring, which needs Linux 6.1 and is blocked in most containers. auto: uring where it can be had, \
+         else epoll.",
+    ),
     Entry::new(
         "server.grace",
         "grace",
@@ -104,10 +114,22 @@ pub(super) const SERVER: &[Entry<Config>] = &[
         "server.expose-replica",
         "expose-replica",
         "WHETHER",
-        at!(Config: proxy.expose_replica),
+        at!(Config: pool.expose_replica),
         Kind::choice::<bool>(),
         "Whether responses of replicas name them in X-Ringherd-Replica.",
     )
+    .of_pool()
+    .on_reload(),
+    Entry::new(
+        "server.early-hints",
+        "early-hints",
+        "WHETHER",
+        at!(Config: pool.early_hints),
+        Kind::choice::<bool>(),
+        "Whether interim responses of replicas, such as 103 (Early Hints), are passed on to clients that \
+         speak HTTP/1.1. HTTP/2 clients get none.",
+    )
+    .of_pool()
     .on_reload(),
     Entry::new(
         "server.upstream-proxy-protocol",

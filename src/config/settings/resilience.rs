@@ -100,7 +100,7 @@ pub(super) const QUEUE: &[Entry<Config>] = &[
         "queue.length",
         "queue",
         "N",
-        at!(Config: proxy.queue),
+        at!(Config: pool.queue),
         Kind::integer(0, 1_000_000, "requests"),
         "Most requests that wait, with their bodies unread, where all replicas are at their cap. Beyond that \
          the response is 503 (overloaded).",
@@ -110,7 +110,7 @@ pub(super) const QUEUE: &[Entry<Config>] = &[
         "queue.timeout",
         "queue-timeout",
         "DURATION",
-        at!(Config: proxy.queue_timeout),
+        at!(Config: pool.queue_timeout),
         Kind::duration(MILLISECOND, HOUR),
         "How long such a request waits for room; then the response is 503 (queue-timeout).",
     )
@@ -134,7 +134,7 @@ pub(super) const STICKY: &[Entry<Config>] = &[
         "sticky.max-age",
         "sticky-max-age",
         "DURATION",
-        at!(Config: proxy.sticky.max_age),
+        at!(Config: pool.sticky.max_age),
         Kind::duration(Duration::ZERO, Duration::from_secs(400 * 24 * 60 * 60)),
         "How long browsers keep such a cookie, counted from when it was set. 0s for as long as they run.",
     )

@@ -168,29 +168,32 @@ pub(super) const TIMEOUTS: &[Entry<Config>] = &[
         "timeouts.connect",
         "connect-timeout",
         "DURATION",
-        at!(Config: proxy.connect_timeout),
+        at!(Config: pool.connect_timeout),
         WAIT,
         "Time to connect to a replica.",
     )
+    .of_pool()
     .on_reload(),
     Entry::new(
         "timeouts.wait-for-replica",
         "wait-for-replica",
         "DURATION",
-        at!(Config: proxy.wait_for_replica),
+        at!(Config: pool.wait_for_replica),
         Kind::duration(Duration::ZERO, HOUR),
         "How long a request waits where no replica takes requests and at least one is starting. 0s \
          refuses it at once.",
     )
+    .of_pool()
     .on_reload(),
     Entry::new(
         "timeouts.response",
         "response-timeout",
         "DURATION",
-        at!(Config: proxy.response_timeout),
+        at!(Config: pool.response_timeout),
         WAIT,
         "Time a replica has from the end of a request to the head of its response.",
     )
+    .of_pool()
     .on_reload(),
     Entry::new(
         "timeouts.body",
@@ -205,10 +208,11 @@ pub(super) const TIMEOUTS: &[Entry<Config>] = &[
         "timeouts.stream",
         "stream-timeout",
         "DURATION",
-        at!(Config: proxy.stream_timeout),
+        at!(Config: pool.stream_timeout),
         Kind::duration(MILLISECOND, DAY),
         "Longest pause within a response of type text/event-stream, and within a tunnel (WebSocket).",
     )
+    .of_pool()
     .on_reload(),
     Entry::new(
         "timeouts.header",
@@ -232,11 +236,12 @@ pub(super) const TIMEOUTS: &[Entry<Config>] = &[
         "timeouts.upstream-keep-alive",
         "upstream-keep-alive",
         "DURATION",
-        at!(Config: proxy.upstream_keep_alive),
+        at!(Config: pool.upstream_keep_alive),
         WAIT,
         "How long an idle connection to a replica is kept. Keep it below the time after which the \
          replica closes it.",
     )
+    .of_pool()
     .on_reload(),
 ];
 
@@ -277,11 +282,12 @@ pub(super) const LIMITS: &[Entry<Config>] = &[
         "limits.max-body",
         "max-body",
         "SIZE",
-        at!(Config: proxy.max_body),
+        at!(Config: pool.max_body),
         Kind::Size { min: 1, max: 1 << 50 },
         "Largest body of a request. A larger one gets 413: at once where its length is announced, or when it \
          turns out so.",
     )
+    .of_pool()
     .by_default("none")
     .on_reload(),
     Entry::new(
@@ -326,19 +332,21 @@ pub(super) const LIMITS: &[Entry<Config>] = &[
         "limits.max-response-header-bytes",
         "max-response-header-bytes",
         "BYTES",
-        at!(Config: proxy.max_response_header_bytes),
+        at!(Config: pool.max_response_header_bytes),
         Kind::integer(1024, 1 << 20, "bytes"),
         "Largest head of a replica's response.",
     )
+    .of_pool()
     .on_reload(),
     Entry::new(
         "limits.max-response-headers",
         "max-response-headers",
         "N",
-        at!(Config: proxy.max_response_headers),
+        at!(Config: pool.max_response_headers),
         Kind::integer(16, 4096, "fields"),
         "Most fields in the head of a replica's response.",
     )
+    .of_pool()
     .on_reload(),
 ];
 

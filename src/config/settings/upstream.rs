@@ -20,7 +20,7 @@ pub(super) const UPSTREAM: &[Entry<Config>] = &[
         "upstream.http",
         "upstream-http",
         "VERSION",
-        at!(Config: proxy.upstream_http),
+        at!(Config: pool.upstream_http),
         Kind::choice::<UpstreamHttp>(),
         "Version of HTTP that replicas speak, heartbeats included. h1: HTTP/1.1. h2: HTTP/2, over TLS with \
          --upstream-tls, else by prior knowledge (h2c); its connections are shared by requests. gRPC needs h2.",

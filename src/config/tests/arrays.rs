@@ -73,14 +73,12 @@ static CERTIFICATES: Array<Tree, Certificate> = Array {
     items_mut: |tree| &mut tree.certificates,
 };
 
-static MODEL: [Section<Tree>; 2] = [
-    Section::of("tls", "TLS", &TLS),
-    Section { name: "certificates", heading: "Certificates", content: Content::Tables(&CERTIFICATES) },
-];
+static MODEL: [Section<Tree>; 2] =
+    [Section::of("tls", "TLS", &TLS), Section::tables("certificates", "Certificates", &CERTIFICATES)];
 
 fn load(text: &str) -> (Tree, Vec<String>) {
     let (mut tree, mut problems): (_, Vec<Problem>) = (Tree::default(), Vec::new());
-    let FileContent { texts, tables } = read(&MODEL, "f", text, &mut problems);
+    let FileContent { texts, tables, .. } = read(&MODEL, "f", text, &mut problems);
     for (setting, texts) in texts {
         let entry = TLS.iter().find(|entry| entry.setting.path == setting.path).expect("in the section");
         assert!(entry.assign(&mut tree, &texts.values).is_empty());

@@ -168,9 +168,9 @@ fn a_change_needs_a_restart_unless_the_declaration_says_otherwise() {
         let entry = settings::find(flag).expect("in the model");
         let changes = with(flag, &value).config.changes_needing_restart(&before);
         let of_replicas = with(flag, &value).config.changes_of_replicas(&before);
-        assert_eq!(changes.contains(&flag), entry.setting.reload() == "no", "{flag}: {changes:?}");
+        assert_eq!(changes.contains(&flag.to_owned()), entry.setting.reload() == "no", "{flag}: {changes:?}");
         assert_eq!(
-            of_replicas.contains(&flag),
+            of_replicas.contains(&flag.to_owned()),
             entry.setting.reload() == "replicas",
             "{flag}: {of_replicas:?}"
         );

@@ -4,9 +4,11 @@ mod arrays;
 mod container;
 mod files;
 mod laws;
+mod pools;
 mod precedence;
 mod refusals;
 mod roundtrip;
+mod routes;
 mod value;
 
 use std::io;

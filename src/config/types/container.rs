@@ -47,7 +47,7 @@ pub(in crate::config) fn without_tls(what: &str) -> Refusal {
         .hint("use the engine's socket, or a proxy that speaks TLS to the engine")
 }
 
-fn pool(text: &str) -> Result<String, Refusal> {
+pub(in crate::config) fn pool(text: &str) -> Result<String, Refusal> {
     let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let good =
         text.len() <= 32 && text.bytes().all(letters) && !text.starts_with('-') && !text.ends_with('-');

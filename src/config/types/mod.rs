@@ -5,12 +5,13 @@
 mod command;
 mod container;
 pub(super) mod header;
+pub(super) mod route;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use command::CommandLine;
 pub(super) use container::{
-    POOL, capability, image, network, no_overlay, tmpfs, user, variable, volume, without_tls,
+    POOL, capability, image, network, no_overlay, pool, tmpfs, user, variable, volume, without_tls,
 };
 
 use ipnet::IpNet;
@@ -21,7 +22,7 @@ use crate::cluster::KeySource;
 use crate::control::{BoundedLoad, HealthCheck};
 use crate::names::{HostPort, is_host_name};
 use crate::proxy::{
-    HalfClose, Message, ProxyProtocol, RateError, RateKey, RateLimit, TraceContext, UpstreamHttp,
+    HalfClose, Io, Message, ProxyProtocol, RateError, RateKey, RateLimit, TraceContext, UpstreamHttp,
 };
 use crate::ring::{Family, Placement, Probing};
 use crate::runtime::engine::ReadOnly;
@@ -82,6 +83,7 @@ impl Choice for bool {
 
 choices!(ClientAuth { Off = "off", Optional = "optional", Required = "required" });
 choices!(HalfClose { Abort = "abort", Serve = "serve" });
+choices!(Io { Auto = "auto", Epoll = "epoll", Uring = "uring" });
 choices!(ProxyProtocol { V1 = "v1", V2 = "v2" });
 choices!(UpstreamHttp { H1 = "h1", H2 = "h2" });
 choices!(TraceContext { Pass = "pass", Start = "start" });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::laws::{self, Laws};
-use crate::cluster::{Reader, Standing};
+use crate::cluster::{Reader, Standing, cluster};
 use crate::control::pool::{Action, Event, Pool, RuntimeFacts, Sample, Ticket, Verdict};
 use crate::control::writer::{Build, Writer};
 use crate::control::{ControlConfig, Request};
@@ -79,7 +79,10 @@ impl World {
         let facts = RuntimeFacts { kind: "simulated", owner, lists: false };
         let mut pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
         pool.limit_heartbeats(laws::HEARTBEATS);
-        let (writer, readers) = Writer::new(pool.publication()).expect("a ring without members");
+        let first = Writer::first(&pool.publication()).expect("a ring without members");
+        let (publisher, readers) = cluster(vec![first.clone()]);
+        let publisher = publisher.split().1.remove(0);
+        let writer = Writer::new(pool.publication(), &first, publisher);
         let mut world = Self {
             pool,
             writer,
@@ -163,7 +166,7 @@ impl World {
     }
 
     fn look_at_snapshot(&self) {
-        self.reader.with(|snapshot| {
+        self.reader.with_pool(0, |snapshot| {
             for member in snapshot.members() {
                 let id = self.writer.replica_of(member.endpoint.id).expect("it is listed");
                 self.laws.see_endpoint(id, member.endpoint.is_healthy(), &self.pool);
@@ -179,13 +182,14 @@ impl World {
 
     /// Those of the ring in force.
     fn nodes(&self) -> Vec<Node> {
-        self.reader.with(|snapshot| snapshot.ring().nodes().to_vec())
+        self.reader.with_pool(0, |snapshot| snapshot.ring().nodes().to_vec())
     }
 
     /// Whom the snapshot in force lists.
     fn listed(&self) -> Vec<ReplicaId> {
         let id = |endpoint| self.writer.replica_of(endpoint).expect("it is listed");
-        self.reader.with(|snapshot| snapshot.members().iter().map(|member| id(member.endpoint.id)).collect())
+        self.reader
+            .with_pool(0, |snapshot| snapshot.members().iter().map(|member| id(member.endpoint.id)).collect())
     }
 
     fn perform(&mut self, action: Action) {

@@ -3,12 +3,14 @@
 //!
 //! What differs from HTTP/1 is all here: the limits of a connection ([`builder`]), its end (a GOAWAY
 //! first, so that its client knows which requests were taken), the deadline of a client that grants
-//! one stream no window ([`streams`], [`body`]), and what a head says in another way ([`request`]).
+//! one stream no window ([`streams`], [`body`]), what a head says in another way ([`request`]), and that a
+//! stream may become a tunnel while others go on ([`tunnel`]).
 
 mod body;
 mod request;
 mod streams;
 mod transport;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -21,16 +23,18 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
+use hyper::upgrade;
 
 use super::connection::Connection;
 use super::connection_timeline::ConnectionInput;
 use super::request::ActiveRequest;
 use super::transport::Transport;
+use super::upload::RequestBody;
 use super::{ProxyConfig, service};
 use body::StreamBody;
-pub(super) use request::to_http1;
-use streams::Streams;
+use streams::{AbortOnDrop, Streams};
 use transport::Http2Transport;
+use tunnel::Switch;
 
 /// Most requests of one connection at a time.
 const MAX_STREAMS: u32 = 100;
@@ -60,7 +64,8 @@ fn builder(config: &ProxyConfig, streams: Streams) -> Builder<Streams> {
         .max_send_buf_size(MAX_SEND_BUFFER)
         .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-        .max_local_error_reset_streams(MAX_ERROR_RESETS);
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .enable_connect_protocol();
     builder
 }
 
@@ -70,6 +75,7 @@ pub(super) async fn serve<T: Transport + 'static>(connection: Rc<Connection>, tr
     let worker = Rc::clone(&connection.worker);
     worker.recorder.speaks_http2();
     let streams = Streams::default();
+    let _streams = AbortOnDrop(streams.clone());
     let (handler, begun) = (Rc::clone(&connection), streams.clone());
     let service = service_fn(move |request| handle(&handler, &begun, request));
     {
@@ -115,16 +121,30 @@ pub(super) async fn serve<T: Transport + 'static>(connection: Rc<Connection>, tr
 fn handle(
     connection: &Rc<Connection>,
     streams: &Streams,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<StreamBody>, Infallible>> + use<> {
     let to_head = *request.method() == Method::HEAD;
+    let upgrade = (*request.method() == Method::CONNECT).then(|| upgrade::on(&mut request));
     let active = ActiveRequest::begin(connection, &request);
     streams.comes_next(active.state());
-    let responding = service::respond(Rc::clone(connection), active, request);
+    let mut request = request.map(|body| RequestBody::of(body, active.state()));
+    let connect = upgrade.map(|stream| Box::new((Rc::clone(connection), streams.clone(), stream)));
+    // In a box, because spawning moves the future of a stream about ten times, and this one is large.
+    let responding = Box::pin(async move {
+        match request::prepare(&active, &mut request).await {
+            Ok(()) => service::respond(active, request).await,
+            Err(failure) => Ok(service::refuse(&failure, to_head, active, Some(&request))),
+        }
+    });
     async move {
         let mut response = responding.await?;
         // What our own refusals say where a connection has one request at a time.
         response.headers_mut().remove(CONNECTION);
+        if let Some((connection, streams, stream)) = connect.map(|connect| *connect)
+            && let Some(tunnel) = connection.take_tunnel()
+        {
+            streams.becomes(Switch { connection, tunnel, stream });
+        }
         Ok(StreamBody::of(response, to_head))
     }
 }

@@ -4,55 +4,150 @@
 //! concern a connection, line breaks, a body that is not as long as it says. What it leaves to us, and
 //! what would mean something else in HTTP/1, is decided here.
 
+use std::pin::pin;
+
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::ext::Protocol;
 
 use crate::listen;
 use crate::proxy::error::Failure;
+use crate::proxy::field_name;
+use crate::proxy::request::ActiveRequest;
+use crate::proxy::timeline::{Expiry, Input};
+use crate::proxy::upload::RequestBody;
 
 /// Most header fields of a head: as many as hyper takes over HTTP/1.
 const MAX_FIELDS: usize = 100;
+
+/// Makes a request what it would be over HTTP/1, but for its version: its head, and its end, if there is nothing
+/// else of its body.
+///
+/// # Errors
+/// See [`to_http1`] and [`await_end`].
+pub(super) async fn prepare(
+    active: &ActiveRequest,
+    request: &mut Request<RequestBody>,
+) -> Result<(), Failure> {
+    to_http1(request)?;
+    if is_to_end(request) {
+        Box::pin(await_end(active, request.body_mut())).await?;
+    }
+    Ok(())
+}
 
 /// Makes the head what it would be over HTTP/1, but for its version. Its target stays in absolute form.
 ///
 /// # Errors
 /// When it is ambiguous, or larger than is taken.
-pub(in crate::proxy) fn to_http1<B: Body>(request: &mut Request<B>) -> Result<(), Failure> {
-    if *request.method() == Method::CONNECT {
-        // Refused by its method, like any.
+fn to_http1<B: Body>(request: &mut Request<B>) -> Result<(), Failure> {
+    if *request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_none() {
+        // Refused by its method, like any. Only with a protocol it has what another request has.
         return Ok(());
     }
-    set_host(request)?;
+    let found = Found::in_head(request.headers());
+    if found.others > 0 {
+        return Err(Failure::BadRequest("the name of a header field is not a token"));
+    }
+    set_host(request, found.hosts)?;
     check_target(request)?;
     let has_body = !request.body().is_end_stream();
     let headers = request.headers_mut();
-    join_cookies(headers);
+    if found.cookies > 1 {
+        join_cookies(headers);
+    }
     if headers.len() > MAX_FIELDS {
         return Err(Failure::HeadTooLarge);
     }
-    if headers.contains_key(TRANSFER_ENCODING) {
+    if found.encodings > 0 {
         return Err(Failure::BadRequest("there is no Transfer-Encoding in HTTP/2"));
     }
-    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
-    if lengths > 1 {
+    if found.lengths > 1 {
         return Err(Failure::BadRequest("there must be at most one Content-Length"));
     }
-    if has_body && lengths == 0 {
+    if has_body && found.lengths == 0 {
         // Said, because hyper takes a GET that says nothing for one without a body.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(())
 }
 
-/// `:authority` becomes `Host`. Two that differ could lead to two places.
-fn set_host<B>(request: &mut Request<B>) -> Result<(), Failure> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
+/// How many there are of the fields that are looked at here. One scan costs less than looking each up.
+#[derive(Default)]
+struct Found {
+    hosts: usize,
+    cookies: usize,
+    lengths: usize,
+    encodings: usize,
+    /// Names that HTTP/1 has no word for.
+    others: usize,
+}
+
+impl Found {
+    fn in_head(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, _) in headers {
+            found.others += usize::from(!field_name::is_token(name));
+            match name.as_str().len() {
+                4 => found.hosts += usize::from(name == HOST),
+                6 => found.cookies += usize::from(name == COOKIE),
+                14 => found.lengths += usize::from(name == CONTENT_LENGTH),
+                17 => found.encodings += usize::from(name == TRANSFER_ENCODING),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Whether a request says that it has no body, and has not ended.
+fn is_to_end(request: &Request<RequestBody>) -> bool {
+    !request.body().is_end_stream()
+        && request
+            .headers()
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes().iter().all(|digit| *digit == b'0'))
+}
+
+/// Waits for the end of such a request. If bytes come instead it is malformed (RFC 9113, section 8.1.1), and
+/// must not have been forwarded: elsewhere that is seen before its last part is passed on, but here there is
+/// none to hold back.
+///
+/// # Errors
+/// When it is malformed, or does not end in time.
+async fn await_end(active: &ActiveRequest, body: &mut RequestBody) -> Result<(), Failure> {
+    active.on(Input::AwaitEnd);
+    loop {
+        match active.within(pin!(body.frame())).await {
+            Ok(None) => {
+                *body = RequestBody::Empty;
+                return Ok(());
+            }
+            Ok(Some(Ok(frame))) => match frame.into_trailers() {
+                Ok(trailers) => {
+                    *body = std::mem::take(body).preceded_by(Vec::new(), Some(trailers));
+                    return Ok(());
+                }
+                Err(data) if data.data_ref().is_none_or(Bytes::is_empty) => {}
+                Err(_) => return Err(Failure::ClientBody),
+            },
+            Ok(Some(Err(_))) => return Err(Failure::ClientBody),
+            Err(Expiry::Call) => return Err(Failure::DeadlineExceeded),
+            Err(_) => return Err(Failure::ClientTimeout),
+        }
+    }
+}
+
+/// `:authority` becomes `Host`, of which there are so many. Two that differ could lead to two places.
+fn set_host<B>(request: &mut Request<B>, hosts: usize) -> Result<(), Failure> {
+    if hosts > 1 {
         return Err(Failure::BadRequest("there must be exactly one Host header"));
     }
+    let host = if hosts == 1 { request.headers().get(HOST) } else { None };
     match (request.uri().authority(), host) {
         (None, None) => Err(Failure::BadRequest("there is neither :authority nor Host")),
         (None, Some(_)) => Ok(()),
@@ -90,14 +185,8 @@ fn check_target<B>(request: &mut Request<B>) -> Result<(), Failure> {
 
 /// Puts the crumbs of `Cookie` together: HTTP/1 has one such field (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let mut crumbs = headers.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
-    let mut joined = first.as_bytes().to_vec();
-    for crumb in std::iter::once(second).chain(crumbs) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(crumb.as_bytes());
-    }
-    let joined = HeaderValue::try_from(joined).expect("header values joined by a separator");
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = HeaderValue::try_from(crumbs.join(&b"; "[..])).expect("header values joined by a separator");
     headers.insert(COOKIE, joined);
 }
 
@@ -125,6 +214,12 @@ mod tests {
         refused(Request::get("/x"));
         refused(Request::get("http://a/x").header(HOST, "b"));
         refused(Request::get("http://a/x").header(HOST, "a").header(HOST, "a"));
+    }
+
+    #[test]
+    fn the_name_of_a_field_is_one_of_http1() {
+        let name = http::HeaderName::from_lowercase(b"x\"y").unwrap();
+        refused(Request::get("http://a/").header(name, "w"));
     }
 
     #[test]

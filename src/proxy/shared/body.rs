@@ -8,6 +8,8 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::proxy::field_name;
+
 /// Body of a response over HTTP/2. Its window opens as its parts are taken. A stream that is reset in its
 /// middle is an error, whatever the reason.
 #[derive(Debug)]
@@ -50,7 +52,10 @@ impl Body for StreamBody {
             }
         }
         let trailers = ready!(this.stream.poll_trailers(cx))?;
-        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+        Poll::Ready(trailers.map(|mut trailers| {
+            field_name::retain_tokens(&mut trailers);
+            Ok(Frame::trailers(trailers))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

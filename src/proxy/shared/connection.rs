@@ -12,7 +12,7 @@ use http::HeaderMap;
 use hyper_util::rt::TokioIo;
 
 use super::MAX_STREAMS;
-use crate::proxy::ProxyConfig;
+use crate::proxy::PoolConfig;
 use crate::proxy::timeline::Millis;
 use crate::proxy::transport::Connecting;
 
@@ -80,7 +80,7 @@ impl std::fmt::Debug for SharedConnection {
 }
 
 impl Opened {
-    pub(super) fn new(config: &ProxyConfig, is_tls: bool, host: &Arc<str>) -> Self {
+    pub(super) fn new(config: &PoolConfig, is_tls: bool, host: &Arc<str>) -> Self {
         let mut builder = Builder::new();
         builder
             .enable_push(false)

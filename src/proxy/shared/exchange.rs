@@ -1,8 +1,9 @@
 //! One request and its response on a stream of a shared connection.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use h2::Reason;
 use h2::client::ResponseFuture;
@@ -15,6 +16,8 @@ use super::StreamBody;
 use super::connection::SharedConnection;
 use super::head;
 use super::pump::Upload;
+use crate::proxy::field_name;
+use crate::proxy::interim::InterimSender;
 use crate::proxy::upload::RequestBody;
 use crate::proxy::upstream::{Blame, SendError, UpstreamBody};
 
@@ -68,7 +71,8 @@ impl Stream {
     }
 
     fn begin(&mut self, request: Request<RequestBody>) -> Result<Exchange, Box<SendError>> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let interim = parts.extensions.remove::<InterimSender>();
         let connection = &self.connection;
         let head = head::to_http2(&parts, connection.is_tls, &connection.host)
             .map_err(|why| Box::new(SendError { blame: Blame::RequestHead(why), unsent: None }))?;
@@ -86,7 +90,7 @@ impl Stream {
             self.upload = Some(pumping.abort_handle());
         }
         let pumping = self.upload.clone();
-        Ok(Exchange { connection: Rc::clone(connection), parts, response, upload, pumping })
+        Ok(Exchange { connection: Rc::clone(connection), parts, response, interim, upload, pumping })
     }
 }
 
@@ -96,17 +100,28 @@ struct Exchange {
     /// Its head, to be sent again.
     parts: Parts,
     response: ResponseFuture,
+    /// What interim responses are given to, if anybody wants them.
+    interim: Option<InterimSender>,
     upload: Option<Rc<Upload>>,
     pumping: Option<AbortHandle>,
 }
 
 impl Exchange {
     async fn run(self) -> Result<Response<UpstreamBody>, Box<SendError>> {
-        let Self { connection, parts, response, upload, pumping } = self;
-        let error = match response.await {
+        let Self { connection, parts, mut response, interim, upload, pumping } = self;
+        let responded = poll_fn(|cx| {
+            if let Some(interim) = &interim {
+                pass_interim(&mut response, interim, cx);
+            }
+            Pin::new(&mut response).poll(cx)
+        });
+        let error = match responded.await {
             Ok(response) => {
                 if let Some(upload) = upload {
                     upload.is_heard();
+                }
+                if !field_name::are_tokens(response.headers()) {
+                    return Err(Box::new(SendError { blame: Blame::Response, unsent: None }));
                 }
                 if connection.limits.are_passed(response.headers()) {
                     return Err(Box::new(SendError { blame: Blame::ResponseHead, unsent: None }));
@@ -133,6 +148,17 @@ impl Exchange {
             unsent = body.map(|body| Request::from_parts(parts, body));
         }
         Err(Box::new(SendError { blame, unsent }))
+    }
+}
+
+/// Passes on the interim responses that have come.
+#[cold]
+fn pass_interim(response: &mut ResponseFuture, interim: &InterimSender, cx: &mut Context<'_>) {
+    // An error is that of the response, too.
+    while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
+        if field_name::are_tokens(head.headers()) {
+            interim.pass(head.status(), head.headers());
+        }
     }
 }
 

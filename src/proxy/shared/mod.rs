@@ -19,12 +19,11 @@ use std::time::Duration;
 use fxhash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::ProxyConfig;
+use super::pool::{Pool, PoolConfig};
 use super::timeline::Millis;
 use super::transport::Connecting;
 use super::upstream::ConnectError;
-use super::worker::Worker;
-use crate::cluster::{Endpoint, Snapshot};
+use crate::cluster::{Endpoint, PoolSnapshot};
 use crate::listen;
 pub(crate) use body::StreamBody;
 use connection::{Opened, SharedConnection};
@@ -103,7 +102,7 @@ impl ToEndpoint {
 
 impl SharedConnections {
     /// None yet, over TLS or not.
-    pub(crate) fn new(is_tls: bool, config: &ProxyConfig) -> Self {
+    pub(crate) fn new(is_tls: bool, config: &PoolConfig) -> Self {
         let shared = Self { is_tls, by_endpoint: RefCell::default(), keep: Cell::default() };
         shared.keep_for(config.upstream_keep_alive);
         shared
@@ -119,7 +118,7 @@ impl SharedConnections {
     pub(crate) async fn stream(
         self: &Rc<Self>,
         endpoint: &Endpoint,
-        worker: &Worker,
+        pool: &Pool,
     ) -> Result<(Stream, bool), ConnectError> {
         for dials in 0..=MAX_DIALS {
             let dial = {
@@ -129,10 +128,10 @@ impl SharedConnections {
                 if (stream.is_none() || to.is_crowded()) && to.dialling.is_none() {
                     let dial = Rc::<Dial>::default();
                     to.dialling = Some(Rc::clone(&dial));
-                    let config = worker.config();
+                    let config = pool.config();
                     let opened = Opened::new(&config, self.is_tls, &endpoint.host);
                     // No client is told of: the connection is for many (`config::agree` sees to it).
-                    let connecting = worker.connector.connect(endpoint, Vec::new());
+                    let connecting = pool.connector.connect(endpoint, Vec::new());
                     let limit = config.connect_timeout;
                     let dialling = Rc::clone(self).dial(endpoint.id, connecting, opened, limit, dial);
                     tokio::task::spawn_local(dialling);
@@ -178,7 +177,7 @@ impl SharedConnections {
 
     /// Closes what has been idle for too long. Those to replicas that are no longer there take no more
     /// streams, and close behind the last one.
-    pub(crate) fn sweep(&self, now: Millis, snapshot: &Snapshot) {
+    pub(crate) fn sweep(&self, now: Millis, snapshot: &PoolSnapshot) {
         let mut by_endpoint = self.by_endpoint.borrow_mut();
         if by_endpoint.is_empty() {
             return;

@@ -24,9 +24,9 @@ use tokio::task::{LocalSet, coop};
 
 pub use self::fields::fields;
 use self::messages::{End, Message};
-use super::ProxyConfig;
 use super::clock::TICK;
 use super::lab::Lab;
+use super::{PoolConfig, ProxyConfig};
 
 /// Begins a step of a script; the byte behind it says of which kind.
 pub const MARK: u8 = 0x1e;
@@ -148,13 +148,17 @@ impl World {
         let lab = Lab::of(
             2,
             ProxyConfig {
-                response_timeout: second,
                 body_timeout: second,
                 header_timeout: second,
                 keep_alive: second * 2,
+                ..ProxyConfig::default()
+            },
+            PoolConfig {
+                response_timeout: second,
                 upstream_keep_alive: second * 2,
                 stream_timeout: second * 3,
-                ..ProxyConfig::default()
+                early_hints: true,
+                ..PoolConfig::default()
             },
         );
         let (client, serving) = lab.connect(BUFFER);
@@ -193,6 +197,7 @@ impl World {
             self.lab.now.set(self.lab.now.get() + TICK);
             self.lab.worker.tick(self.lab.start + self.lab.now.get());
         }
+        self.lab.worker.clients.free_buffers();
     }
 
     fn close_replicas(&mut self) {

@@ -6,7 +6,7 @@ use http::Request;
 use super::*;
 
 /// A client of HTTP/2 that grants each response so many bytes at first.
-async fn http2_client(lab: &Lab, window: u32) -> (h2::client::SendRequest<Bytes>, JoinHandle<()>) {
+pub(super) async fn http2_client(lab: &Lab, window: u32) -> (h2::client::SendRequest<Bytes>, JoinHandle<()>) {
     let (stream, serving) = lab.connect(64 * 1024);
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(window);
@@ -63,6 +63,52 @@ async fn a_window_that_stays_closed_does_not_hold_up_a_stop() {
         assert!(!serving.is_finished(), "not too early");
         lab.pass(TICK * 10).await;
         serving.await.expect("the connection has ended");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_says_it_has_no_body_is_forwarded_when_it_has_ended() {
+    local(async {
+        let mut lab = Lab::new();
+        let (client, _serving) = http2_client(&lab, 1000).await;
+        let post = async |path: &str| {
+            let request = Request::post(format!("http://a{path}")).header("content-length", 0);
+            let mut client = client.clone().ready().await.expect("it has room");
+            client.send_request(request.body(()).expect("a request"), false).expect("it takes one")
+        };
+        let (malformed, mut stream) = post("/malformed").await;
+        lab.settle().await;
+        stream.send_data(Bytes::from_static(b"x"), true).expect("it is open");
+        malformed.await.expect_err("its stream is reset");
+        let (good, mut stream) = post("/good").await;
+        lab.settle().await;
+        stream.send_data(Bytes::new(), true).expect("it is open");
+        // The first one that a replica gets.
+        let mut replica = lab.replica().await;
+        let head = replica.read_to("\r\n\r\n").await;
+        assert!(head.starts_with("POST /good HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("content-length: 0\r\n"), "{head}");
+        replica.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert_eq!(good.await.expect("a response").status(), 204);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_says_it_has_no_body_has_time_to_end() {
+    local(async {
+        let lab = Lab::new();
+        let (client, _serving) = http2_client(&lab, 1000).await;
+        for length in ["0", "00"] {
+            let mut client = client.clone().ready().await.expect("it has room");
+            let request = Request::post("http://a/never").header("content-length", length).body(());
+            let (response, _stream) =
+                client.send_request(request.expect("a request"), false).expect("it takes one");
+            lab.settle().await;
+            lab.pass(ProxyConfig::default().body_timeout + TICK * 10).await;
+            assert_eq!(response.await.expect("a response").status(), 408);
+        }
     })
     .await;
 }

@@ -1,7 +1,10 @@
 //! The data plane over in-memory streams on both sides: a client and a replica that a test plays
 //! byte by byte, and a clock in its hands.
 
+mod connect;
+mod dormant;
 mod http2;
+mod interim;
 mod stories;
 mod tunnels;
 mod waiting;
@@ -16,7 +19,8 @@ use tokio::task::{JoinHandle, LocalSet};
 
 use super::clock::TICK;
 use super::lab::Lab;
-use super::{HalfClose, ProxyConfig};
+use super::pool::Pool;
+use super::{HalfClose, PoolConfig, ProxyConfig};
 use crate::cluster::{Endpoint, FailureKind};
 use crate::telemetry::Reason;
 
@@ -32,7 +36,16 @@ impl Lab {
     }
 
     fn with(config: ProxyConfig) -> Self {
-        Self::of(1, config)
+        Self::of(1, config, PoolConfig::default())
+    }
+
+    fn with_pool(config: PoolConfig) -> Self {
+        Self::of(1, ProxyConfig::default(), config)
+    }
+
+    /// The pool.
+    fn pool(&self) -> &Pool {
+        self.worker.pool(0)
     }
 
     /// Lets time pass, in ticks.

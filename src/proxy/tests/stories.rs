@@ -111,7 +111,7 @@ async fn a_replica_that_does_not_respond_in_time() {
     local(async {
         let mut lab = Lab::new();
         let (mut client, _serving, mut replica) = lab.asked().await;
-        let limit = ProxyConfig::default().response_timeout;
+        let limit = PoolConfig::default().response_timeout;
         lab.pass(limit).await;
         assert_eq!(lab.endpoint.in_flight(), 1, "not a tick too early");
         lab.pass(TICK * 2).await;
@@ -241,14 +241,11 @@ async fn a_stream_of_events_may_pause_for_long() {
 #[tokio::test]
 async fn a_head_beyond_the_limits_has_a_reason_of_its_own() {
     local(async {
-        let limits = ProxyConfig {
-            max_response_headers: 20,
-            max_response_header_bytes: 2000,
-            ..ProxyConfig::default()
-        };
+        let limits =
+            PoolConfig { max_response_headers: 20, max_response_header_bytes: 2000, ..PoolConfig::default() };
         let field = |number| format!("x-{number}: {}\r\n", "y".repeat(20));
         for (fields, status) in [(10, "200"), (30, "502")] {
-            let mut lab = Lab::with(limits.clone());
+            let mut lab = Lab::with_pool(limits.clone());
             let (mut client, _serving, mut replica) = lab.asked().await;
             let fields: String = (0..fields).map(field).collect();
             // A space before a colon is removed.
@@ -314,7 +311,7 @@ async fn local_routes_get_the_body() {
         let lab = Lab::new();
         let (mut client, _serving) = lab.client(4096);
         client.send("POST /local HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab").await;
-        lab.pass(ProxyConfig::default().response_timeout * 2).await;
+        lab.pass(PoolConfig::default().response_timeout * 2).await;
         client.send("cd").await;
         client.read_to("abcd").await;
         client.send("HEAD /local HTTP/1.1\r\nHost: a\r\n\r\n").await;

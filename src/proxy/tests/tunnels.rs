@@ -93,7 +93,7 @@ async fn what_comes_before_the_answer_waits_for_it() {
 }
 
 /// What a future gives at once.
-fn at_once<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+pub(super) fn at_once<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
     match future.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
@@ -290,7 +290,7 @@ async fn who_does_not_read_is_not_read_ahead_for() {
 #[tokio::test]
 async fn a_tunnel_on_which_nothing_comes_is_ended() {
     local(async {
-        let mut lab = Lab::with(ProxyConfig { stream_timeout: TICK * 20, ..ProxyConfig::default() });
+        let mut lab = Lab::with_pool(PoolConfig { stream_timeout: TICK * 20, ..PoolConfig::default() });
         let (mut client, serving, mut replica) = tunnel(&mut lab, "").await;
         for _ in 0..3 {
             lab.pass(TICK * 15).await;
@@ -313,7 +313,7 @@ async fn a_tunnel_on_which_nothing_comes_is_ended() {
 #[tokio::test]
 async fn tunnels_of_a_replica_that_leaves_end_before_it_and_not_all_at_once() {
     local(async {
-        let mut lab = Lab::of(2, ProxyConfig::default());
+        let mut lab = Lab::of(2, ProxyConfig::default(), PoolConfig::default());
         let mut open = Vec::new();
         for _ in 0..20 {
             open.push(tunnel(&mut lab, "").await);

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test]
 async fn a_request_is_taken_back_from_a_replica_that_became_unhealthy() {
     local(async {
-        let mut lab = Lab::of(2, ProxyConfig::default());
+        let mut lab = Lab::of(2, ProxyConfig::default(), PoolConfig::default());
         let (mut client, _serving) = lab.client(4096);
         client.send(GET).await;
         let mut first = lab.replica().await;
@@ -55,21 +55,21 @@ async fn a_request_waits_for_a_replica_that_is_starting() {
         let (mut client, _serving) = lab.client(4096);
         client.send(GET).await;
         assert!(client.read_to("}").await.contains("x-ringherd-error: no-replica\r\n"));
-        lab.worker.starting.store(1, Ordering::Relaxed);
+        lab.pool().starting.store(1, Ordering::Relaxed);
         client.send(GET).await;
-        lab.pass(ProxyConfig::default().wait_for_replica / 2).await;
-        assert_eq!(lab.worker.waiting.get(), 1);
+        lab.pass(PoolConfig::default().wait_for_replica / 2).await;
+        assert_eq!(lab.pool().waiting.get(), 1);
         lab.endpoints[0].set_up(true);
         // Its pauses are of tokio's clock.
         let mut replica = lab.replica().await;
         replica.read_to("\r\n\r\n").await;
         replica.send(OK).await;
         client.read_to("ok").await;
-        assert_eq!(lab.worker.waiting.get(), 0);
+        assert_eq!(lab.pool().waiting.get(), 0);
         // None comes.
         lab.endpoints[0].set_up(false);
         client.send(GET).await;
-        lab.pass(ProxyConfig::default().wait_for_replica + TICK * 2).await;
+        lab.pass(PoolConfig::default().wait_for_replica + TICK * 2).await;
         assert!(client.read_to("}").await.contains("x-ringherd-error: no-replica\r\n"));
     })
     .await;
@@ -78,7 +78,7 @@ async fn a_request_waits_for_a_replica_that_is_starting() {
 #[tokio::test]
 async fn requests_beyond_the_retry_budget_are_taken_back_when_it_has_room() {
     local(async {
-        let mut lab = Lab::of(2, ProxyConfig::default());
+        let mut lab = Lab::of(2, ProxyConfig::default(), PoolConfig::default());
         let mut clients = Vec::new();
         for _ in 0..5 {
             let (mut client, serving) = lab.client(4096);
@@ -104,7 +104,7 @@ async fn requests_beyond_the_retry_budget_are_taken_back_when_it_has_room() {
             client.read_to("ok").await;
         }
         assert_eq!(
-            (lab.totals().retries, lab.worker.reader.with(|snapshot| snapshot.try_retry().is_some())),
+            (lab.totals().retries, lab.worker.reader.with_pool(0, |snapshot| snapshot.try_retry().is_some())),
             (5, true)
         );
     })
@@ -129,7 +129,7 @@ async fn trailers_claim_nothing() {
 #[tokio::test]
 async fn a_request_that_was_repeated_stays_where_there_is_no_other_replica() {
     local(async {
-        let mut lab = Lab::of(2, ProxyConfig::default());
+        let mut lab = Lab::of(2, ProxyConfig::default(), PoolConfig::default());
         let (mut client, _serving) = lab.client(4096);
         client.send(GET).await;
         let mut first = lab.replica().await;

@@ -4,6 +4,7 @@ mod ends;
 mod heads;
 mod openings;
 mod streams;
+mod websocket;
 
 use crate::common::Balancer;
 use crate::common::origin::Origin;

@@ -136,7 +136,7 @@ impl Client {
 }
 
 /// A TLS session that offers these protocols.
-async fn secure(
+pub(super) async fn secure(
     balancer: &mut Balancer,
     host: &'static str,
     protocols: &[&str],

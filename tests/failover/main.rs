@@ -2,7 +2,9 @@
 //!
 //! A binary of its own, one test at a time, so that no other test's load disturbs the gaps.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod tunnels;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

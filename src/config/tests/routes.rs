@@ -1,0 +1,189 @@
+//! `[[route]]`: what it makes, and how contradictions are told.
+
+use super::{file, good};
+use crate::config::{example_file, schema};
+use crate::routes::{Action, Route, Routes};
+
+/// What happens to a request for a URL.
+fn told(text: &str, host: &str, target: &str) -> String {
+    let config = good(file(text)).config;
+    let routes = config.routes.unwrap_or_else(Routes::to_one_pool);
+    match routes.find(host, target).map(Route::action) {
+        None => "nothing".to_owned(),
+        Some(Action::Forward(forward)) => {
+            format!("pool {} {}", forward.split.side(0), forward.target(target))
+        }
+        Some(Action::Redirect(redirect)) => {
+            format!("{} {}", redirect.status().code(), redirect.location(target))
+        }
+    }
+}
+
+const FILE: &str = "\
+[[route]]
+path = '/api'
+strip-prefix = true
+
+[[route]]
+host = '*.example.org'
+pool = 'default'
+
+[[route]]
+host = 'Old.example.org'
+redirect = 'https://new.example.org'
+redirect-status = 301
+
+[[route]]
+path = '/gone'
+redirect = '/api/gone'
+";
+
+#[test]
+fn tables_are_routes() {
+    assert_eq!(told("", "any", "/"), "pool 0 /");
+    for (host, target, expected) in [
+        ("any", "/", "nothing"),
+        ("any", "/api/x?y", "pool 0 /x?y"),
+        ("a.example.org", "/api/x", "pool 0 /api/x"),
+        ("old.example.org:80", "/x?y", "301 https://new.example.org/x?y"),
+        ("any", "/gone/x", "308 /api/gone/x"),
+    ] {
+        assert_eq!(told(FILE, host, target), expected, "{host} {target}");
+    }
+}
+
+#[test]
+fn what_is_printed_is_what_is_read() {
+    let printed = good(file(FILE));
+    let text = printed.to_string();
+    assert!(text.contains("[[route]]\nhost = \"old.example.org\"\npath = \"/\"\n"), "{text}");
+    assert!(text.contains("redirect-status = 301\n"), "{text}");
+    assert_eq!(good(file(&text)).config, printed.config, "{text}");
+    assert_eq!(printed.to_json()["route"][2]["redirect-status"], 301);
+    assert!(example_file().contains("# [[route]]\n"));
+    let items = &schema()["properties"]["route"]["items"];
+    assert_eq!(items["required"], serde_json::json!([]));
+    let status = &items["properties"]["redirect-status"]["anyOf"];
+    assert_eq!(status[0]["enum"], serde_json::json!([301, 302, 307, 308]));
+}
+
+/// The problems of a file, without its name.
+fn problems(text: &str) -> Vec<String> {
+    let problems = file(text).problems();
+    problems.iter().map(|problem| problem.trim_start_matches("ringherd.toml:").to_owned()).collect()
+}
+
+#[test]
+fn values_are_refused_with_what_to_write() {
+    for (line, problem) in [
+        ("host = 'a.example:80'", "route.host = \"a.example:80\": is more than a host; write a.example"),
+        (
+            "host = 'a.*.example'",
+            "route.host = \"a.*.example\": has a * that is not its first label; it stands for the first labels, \
+             as in *.example.org",
+        ),
+        (
+            "host = 'b\u{fc}cher.example'",
+            "route.host = \"b\u{fc}cher.example\": is not of ASCII letters; write it as browsers send it, in \
+             Punycode (xn--...)",
+        ),
+        (
+            "host = 'a b'",
+            "route.host = \"a b\": must be a host name, *.SUFFIX, an IPv6 address in brackets or *; as in \
+             shop.example.org or *.example.org",
+        ),
+        ("path = '/api/'", "route.path = \"/api/\": can be read in more than one way; write /api"),
+        ("path = '/api/*'", "route.path = \"/api/*\": has a *: a path matches all paths below it"),
+        (
+            "path = 'api'",
+            "route.path = \"api\": must be a path that starts with '/', percent-encoded where a URL needs it; \
+             as in /api",
+        ),
+        ("path = '/a/../b'", "route.path = \"/a/../b\": has a dot segment, with which requests are refused"),
+        ("weight = 1001", "route.weight = \"1001\": must be a whole number of shares, 0 to 1000"),
+        (
+            "redirect = 'new'",
+            "route.redirect = \"new\": must be a path that starts with '/', or a URL of http or https; as in \
+             /new or https://www.example.org/new",
+        ),
+        (
+            "redirect = '/new?x'",
+            "route.redirect = \"/new?x\": has a query or a fragment, behind which nothing can be appended; \
+             leave it out",
+        ),
+        ("redirect-status = 303", "route.redirect-status = \"303\": must be 301, 302, 307 or 308"),
+        ("pool = 'Web'", "route.pool = \"Web\": must be 1 to 32 of a-z, 0-9 and '-'"),
+        ("pool = 'defualt'", "route.pool = \"defualt\": is not the name of a pool; did you mean default?"),
+        ("pool = 'web'", "route.pool = \"web\": is not the name of a pool; there is default"),
+        ("prefix = '/a'", "route.prefix: unknown key"),
+        (
+            "strip-prefix = true",
+            "route.strip-prefix = \"on\": has nothing to strip where path is /; give a path",
+        ),
+        (
+            "redirect-status = 302",
+            "route.redirect-status = \"302\": is of no use without redirect; leave it out",
+        ),
+    ] {
+        let found = problems(&format!("[[route]]\n{line}\n"));
+        assert!(found.len() == 1 && found[0].starts_with(&format!("2: {problem}")), "{line}: {found:#?}");
+    }
+    let found = problems("[[route]]\npath = '/a'\nredirect = '/b'\npool = 'default'\nweight = 1\n");
+    let expected = ["pool = \"default\"", "weight = \"1\""].into_iter().zip([4, 5]).map(|(value, line)| {
+        format!("{line}: route.{value}: is of no use beside redirect; leave one of them out")
+    });
+    assert_eq!(found, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn contradictions_name_both_routes() {
+    let text = "\
+[[route]]
+path = '/api'
+
+[[route]]
+host = 'A.example'
+path = '/api'
+
+[[route]]
+host = 'a.example'
+path = '/api'
+weight = 5
+
+[[route]]
+path = '/shared'
+weight = 5
+
+[[route]]
+path = '/shared'
+weight = 5
+
+[[route]]
+path = '/alone'
+weight = 5
+
+[[route]]
+path = '/circle'
+redirect = '/circle/x'
+";
+    let expected = [
+        "8: route: a.example/api is the route at ringherd.toml:4 already; leave one out, or give each a weight and a \
+         pool of its own",
+        "17: route.pool: is the pool of the route at ringherd.toml:13 already, with which */shared is shared; choose \
+         another pool, or give that one the sum of the weights",
+        "23: route.weight = \"5\": is of no use: no other route is for */alone; leave it out, or give one with a \
+         weight and another pool",
+    ];
+    assert_eq!(problems(text), expected);
+    let found = problems("[[route]]\npath = '/circle'\nredirect = '/circle/x'\n");
+    let circle = "3: route.redirect = \"/circle/x\": leads back to this route; give a path that has a route of its \
+                  own, or a URL";
+    assert_eq!(found, [circle]);
+}
+
+/// One that is refused would look like one for `/`.
+#[test]
+fn routes_are_compared_only_if_each_is_good() {
+    let found = problems("[[route]]\npath = 'api'\n[[route]]\n");
+    assert!(found.len() == 1 && found[0].starts_with("2: route.path"), "{found:#?}");
+}
