@@ -80,7 +80,13 @@ impl Bench {
 }
 
 fn launch(id: u64) -> Launch {
-    Launch { id: ReplicaId(id), name: format!("Server {id}"), number: id as u32, existing: None }
+    Launch {
+        id: ReplicaId(id),
+        name: format!("Server {id}"),
+        number: id as u32,
+        existing: None,
+        revision: std::sync::Arc::default(),
+    }
 }
 
 /// Asks until somebody listens: a program of others says nothing when it does.

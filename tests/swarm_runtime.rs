@@ -61,7 +61,13 @@ impl Bench {
     }
 
     fn launch(&self, id: u64, name: &str, number: u32, existing: Option<String>) {
-        self.runtime.start(Launch { id: ReplicaId(id), name: name.to_owned(), number, existing });
+        self.runtime.start(Launch {
+            id: ReplicaId(id),
+            name: name.to_owned(),
+            number,
+            existing,
+            revision: std::sync::Arc::default(),
+        });
     }
 
     /// The next event that `wanted` takes; others wait for their turn.

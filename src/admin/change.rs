@@ -6,7 +6,7 @@ use super::error::{Reason, Refusal};
 use super::request::{self, BodyError};
 use super::response::{self, AdminResponse};
 use super::route::Write;
-use crate::control::{Add, Remove, Request, RingChange, View};
+use crate::control::{Add, DeployRequest, Remove, Request, RingChange, View};
 use crate::names::FoldedName;
 
 /// Reads the body of a request for `write`.
@@ -36,6 +36,12 @@ impl fmt::Display for InWords<'_> {
             Request::ChangeRing(change) => write_ring(change, f),
             Request::Kill { name } => write!(f, "kill {name:?}"),
             Request::SetWeight { name, weight } => write!(f, "weight of {name:?} to {weight}"),
+            Request::Deploy(DeployRequest { revision, canary: None }) => write!(f, "deploy {revision:?}"),
+            Request::Deploy(DeployRequest { revision, canary: Some(percent) }) => {
+                write!(f, "deploy {revision:?} to {percent} %")
+            }
+            Request::Promote => f.write_str("promote the deploy"),
+            Request::AbortDeploy => f.write_str("take the deploy back"),
             Request::Reload(_) => f.write_str("reload"),
             Request::PrepareStop | Request::Stop => f.write_str("stop"),
         }

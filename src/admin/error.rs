@@ -167,10 +167,18 @@ fn reason_of(error: &ControlError, name_in_path: bool) -> Reason {
         | ControlError::OwnEndpoint(_)
         | ControlError::Discovered(_)
         | ControlError::NotKept(_)
+        | ControlError::UnknownRevision { .. }
+        | ControlError::NoDeploys(_)
+        | ControlError::BadCanary(_)
         | ControlError::BadWeight(_) => Reason::BadRequest,
         ControlError::Ring(_)
         | ControlError::Shared(_)
         | ControlError::NotRunning(_)
+        | ControlError::Deploying(_)
+        | ControlError::NotDeploying
+        | ControlError::NotWaiting(_)
+        | ControlError::DeployedAlready(_)
+        | ControlError::NothingToDeploy
         | ControlError::RemovedMeanwhile(_) => Reason::Conflict,
         ControlError::Unavailable(_) => Reason::RuntimeUnavailable,
         ControlError::StartFailed(_) => Reason::StartFailed,

@@ -88,6 +88,36 @@ pub enum ControlError {
     #[error("{0} cannot be set here: other balancers share the pool; configure all of them alike")]
     Shared(&'static str),
 
+    /// A deploy is under way.
+    #[error("a deploy of revision '{0}' is under way: wait for its end, or take it back (DELETE /deploy)")]
+    Deploying(String),
+    /// No deploy is under way.
+    #[error("no deploy is under way")]
+    NotDeploying,
+    /// The deploy under way does not wait to be promoted.
+    #[error("the deploy of revision '{0}' does not wait to be promoted")]
+    NotWaiting(String),
+    /// No such revision.
+    #[error("there is no revision '{name}'; there are: {}", .known.join(", "))]
+    UnknownRevision {
+        /// What was asked for.
+        name: String,
+        /// All there are.
+        known: Vec<String>,
+    },
+    /// All replicas run it.
+    #[error("revision '{0}' is deployed already")]
+    DeployedAlready(String),
+    /// There is nothing to replace.
+    #[error("there are no replicas to deploy to")]
+    NothingToDeploy,
+    /// Replicas are not ours to replace number by number.
+    #[error("--runtime {0} has no deploys: this balancer does not replace its replicas")]
+    NoDeploys(&'static str),
+    /// Out of range.
+    #[error("canary {0} is out of range: 1 to 99 percent")]
+    BadCanary(u32),
+
     // --- our side
     /// The runtime does not answer.
     #[error("replicas can neither be added nor removed at the moment: {0}")]

@@ -4,6 +4,7 @@
 //! [`pool`], which takes events and the time and returns actions; the supervisor only performs
 //! them. Others talk to it through a [`Control`] handle and read its [`View`].
 
+pub mod deploy;
 mod drain;
 pub mod error;
 mod health;
@@ -25,6 +26,9 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use deploy::{
+    DeployConfig, DeployRequest, DeployState, DeployStep, DeployView, DeployedNumber, Experience,
+};
 pub use error::ControlError;
 pub use observer::Observer;
 pub use reach::Reach;
@@ -73,6 +77,8 @@ pub struct ControlConfig {
     pub keep_on_stop: bool,
     /// Where the balancer listens itself: no replica is there.
     pub own_addresses: Vec<SocketAddr>,
+    /// Revisions, and how they are deployed.
+    pub deploy: DeployConfig,
 }
 
 /// What a heartbeat asks.
@@ -180,6 +186,7 @@ impl Default for ControlConfig {
             replace_after: Duration::from_secs(30),
             keep_on_stop: false,
             own_addresses: Vec::new(),
+            deploy: DeployConfig::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{ControlConfig, ControlError, View};
+use super::{ControlConfig, ControlError, DeployRequest, View};
 use crate::cluster::KeySource;
 use crate::ring::{Family, Placement, Probing};
 
@@ -33,6 +33,12 @@ pub enum Request {
     },
     /// Build another ring, or hash another key; answered when that is published.
     ChangeRing(RingChange),
+    /// Replace every replica by one of another revision, number by number; answered when that has begun.
+    Deploy(DeployRequest),
+    /// Deploy the revision of the canary that waits to all other numbers; answered at once.
+    Promote,
+    /// Take a deploy back that is under way; answered at once.
+    AbortDeploy,
     /// Take over what can change at run time from a re-read configuration.
     Reload(Box<ControlConfig>),
     /// A stop is coming: refuse changes from now on, and give up unfinished ones. Answered at once.

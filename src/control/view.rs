@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::deploy::DeployView;
 use crate::cluster::{Endpoint, Load, Routing};
 use crate::ring::Ring;
+use crate::runtime::Revision;
 
 /// Where a replica is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +69,8 @@ pub struct ReplicaView {
     pub slots: u32,
     /// Share of all slots, 0 to 1.
     pub share: f64,
+    /// What it runs, or will.
+    pub revision: Arc<Revision>,
     /// Live counters, once it is on the ring.
     pub endpoint: Option<Arc<Endpoint>>,
 }
@@ -154,6 +158,8 @@ pub struct View {
     pub load: Arc<Load>,
     /// Why replicas can neither be added nor removed at the moment, if they cannot.
     pub outage: Option<String>,
+    /// The deploy that is under way, or the last one.
+    pub deploy: Option<Arc<DeployView>>,
 }
 
 impl View {

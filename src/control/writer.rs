@@ -321,6 +321,7 @@ impl Writer {
             stopping: pool.is_stopping(),
             outage: pool.outage(),
             load: Arc::clone(&self.load),
+            deploy: None,
         }
     }
 
@@ -348,6 +349,7 @@ impl Writer {
             failures: 0,
             weight,
             drained_from: None,
+            revision: Arc::default(),
             id: Some(id),
             address: Some(address),
             label: None,
@@ -367,6 +369,7 @@ impl Writer {
             failures: member.failures,
             weight: member.weight,
             drained_from: member.drained_from,
+            revision: member.revision,
             slots: index.map_or(0, |index| self.ring.slots_owned()[index]),
             share: index.map_or(0.0, |index| self.ring.share(index)),
             endpoint: member.id.and_then(|id| self.endpoints.get(&id)).cloned(),

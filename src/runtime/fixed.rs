@@ -228,7 +228,13 @@ mod tests {
 
     fn launch(id: u64, endpoint: Option<&str>) -> Launch {
         let endpoint = endpoint.map(str::to_owned);
-        Launch { id: ReplicaId(id), name: format!("S{id}"), number: 1, existing: endpoint }
+        Launch {
+            id: ReplicaId(id),
+            name: format!("S{id}"),
+            number: 1,
+            existing: endpoint,
+            revision: std::sync::Arc::default(),
+        }
     }
 
     #[tokio::test]

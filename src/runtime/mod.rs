@@ -12,14 +12,17 @@ pub mod fake;
 pub mod fixed;
 mod handle;
 pub mod process;
+mod revision;
 pub mod swarm;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub use fixed::Fixed;
 pub use handle::RuntimeHandle;
 pub use process::Process;
+pub use revision::Revision;
 
 /// Id of one incarnation of a replica; unique in the process of the balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +74,8 @@ pub struct Launch {
     /// The replica exists already: its [`Found::key`], or its `host:port` in the `fixed` runtime. It is
     /// adopted and not started.
     pub existing: Option<String>,
+    /// What it runs, where it is started.
+    pub revision: Arc<Revision>,
 }
 
 impl Launch {
@@ -95,6 +100,8 @@ pub struct Found {
     pub number: Option<u32>,
     /// Who keeps it alive.
     pub owner: Owner,
+    /// Name of the revision it runs, if one is stored with it; empty for the one without a name.
+    pub revision: String,
 }
 
 /// What happened to a replica, or to the runtime itself.

@@ -57,7 +57,13 @@ fn gated(pool: &Pool, gate: &Gate) -> DockerConfig {
 
 fn launch(id: u64, name: &str, existing: Option<&str>) -> Launch {
     let existing = existing.map(str::to_owned);
-    Launch { id: ReplicaId(id), name: name.to_owned(), number: id as u32, existing }
+    Launch {
+        id: ReplicaId(id),
+        name: name.to_owned(),
+        number: id as u32,
+        existing,
+        revision: std::sync::Arc::default(),
+    }
 }
 
 impl Bench {

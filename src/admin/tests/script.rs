@@ -177,6 +177,7 @@ pub(super) fn view(names: &[&str]) -> View {
             failures: 0,
             weight: 100,
             drained_from: None,
+            revision: Arc::default(),
             slots: ring.slots_owned()[index],
             share: ring.share(index),
             endpoint: Some(Arc::new(endpoint)),
@@ -185,5 +186,15 @@ pub(super) fn view(names: &[&str]) -> View {
     let replicas = names.iter().enumerate().map(replica).collect();
     let routing = Routing { key: KeySource::RequestId, bounded_load: Some(1.25), ..Routing::default() };
     let present = names.len();
-    View { present, version: 7, ring, routing, replicas, stopping: false, load: Arc::default(), outage: None }
+    View {
+        present,
+        version: 7,
+        ring,
+        routing,
+        replicas,
+        stopping: false,
+        load: Arc::default(),
+        outage: None,
+        deploy: None,
+    }
 }

@@ -203,6 +203,9 @@ impl Pool {
             Request::SetWeight { name, weight } => self.set_weight(ticket, &name, weight, now),
             Request::Kill { name } => self.kill(ticket, &name),
             Request::ChangeRing(change) => self.change_ring(ticket, change, now),
+            Request::Deploy(_) | Request::Promote | Request::AbortDeploy => {
+                self.reply(ticket, Err(ControlError::NotDeploying));
+            }
             Request::Reload(config) => self.reload(ticket, *config, now),
             Request::PrepareStop => {
                 self.prepare_stop();

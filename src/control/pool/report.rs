@@ -1,12 +1,13 @@
 //! What the pool tells about its members, for the view.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::Pool;
 use super::members::Instance;
 use super::members::Member;
 use crate::control::State;
-use crate::runtime::ReplicaId;
+use crate::runtime::{ReplicaId, Revision};
 
 /// One member: on the ring, or about to take its place there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct MemberReport {
     pub weight: u8,
     /// The weight it had when it was given 0.
     pub drained_from: Option<u8>,
+    /// What it runs, or will.
+    pub revision: Arc<Revision>,
     /// The incarnation that lives, if one does.
     pub id: Option<ReplicaId>,
     /// Where it takes requests, once known.
@@ -65,6 +68,7 @@ impl Pool {
             failures: member.backoff.failures(),
             weight: member.weight,
             drained_from: member.drained_from,
+            revision: Arc::clone(&member.revision),
             id: instance.map(Instance::id),
             address: instance.and_then(|instance| instance.address),
             label: instance.and_then(|instance| instance.label.clone()),

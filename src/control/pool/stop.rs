@@ -107,7 +107,7 @@ impl Pool {
     /// is stopped too, or left to the next.
     pub(super) fn stop_found(&mut self, found: Vec<Found>, now: Instant) {
         let ours = found.into_iter().filter(|found| found.owner.is_balancer());
-        for Found { key, name, number, owner } in ours {
+        for Found { key, name, number, owner, .. } in ours {
             let number = number.unwrap_or_default();
             let member = Member::new(name, owner, Some(key), None, now);
             if !self.config.keep_on_stop {

@@ -387,6 +387,7 @@ impl World {
             name: format!("{}{app}", laws::APP),
             number: None,
             owner: Owner::Discovered,
+            revision: String::new(),
         });
         self.feed(Event::Runtime(RuntimeEvent::Inventory(found.collect())));
     }

@@ -172,7 +172,7 @@ impl Discovered {
             if !slugs.insert(naming::slug(&name)) {
                 name = replica_name(&format!("{:.50}-{}", name, naming::short(id)));
             }
-            Found { key: id.clone(), name, number: None, owner: Owner::Discovered }
+            Found { key: id.clone(), name, number: None, owner: Owner::Discovered, revision: String::new() }
         };
         containers.into_iter().map(unique).collect()
     }

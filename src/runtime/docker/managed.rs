@@ -95,6 +95,6 @@ impl ManagedReplica {
         let wanted = matches!(self.stage, Stage::Adopting | Stage::Running);
         let key = self.container.clone().filter(|_| wanted)?;
         let (name, number) = (self.launch.name.clone(), Some(self.launch.number));
-        Some(Found { key, name, number, owner: Owner::Balancer })
+        Some(Found { key, name, number, owner: Owner::Balancer, revision: String::new() })
     }
 }

@@ -107,7 +107,13 @@ mod tests {
 
     fn body(spec: &Spec, is_ours: bool, network: &str) -> Value {
         let context = EngineContext { run: "first".into(), ..EngineContext::of_test(spec.clone(), None) };
-        let launch = Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, existing: None };
+        let launch = Launch {
+            id: ReplicaId(1),
+            name: "Server 1".into(),
+            number: 7,
+            existing: None,
+            revision: std::sync::Arc::default(),
+        };
         let image = Image { reference: "app:1".into(), is_ours };
         container(&context, &launch, &image, network)
     }

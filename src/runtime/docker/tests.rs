@@ -20,7 +20,13 @@ fn actor(stage: Stage, desired: Desired) -> (Actor, UnboundedReceiver<RuntimeEve
     let mut actor = Actor::new(DockerConfig::default(), events);
     actor.context = Some(Arc::new(EngineContext::of_test(Spec::default(), None)));
     actor.phase = Phase::Up;
-    let launch = Launch { id: ID, name: "S1".to_owned(), number: 1, existing: None };
+    let launch = Launch {
+        id: ID,
+        name: "S1".to_owned(),
+        number: 1,
+        existing: None,
+        revision: std::sync::Arc::default(),
+    };
     let container = Some("c1".to_owned());
     let replica = ManagedReplica { stage, container, desired, ..ManagedReplica::new(launch) };
     actor.replicas.insert(ID, replica);

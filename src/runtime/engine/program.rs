@@ -44,7 +44,13 @@ mod tests {
     use crate::runtime::ReplicaId;
 
     fn launch() -> Launch {
-        Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, existing: None }
+        Launch {
+            id: ReplicaId(1),
+            name: "Server 1".into(),
+            number: 7,
+            existing: None,
+            revision: std::sync::Arc::default(),
+        }
     }
 
     #[test]

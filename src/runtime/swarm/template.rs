@@ -144,7 +144,13 @@ mod tests {
     use crate::runtime::ReplicaId;
 
     fn made(spec: &Spec, own_image: bool) -> Value {
-        let launch = Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, existing: None };
+        let launch = Launch {
+            id: ReplicaId(1),
+            name: "Server 1".into(),
+            number: 7,
+            existing: None,
+            revision: std::sync::Arc::default(),
+        };
         let context = SwarmContext { image: "app:1".into(), own_image, network: "net".into() };
         serde_json::from_str(&service(spec, &context, &launch, "t0").unwrap().serialize().unwrap()).unwrap()
     }

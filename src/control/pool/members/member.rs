@@ -16,7 +16,7 @@ use crate::control::pool::checks::Checks;
 use crate::control::pool::outliers::Outlier;
 use crate::control::{ExitCause, State, Transition, name};
 use crate::ring::MAX_WEIGHT;
-use crate::runtime::{Found, Launch, Owner, ReplicaId};
+use crate::runtime::{Found, Launch, Owner, ReplicaId, Revision};
 
 /// A number in use and what it is for. It outlives the instances that fill it one after another.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub(in crate::control::pool) struct Member {
     pub(super) owner: Owner,
     /// Where the replica exists already: what the runtime knows it by, or its `host:port`.
     pub(super) existing: Option<String>,
+    /// What its next instance runs, and the one that it started.
+    pub(in crate::control::pool) revision: Arc<Revision>,
     /// The unfinished `/add` it belongs to.
     pub(in crate::control::pool) addition: Option<Ticket>,
     /// Who is published under the number. It may be dead: then it is down, and keeps the place
@@ -127,6 +129,7 @@ impl Member {
             drained_from: None,
             owner,
             existing,
+            revision: Arc::default(),
             addition,
             listed: None,
             instance: None,
@@ -230,7 +233,13 @@ impl Member {
     ) -> (Launch, Instance) {
         self.retry_at = None;
         self.backoff.started(now);
-        let launch = Launch { id, name: self.name.clone(), number, existing: self.existing.clone() };
+        let launch = Launch {
+            id,
+            name: self.name.clone(),
+            number,
+            existing: self.existing.clone(),
+            revision: Arc::clone(&self.revision),
+        };
         (launch, Instance::new(id, now))
     }
 

@@ -4,7 +4,13 @@ use super::*;
 use crate::runtime::Found;
 
 fn found(key: &str, name: &str, number: impl Into<Option<u32>>, owner: Owner) -> Found {
-    Found { key: key.to_owned(), name: name.to_owned(), number: number.into(), owner }
+    Found {
+        key: key.to_owned(),
+        name: name.to_owned(),
+        number: number.into(),
+        owner,
+        revision: String::new(),
+    }
 }
 
 fn own(key: &str, name: &str, number: u32) -> Found {

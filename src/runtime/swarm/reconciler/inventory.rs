@@ -72,6 +72,7 @@ impl Inventory {
                     name: service.replica.clone(),
                     number: numbers.get(&service.id).copied(),
                     owner: Owner::Orchestrator,
+                    revision: String::new(),
                 });
             }
         }

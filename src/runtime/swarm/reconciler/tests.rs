@@ -90,7 +90,13 @@ fn reconciler() -> Reconciler {
 }
 
 fn launch(id: u64, name: &str, number: u32, existing: Option<&str>) -> Launch {
-    Launch { id: ReplicaId(id), name: name.to_owned(), number, existing: existing.map(str::to_owned) }
+    Launch {
+        id: ReplicaId(id),
+        name: name.to_owned(),
+        number,
+        existing: existing.map(str::to_owned),
+        revision: std::sync::Arc::default(),
+    }
 }
 
 /// Events in short form.
