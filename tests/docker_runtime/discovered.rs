@@ -23,7 +23,8 @@ async fn they_come_and_go() {
     config.discover = pool.stranger().split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
     let (mut bench, found) = Bench::ready(config).await;
     let name = format!("{}-a", pool.name);
-    let expected = Found { key: first.clone(), name, number: None, owner: Owner::Discovered };
+    let expected =
+        Found { key: first.clone(), name, number: None, owner: Owner::Discovered, revision: String::new() };
     assert_eq!(found, [expected]);
     bench.runtime.start(launch(1, &found[0].name, Some(&first)));
     home(bench.started(1).await).await;
