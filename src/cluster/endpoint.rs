@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam::utils::CachePadded;
 
 use super::lanes::{Lane, Lanes};
+use super::latency::{Latencies, LatencyCounts};
 use super::load::{Load, RetryPermit};
 use super::outcome::{FailureKind, Outcome, OutcomeQueue};
 use super::slow_start::{self, SlowStart};
@@ -31,6 +32,8 @@ pub struct Endpoint {
     /// Set once, when it drains.
     leaves: OnceLock<Instant>,
     slow_start: SlowStart,
+    /// How long its responses took, once somebody has wanted to know.
+    latencies: OnceLock<Box<LatencyCounts>>,
     counts: Lanes<Counts>,
     hot: CachePadded<Hot>,
 }
@@ -65,6 +68,8 @@ struct Hot {
     told: AtomicBool,
     /// Whether a request of its half-open trial is under way.
     on_trial: AtomicBool,
+    /// Whether the times of its responses are counted.
+    is_measured: AtomicBool,
 }
 
 /// Bits of [`Hot::gate`]: its heartbeats are bad.
@@ -101,6 +106,7 @@ impl Endpoint {
             load,
             leaves: OnceLock::new(),
             slow_start: SlowStart::new(),
+            latencies: OnceLock::new(),
             counts: Lanes::new(),
             hot: CachePadded::default(),
         }
@@ -217,12 +223,30 @@ impl Endpoint {
         std::array::from_fn(|class| self.counts.sum(|counts| counts.responses[class].load(Ordering::Relaxed)))
     }
 
-    /// Counts a response with this status.
-    pub fn responded(&self, status: u16) {
+    /// Counts a response with this status, whose head came `after` so long.
+    pub fn responded(&self, status: u16, after: Duration) {
+        if self.hot.is_measured.load(Ordering::Relaxed)
+            && let Some(latencies) = self.latencies.get()
+        {
+            latencies.count(after);
+        }
         // The first digit less one, and 5 for all that is below 100 or above 599.
         let class = usize::from(status / 100).wrapping_sub(1).min(5);
         let lane = Lane::of_this_thread();
         lane.add(&self.counts.of(lane).responses[class], 1, Ordering::Relaxed);
+    }
+
+    /// Has the times of its responses counted, or not any more. For the supervisor.
+    pub fn measure(&self, whether: bool) {
+        if whether {
+            self.latencies.get_or_init(|| Box::new(LatencyCounts::new()));
+        }
+        self.hot.is_measured.store(whether, Ordering::Relaxed);
+    }
+
+    /// How long its responses took that were counted.
+    pub fn latencies(&self) -> Latencies {
+        self.latencies.get().map_or_else(Latencies::default, |counts| counts.read())
     }
 
     /// Requests, and responses under way, that failed at it.

@@ -5,6 +5,7 @@
 pub mod endpoint;
 pub mod key;
 mod lanes;
+mod latency;
 pub mod load;
 pub mod outcome;
 pub mod pool;
@@ -13,6 +14,7 @@ pub mod snapshot;
 
 pub use endpoint::{Endpoint, InFlight, Standing};
 pub use key::KeySource;
+pub use latency::Latencies;
 pub use load::Load;
 pub use outcome::{FailureKind, Outcome, OutcomeQueue, OutcomeReader, outcomes};
 pub use pool::{BoundedEndpoint, Detour, Picked, PoolSnapshot, Routing};

@@ -180,3 +180,12 @@ pub struct DeployView {
     /// When it ended, if it has.
     pub ended: Option<Instant>,
 }
+
+impl DeployView {
+    /// How many numbers the new revision serves.
+    pub fn served(&self) -> usize {
+        let is_served =
+            |number: &&DeployedNumber| matches!(number.step, DeployStep::Judging | DeployStep::Passed);
+        self.numbers.iter().filter(is_served).count()
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::deploy::{DeployState, DeployView};
 use super::pool::{Change, Event, Verdict};
 use super::transition::{ExitCause, Transition};
 use crate::runtime::RuntimeEvent;
@@ -63,6 +64,19 @@ struct ReplicaFacts<'a> {
     state: &'static str,
     reason: &'a str,
     address: Option<SocketAddr>,
+}
+
+#[derive(Serialize)]
+struct DeployFacts<'a> {
+    pool: &'a str,
+    id: u64,
+    from: &'a str,
+    to: &'a str,
+    state: &'static str,
+    /// Numbers that the new revision serves, of all.
+    served: usize,
+    total: usize,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -129,6 +143,21 @@ impl Observer {
         let (pool, state) = (&*self.pool, state.as_str());
         let facts = ReplicaFacts { pool, replica: name, number, event, state, reason, address };
         self.journal.record("replica", &facts);
+    }
+
+    /// How far a deploy has come.
+    pub(super) fn deploy(&self, deploy: &DeployView) {
+        let DeployView { id, from, to, reason, .. } = deploy;
+        let state = deploy.state.as_str();
+        let (served, total) = (deploy.served(), deploy.numbers.len());
+        let pool = self.shown();
+        if matches!(deploy.state, DeployState::Reverting | DeployState::Reverted) {
+            tracing::warn!(pool, deploy = id, from, to, served, total, reason, "deploy {state}");
+        } else {
+            tracing::info!(pool, deploy = id, from, to, served, total, reason, "deploy {state}");
+        }
+        let facts = DeployFacts { pool: &self.pool, id: *id, from, to, state, served, total, reason };
+        self.journal.record("deploy", &facts);
     }
 
     /// A replica at which requests fail was not ejected, because too few others would be left.

@@ -30,6 +30,10 @@ const CALLS_WAITING: usize = 64;
 /// Events that are taken in before what they changed is shown; others may want the thread too.
 const MOST_AT_ONCE: usize = 256;
 
+/// How often what requests meet with is looked at in a deploy. A revision that fails all requests fails those of so
+/// long before it is taken back.
+const JUDGE_POLL: Duration = Duration::from_millis(100);
+
 /// How often replicas that drain are looked at; never while none does.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
@@ -50,6 +54,8 @@ pub struct Supervisor {
     builds: JoinSet<Result<Built, BuildError>>,
     /// When success rates are compared next.
     compare_at: Instant,
+    /// When a deploy is judged next, if one is under way.
+    judge_at: Instant,
     /// Whether the pool has asked for a publication that was not looked at yet.
     publication_wanted: bool,
     /// Whether something was published that the view does not show yet.
@@ -67,6 +73,8 @@ enum Happened {
     Outcome(Outcome),
     /// The time has come to compare success rates.
     Window,
+    /// The time has come to judge a deploy.
+    Judgement,
     Built(Result<Built, BuildError>),
 }
 
@@ -141,6 +149,7 @@ impl Supervisor {
             checker: Checker::default(),
             builds: JoinSet::new(),
             compare_at: now(),
+            judge_at: now(),
             publication_wanted: false,
             published: false,
             answers: Vec::new(),
@@ -200,6 +209,7 @@ impl Supervisor {
             Some(built) = self.builds.join_next() => Happened::Built(finished(built)),
             () = until(deadline) => Happened::Event(Event::Tick),
             () = until(Some(self.compare_at)), if compares => Happened::Window,
+            () = until(Some(self.judge_at)), if self.pool.wants_deploy_samples() => Happened::Judgement,
             () = tokio::time::sleep(DRAIN_POLL), if draining => Happened::Event(Event::Tick),
         }
     }
@@ -233,6 +243,12 @@ impl Supervisor {
                 if samples.len() >= self.pool.config().outliers.min_replicas as usize {
                     self.step(Event::SuccessRates(samples));
                 }
+            }
+            Happened::Judgement => {
+                self.judge_at = now() + JUDGE_POLL;
+                let samples = self.writer.deploy_samples();
+                self.step(Event::DeploySamples(samples));
+                self.writer.measure(self.pool.wants_deploy_samples());
             }
             Happened::Built(built) => {
                 let published = self.writer.built(built, &self.pool);
@@ -342,6 +358,10 @@ impl Supervisor {
                 self.runtime.retire(id);
             }
             Action::Note(change) => self.observer.change(&change),
+            Action::TellDeploy(deploy) => {
+                self.writer.measure(!deploy.state.has_ended());
+                self.observer.deploy(&deploy);
+            }
             Action::Unready { name, reason } => {
                 let pool = self.observer.shown();
                 tracing::warn!(pool, replica = name, reason, "replica is not ready");

@@ -15,6 +15,8 @@ pub enum Transition {
     Outlier(EjectionCause),
     /// It gets requests again.
     Recovered,
+    /// Another has its number; it is ready to take it back.
+    Standby,
     /// It ended without being asked, or was given up.
     Died(ExitCause),
     /// It was taken off the ring, and finishes its requests.
@@ -57,6 +59,7 @@ impl Transition {
             Self::Joined => "joined",
             Self::Ejected | Self::Outlier(_) => "ejected",
             Self::Recovered => "recovered",
+            Self::Standby => "standby",
             Self::Died(_) => "died",
             Self::Left => "left",
             Self::Stopped => "stopped",
@@ -69,7 +72,7 @@ impl Transition {
             Self::Starting(_) => State::Starting,
             Self::Joined | Self::Recovered => State::Ready,
             Self::Ejected | Self::Outlier(_) => State::Ejected,
-            Self::Left => State::Draining,
+            Self::Left | Self::Standby => State::Draining,
             Self::Died(_) | Self::Stopped => State::Stopped,
         }
     }

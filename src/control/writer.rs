@@ -15,12 +15,15 @@ use fxhash::{FxHashMap, FxHashSet};
 
 use super::drain::Drains;
 use super::observer::Published;
-use super::pool::{MemberReport, MemberSpec, Pool, Publication, Sample, Version};
+use super::pool::{DeploySample, MemberReport, MemberSpec, Pool, Publication, Sample, Version};
 use super::view::ReplicaViews;
 use super::{ControlError, ReplicaView, State, View};
 use crate::cluster::{Endpoint, Load, PoolPublisher, PoolSnapshot, Routing, Standing};
 use crate::ring::{BuildError, Node, Params, Ring, slots_moved};
 use crate::runtime::ReplicaId;
+
+/// Which of the classes of [`Endpoint::responses`] are errors of the server.
+const SERVER_ERRORS: usize = 4;
 
 /// Owns the publishing end of the pool.
 #[derive(Debug)]
@@ -44,6 +47,10 @@ pub(super) struct Writer {
     is_complete: bool,
     /// Requests and failures of each endpoint when they were last compared.
     sampled: FxHashMap<u64, (u64, u64)>,
+    /// Whether the times of responses are counted.
+    is_measuring: bool,
+    /// Endpoints that were published; others have just come.
+    served: FxHashSet<u64>,
     /// The publication whose ring is being built.
     building: Option<Publication>,
     pub(super) drains: Drains,
@@ -104,6 +111,8 @@ impl Writer {
             began: Instant::now(),
             is_complete: false,
             sampled: FxHashMap::default(),
+            is_measuring: false,
+            served: FxHashSet::default(),
             building: None,
             drains: Drains::default(),
             shown: ReplicaViews::default(),
@@ -178,8 +187,8 @@ impl Writer {
         built_in: Option<Duration>,
         pool: &Pool,
     ) -> Published {
-        let endpoints = members.iter().map(|member| self.endpoint(member)).collect();
-        self.warm_up(&members, pool);
+        let endpoints: Vec<_> = members.iter().map(|member| self.endpoint(member)).collect();
+        self.warm_up(&endpoints, pool);
         self.version += 1;
         let snapshot = PoolSnapshot::new(self.version, Arc::clone(&self.ring), endpoints, routing.clone());
         self.drains.retire(self.publisher.publish(snapshot));
@@ -198,21 +207,18 @@ impl Writer {
         }
     }
 
-    /// Lets those of `members` begin slowly that join others. Those from the start come one after the
-    /// other and have run for long, perhaps: until all of them were there, or could have been, nobody does.
-    fn warm_up(&mut self, members: &[MemberSpec], pool: &Pool) {
+    /// Lets those of `endpoints` begin slowly that join others, unless they had a place before. Those from the start
+    /// come one after the other and have run for long, perhaps: until all of them were there, or could have been,
+    /// nobody does.
+    fn warm_up(&mut self, endpoints: &[Arc<Endpoint>], pool: &Pool) {
         let slow_start = pool.config().slow_start;
-        if !self.is_complete {
+        let was_complete = self.is_complete;
+        if !was_complete {
             let is_late = self.began.elapsed() >= pool.config().start_timeout;
-            self.is_complete = is_late || members.len() >= pool.numbers().len();
-            return;
+            self.is_complete = is_late || endpoints.len() >= pool.numbers().len();
         }
-        if slow_start.is_zero() {
-            return;
-        }
-        let before: FxHashSet<_> = self.listed.iter().map(|member| (member.id, member.address)).collect();
-        for member in members.iter().filter(|member| !before.contains(&(member.id, member.address))) {
-            if let Some(endpoint) = self.endpoints.get(&member.id) {
+        for endpoint in endpoints {
+            if self.served.insert(endpoint.id) && was_complete && !slow_start.is_zero() {
                 endpoint.warm_up(slow_start, Duration::ZERO);
             }
         }
@@ -228,6 +234,7 @@ impl Writer {
         let endpoint = Endpoint::new(member.name.clone(), member.number, member.address, load)
             .called(Arc::clone(&member.host));
         endpoint.set_up(member.up);
+        endpoint.measure(self.is_measuring);
         self.replicas.insert(endpoint.id, member.id);
         let endpoint = Arc::new(endpoint);
         self.endpoints.insert(member.id, Arc::clone(&endpoint));
@@ -238,8 +245,10 @@ impl Writer {
     fn forget_endpoints(&mut self, pool: &Pool) {
         let building = self.building.iter().flat_map(|publication| &publication.members);
         let needed: FxHashSet<_> = self.listed.iter().chain(building).map(|member| member.id).collect();
-        self.endpoints.retain(|id, _| needed.contains(id) || pool.is_departing(*id));
+        self.endpoints.retain(|id, _| needed.contains(id) || pool.is_departing(*id) || pool.is_beside(*id));
         self.replicas.retain(|_, id| self.endpoints.contains_key(id));
+        let kept: FxHashSet<_> = self.endpoints.values().map(|endpoint| endpoint.id).collect();
+        self.served.retain(|id| kept.contains(id));
     }
 
     /// Lets requests go to a replica on the ring, or not.
@@ -287,6 +296,23 @@ impl Writer {
         samples
     }
 
+    /// Has the times of responses counted, or not any more, at all replicas on the ring.
+    pub(super) fn measure(&mut self, whether: bool) {
+        self.is_measuring = whether;
+        self.endpoints.values().for_each(|endpoint| endpoint.measure(whether));
+    }
+
+    /// What was counted at each replica on the ring since it came.
+    pub(super) fn deploy_samples(&self) -> Vec<(ReplicaId, DeploySample)> {
+        let sample = |endpoint: &Endpoint| DeploySample {
+            requests: endpoint.experience().0,
+            errors: endpoint.failures() + endpoint.responses()[SERVER_ERRORS],
+            latencies: endpoint.latencies(),
+        };
+        let of_member = |member: &MemberSpec| Some((member.id, sample(self.endpoints.get(&member.id)?)));
+        self.listed.iter().filter_map(of_member).collect()
+    }
+
     /// The replica that an endpoint is.
     pub(super) fn replica_of(&self, endpoint: u64) -> Option<ReplicaId> {
         self.replicas.get(&endpoint).copied()
@@ -321,7 +347,7 @@ impl Writer {
             stopping: pool.is_stopping(),
             outage: pool.outage(),
             load: Arc::clone(&self.load),
-            deploy: None,
+            deploy: pool.deploy(),
         }
     }
 

@@ -127,7 +127,7 @@ impl RequestRecord {
     /// The head of the replica's response is there.
     pub(crate) fn upstream_responded(&mut self, endpoint: &Endpoint, status: u16, recorder: &Recorder) {
         let after = self.lap();
-        endpoint.responded(status);
+        endpoint.responded(status, after);
         recorder.upstream(after);
         if let Some(log) = &mut self.log {
             log.upstream = Some(after);

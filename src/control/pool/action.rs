@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::deploys::DeploySample;
 use super::success_rate::Sample;
 use crate::cluster::{Routing, Standing};
-use crate::control::{ControlError, Request, Transition};
+use crate::control::{ControlError, DeployView, Request, Transition};
 use crate::ring::{Node, Params};
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
@@ -46,6 +47,8 @@ pub enum Event {
     },
     /// How requests went over the last window, at all replicas on the ring.
     SuccessRates(Vec<Sample>),
+    /// What was counted at the replicas on the ring since each came.
+    DeploySamples(Vec<(ReplicaId, DeploySample)>),
     /// What was asked for by [`Action::Publish`] up to this version is in force.
     Published(Version),
     /// Nothing can reach a replica that leaves any more, and it answers no request.
@@ -100,6 +103,8 @@ pub enum Action {
     Reply(Ticket, Result<(), ControlError>),
     /// Tell about a change of state.
     Note(Change),
+    /// Tell how far a deploy has come.
+    TellDeploy(Arc<DeployView>),
     /// Tell that a replica does not become ready.
     Unready {
         /// Its name.

@@ -74,7 +74,7 @@ impl Pool {
         let new = |_| {
             let number = self.members.free_number();
             let name = names.next().unwrap_or_else(|| self.new_name());
-            let member = Member::new(name, self.runtime.owner, endpoints.next(), Some(ticket), now);
+            let member = self.new_member(name, endpoints.next(), Some(ticket), now);
             self.members.insert(number, member);
             number
         };

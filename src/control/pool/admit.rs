@@ -15,6 +15,7 @@ impl Pool {
             return Err(ControlError::Stopping);
         }
         self.refuse_during_outage()?;
+        self.refuse_during_deploy()?;
         if add.count == 0 {
             return Err(ControlError::Zero);
         }

@@ -37,6 +37,7 @@ impl Pool {
     fn try_set_weight(&mut self, name: &str, weight: u8) -> Result<(), ControlError> {
         self.refuse_while_stopping()?;
         self.refuse_if_shared("a weight")?;
+        self.refuse_during_deploy()?;
         if weight > MAX_WEIGHT {
             return Err(ControlError::BadWeight(u64::from(weight)));
         }
@@ -84,6 +85,7 @@ impl Pool {
     fn try_change_ring(&mut self, change: RingChange) -> Result<(), ControlError> {
         self.refuse_while_stopping()?;
         self.refuse_if_shared("another ring")?;
+        self.refuse_during_deploy()?;
         let now = &self.config.ring;
         let ring = Params::new(
             change.family.unwrap_or(now.family()),
@@ -127,6 +129,9 @@ impl Pool {
         if asked > 0 || !leave.is_empty() {
             self.refuse_during_outage()?;
         }
+        if asked > 0 || !leave.is_empty() || config.ring != self.config.ring {
+            self.refuse_during_deploy()?;
+        }
         let total = self.members.len() + endpoints.len() - leave.len();
         if asked > 0 && total > config.max_replicas as usize {
             return Err(ControlError::TooMany { asked, total: total as u64, max: config.max_replicas });
@@ -137,7 +142,8 @@ impl Pool {
             let number = self.members.free_number();
             let name = Some(format!("Server {number}")).filter(|name| !self.is_taken(name));
             let name = name.unwrap_or_else(|| self.new_name());
-            self.members.insert(number, Member::new(name, self.runtime.owner, endpoint, None, now));
+            let member = self.new_member(name, endpoint, None, now);
+            self.members.insert(number, member);
         }
         Ok(removed
             .into_iter()
@@ -192,7 +198,7 @@ impl Pool {
         if shared { Err(ControlError::Shared(what)) } else { Ok(()) }
     }
 
-    fn refuse_while_stopping(&self) -> Result<(), ControlError> {
+    pub(super) fn refuse_while_stopping(&self) -> Result<(), ControlError> {
         if self.end.refuses() { Err(ControlError::Stopping) } else { Ok(()) }
     }
 }

@@ -20,7 +20,10 @@ impl Pool {
     /// When [`Event::Tick`](super::Event::Tick) is due; `None` if nothing depends on time.
     pub fn next_deadline(&self) -> Option<Instant> {
         let turns = self.turns.next(self.config.start_timeout);
-        [self.schedule.next(), turns, self.stop_deadline()].into_iter().flatten().min()
+        [self.schedule.next(), turns, self.stop_deadline(), self.deploy_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The same, found by looking at all there is.
@@ -30,7 +33,8 @@ impl Pool {
             [self.deadline_of(member), self.start_deadline(member)].into_iter().flatten().min()
         };
         let members = self.members.iter().filter_map(all);
-        members.chain(self.departures.scan_for_deadline()).chain(self.stop_deadline()).min()
+        let others = self.stop_deadline().into_iter().chain(self.deploy_deadline());
+        members.chain(self.departures.scan_for_deadline()).chain(others).min()
     }
 
     /// Renews the deadlines of the members that were touched.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use fxhash::FxHashMap;
 
 use super::action::{Change, Ticket};
-use super::members::Member;
+use super::members::{Member, of_ring};
 use super::publishing::After;
 use super::schedule::Subject;
 use super::{Action, Pool};
@@ -47,7 +47,7 @@ impl Departure {
             owner: member.owner(),
             key: member.key().map(str::to_owned),
             name: member.name().to_owned(),
-            number,
+            number: of_ring(number),
             address: instance.address,
             stage: Stage::Stopping,
         };
@@ -179,7 +179,7 @@ impl Pool {
 
     pub(super) fn retire_all(&mut self, removed: Vec<(u32, Member)>, reason: &str, now: Instant) {
         for (number, member) in removed {
-            self.retire(number, &member, reason, now);
+            self.retire(number, &member, member.is_listed(), reason, now);
         }
     }
 
@@ -189,6 +189,7 @@ impl Pool {
             return Err(ControlError::Stopping);
         }
         self.refuse_during_outage()?;
+        self.refuse_during_deploy()?;
         if remove.count == 0 {
             return Err(ControlError::Zero);
         }
@@ -225,11 +226,11 @@ impl Pool {
     }
 
     /// Drains the instance of a member that is gone, or stops it if no request can be at it.
-    fn retire(&mut self, number: u32, member: &Member, reason: &str, now: Instant) {
+    pub(super) fn retire(&mut self, number: u32, member: &Member, drains: bool, reason: &str, now: Instant) {
         let Some((id, departure)) = Departure::of(number, member) else {
             return self.note(member.change(number, Transition::Stopped, reason));
         };
-        if !member.is_listed() {
+        if !drains {
             self.note(departure.change(id, Transition::Stopped, reason));
             return self.dismiss(id, departure);
         }

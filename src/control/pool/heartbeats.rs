@@ -144,13 +144,19 @@ impl Pool {
             }
             return;
         }
-        let (addition, listed) = (member.addition, member.is_listed());
+        let (addition, listed, is_beside) = (member.addition, member.is_listed(), member.is_beside());
         let in_force = member.listed.as_ref().is_some_and(|listed| listed.in_force);
         let Some(member) = self.members.get_mut(number) else { return };
         let Some(instance) = member.instance_mut() else { return };
         instance.enter(Phase::Ready(now));
-        let id = instance.id();
-        if let Some(ticket) = addition {
+        let (id, has_served) = (instance.id(), instance.has_served);
+        if is_beside {
+            self.members.show(number);
+            if has_served {
+                // It is ready to take its place back.
+                self.out.push(Action::SetUp(id, true));
+            }
+        } else if let Some(ticket) = addition {
             if self.additions.set_ready(ticket, number, true) {
                 self.complete_addition(ticket, now);
             }
@@ -271,21 +277,22 @@ impl Pool {
     /// Lets no more requests go to a ready replica. The ring stays as it is.
     fn eject(&mut self, number: u32, now: Instant) {
         let Some(member) = self.members.get_mut(number) else { return };
-        let (listed, addition) = (member.is_listed(), member.addition);
+        let addition = member.addition;
         let Some(instance) = member.instance_mut() else { return };
-        let (settled, id) = (instance.has_settled(now), instance.id());
+        let (settled, id, has_served) = (instance.has_settled(now), instance.id(), instance.has_served);
         instance.enter(Phase::Ejected(now));
         let reason = instance.last_bad.clone();
         if settled {
             member.backoff.settled();
         }
-        if listed {
+        if has_served {
             self.out.push(Action::SetUp(id, false));
         }
         if let Some(ticket) = addition {
             self.additions.set_ready(ticket, number, false);
         }
         self.note_member(number, Transition::Ejected, &reason);
+        self.fails_deploy(number, &reason);
     }
 
     /// A request failed at a ready replica: a heartbeat soon tells whether it was the replica's

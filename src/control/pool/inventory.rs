@@ -211,7 +211,8 @@ impl Pool {
             let number = self.members.free_number();
             let usual = format!("Server {number}");
             let name = if self.is_taken(&usual) { self.new_name() } else { usual };
-            self.members.insert(number, Member::new(name, owner, None, None, now));
+            let member = self.new_member(name, None, None, now);
+            self.members.insert(number, member);
         }
     }
 }

@@ -90,6 +90,11 @@ impl Pool {
     fn lost(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
         self.take_off(number);
         self.note_member(number, Transition::Died(cause), reason);
+        if self.fails_deploy(number, reason) {
+            // It has no other: the deploy is taken back.
+            self.members.set_instance(number, None);
+            return;
+        }
         let Some(member) = self.members.get(number) else { return };
         if let Some(ticket) = member.addition {
             let failure = (member.name().to_owned(), reason.to_owned());

@@ -18,6 +18,7 @@
 //! | `Publishing` | what waits for a snapshot to be in force | `publishing` |
 //! | `Additions` | unfinished `/add`s | `additions`, `admit` |
 //! | `Departures` | replicas that leave | `departures` |
+//! | `Deploys` | the revision of the replicas, and how far another one has come | `deploys` |
 //! | `Inventory` | what was found and has no room | `inventory` |
 //! | `Outliers` | who is ejected for what requests met with | `outliers`, `success_rate` |
 //! | `Outage` | why the runtime can do nothing | `outage` |
@@ -44,6 +45,7 @@ mod change;
 mod checks;
 mod deadlines;
 mod departures;
+mod deploys;
 mod heartbeats;
 mod inventory;
 mod life;
@@ -60,6 +62,7 @@ mod success_rate;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use fastrand::Rng;
@@ -67,6 +70,7 @@ use fastrand::Rng;
 pub use action::{Action, Change, Event, MemberSpec, Probe, Publication, Ticket, Verdict, Version};
 #[cfg(any(test, feature = "test-util"))]
 pub(in crate::control) use backoff::{STARTS, WINDOW};
+pub use deploys::DeploySample;
 pub use report::MemberReport;
 pub use success_rate::Sample;
 
@@ -75,6 +79,7 @@ use crate::runtime::{Owner, RuntimeEvent};
 use additions::Additions;
 use deadlines::Due;
 use departures::Departures;
+use deploys::Deploys;
 use heartbeats::Heartbeats;
 use inventory::Inventory;
 use members::{Member, Members};
@@ -109,6 +114,7 @@ pub struct Pool {
     publishing: Publishing,
     additions: Additions,
     departures: Departures,
+    deploys: Deploys,
     inventory: Inventory,
     /// Why the runtime can do nothing at the moment, if it cannot.
     outage: Option<Outage>,
@@ -134,6 +140,7 @@ impl Pool {
         seed: u64,
         now: Instant,
     ) -> Result<Self, ControlError> {
+        let deploys = Deploys::new(Arc::clone(&config.deploy.revision));
         let mut pool = Self {
             config,
             runtime,
@@ -146,6 +153,7 @@ impl Pool {
             publishing: Publishing::default(),
             additions: Additions::default(),
             departures: Departures::default(),
+            deploys,
             inventory: Inventory::new(runtime.lists),
             outage: None,
             end: End::default(),
@@ -163,7 +171,8 @@ impl Pool {
         let from_the_start = if runtime.lists { 0 } else { count };
         for number in 1..=from_the_start {
             let name = format!("Server {number}");
-            pool.members.insert(number, Member::new(name, runtime.owner, endpoints.next(), None, now));
+            let member = pool.new_member(name, endpoints.next(), None, now);
+            pool.members.insert(number, member);
         }
         Ok(pool)
     }
@@ -190,6 +199,7 @@ impl Pool {
             Event::RequestsFailed { id, streak, last } => self.requests_failed(id, streak, last, now),
             Event::TrialEnded { id, went_well } => self.trial_ended(id, went_well, now),
             Event::SuccessRates(samples) => self.compare_success_rates(&samples, now),
+            Event::DeploySamples(samples) => self.judge_deploy(samples),
             Event::Published(version) => self.published(version, now),
             Event::Drained(id) => self.end_drain(id, "drained"),
             Event::Tick => {}
@@ -203,8 +213,14 @@ impl Pool {
             Request::SetWeight { name, weight } => self.set_weight(ticket, &name, weight, now),
             Request::Kill { name } => self.kill(ticket, &name),
             Request::ChangeRing(change) => self.change_ring(ticket, change, now),
-            Request::Deploy(_) | Request::Promote | Request::AbortDeploy => {
-                self.reply(ticket, Err(ControlError::NotDeploying));
+            Request::Deploy(request) => self.deploy_revision(ticket, &request, now),
+            Request::Promote => {
+                let result = self.promote_deploy();
+                self.reply(ticket, result);
+            }
+            Request::AbortDeploy => {
+                let result = self.abort_deploy("somebody has asked for that");
+                self.reply(ticket, result);
             }
             Request::Reload(config) => self.reload(ticket, *config, now),
             Request::PrepareStop => {
@@ -232,11 +248,15 @@ impl Pool {
 
     /// Does what the time has come for, and what that leads to.
     fn advance(&mut self, now: Instant) {
+        // What has failed is taken back before anything is started in its place.
+        while self.is_deploy_failed() && self.advance_deploy(now) {}
         loop {
             self.renew_deadlines();
             match self.take_due(now) {
                 Some(due) => self.attend(due, now),
-                None if self.limit_ejections(now) || self.take_over_waiting(now) => {}
+                None if self.limit_ejections(now)
+                    || self.take_over_waiting(now)
+                    || self.advance_deploy(now) => {}
                 None => break,
             }
         }
@@ -274,6 +294,19 @@ impl Pool {
         self.members.named(name).is_some()
     }
 
+    /// A member of the kind that this runtime makes, which runs what is deployed.
+    fn new_member(
+        &self,
+        name: String,
+        existing: Option<String>,
+        addition: Option<Ticket>,
+        now: Instant,
+    ) -> Member {
+        let mut member = Member::new(name, self.runtime.owner, existing, addition, now);
+        member.revision = self.deploys.current();
+        member
+    }
+
     /// A name that is not taken.
     fn new_name(&mut self) -> String {
         loop {
@@ -306,6 +339,8 @@ impl Pool {
     pub(in crate::control) fn check_invariants(&self) {
         self.members.check_indexes();
         self.check_outliers();
+        let is_idle = self.deploys.is_idle() && !self.is_stopping();
+        assert!(!is_idle || self.members.beside_len() == 0, "a replica stands beside without a deploy");
         assert_eq!(self.next_deadline(), self.scan_for_deadline(), "the earliest deadline");
     }
 }

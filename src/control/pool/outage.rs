@@ -20,6 +20,7 @@ impl Pool {
             self.drop_addition(ticket, &reason);
             self.reply(ticket, Err(ControlError::Unavailable(reason.clone())));
         }
+        self.fail_deploy(&reason);
         self.end.is_hindered(now);
         self.set_outage(Some(Outage { reason, since: now }));
     }

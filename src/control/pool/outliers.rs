@@ -237,6 +237,9 @@ impl Pool {
         if !self.outliers.healthy.contains(&number) {
             return;
         }
+        // Whether it may be ejected or not: it does not do as well as the one before.
+        let reason = reason();
+        self.fails_deploy(number, &reason);
         let is_allowed = self.outliers.out.len() < self.outliers.allowed(&self.config.outliers);
         let config = self.config.outliers.clone();
         let Some(member) = self.members.get_mut(number) else { return };
@@ -244,10 +247,10 @@ impl Pool {
         let Some(instance) = member.instance_mut() else { return };
         if !is_allowed {
             let is_news = instance.outlier.refuse(now);
-            self.out.push(Action::EjectionRefused { name, reason: reason(), is_news });
+            self.out.push(Action::EjectionRefused { name, reason, is_news });
             return;
         }
-        let pause = instance.outlier.eject(reason(), &config, now);
+        let pause = instance.outlier.eject(reason, &config, now);
         let words = instance.outlier.note();
         self.out.push(Action::SetStanding(id, Standing::Ejected));
         self.note_ejected(number, cause, &words, pause);

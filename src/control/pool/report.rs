@@ -45,7 +45,7 @@ impl Pool {
 
     /// How many replicas there are: members, those of an unfinished `/add`, and those that leave.
     pub fn present(&self) -> usize {
-        self.members.len() + self.departures.len()
+        self.members.len() + self.members.beside_len() + self.departures.len()
     }
 
     /// All numbers in use, also those of an unfinished `/add`.

@@ -58,6 +58,7 @@ impl Pool {
     pub(super) fn prepare_stop(&mut self) {
         self.end.announced = true;
         self.abandon_additions();
+        self.abandon_deploy();
     }
 
     /// Answered when the last replica has ended. The members stay, to be shown as stopped.
@@ -82,7 +83,7 @@ impl Pool {
 
     fn stop_member(&mut self, number: u32, now: Instant) {
         let Some(mut member) = self.members.remove(number) else { return };
-        let keeps = self.config.keep_on_stop && member.owner().makes_replicas();
+        let keeps = self.config.keep_on_stop && member.owner().makes_replicas() && !member.is_beside();
         if !keeps {
             member = self.take_hold(number, member, now);
         }

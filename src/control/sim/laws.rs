@@ -7,7 +7,7 @@ use crate::cluster::Standing;
 use crate::control::pool::{
     Action, Event, MemberReport, MemberSpec, Pool, Publication, STARTS, Ticket, Verdict, WINDOW,
 };
-use crate::control::{Request, State, View, name};
+use crate::control::{DeployState, DeployView, Request, State, View, name};
 use crate::ring::Node;
 use crate::runtime::{ReplicaId, RuntimeEvent};
 
@@ -123,7 +123,10 @@ impl Laws {
                 assert!(self.launched.insert(launch.id), "an id was used twice: {launch:?}");
                 assert_eq!(name::check(&launch.name), Ok(()));
                 // Theirs is as often new as they like.
-                if !is_app(&launch.name) {
+                if pool.is_beside(launch.id) {
+                    // A deploy is no crash: what its number did before counts no more.
+                    self.starts.remove(&launch.number);
+                } else if !is_app(&launch.name) {
                     self.count_start(launch.number, now, pool);
                 }
             }
@@ -151,8 +154,8 @@ impl Laws {
                 );
                 match self.up.get_mut(id) {
                     Some(before) => assert!(std::mem::replace(before, *up) != *up, "set {id} to {up} again"),
-                    // It leaves, and a snapshot may list it until its own is in force.
-                    None => assert!(!up && self.good.contains(id), "set {id} to {up}, which is not listed"),
+                    // It leaves, and a snapshot may list it until its own is in force; or it stands beside another.
+                    None => assert!(self.good.contains(id), "set {id} to {up}, which was never listed"),
                 }
             }
             Action::SetStanding(id, standing) => {
@@ -181,6 +184,7 @@ impl Laws {
             Action::Unready { reason, .. } | Action::EjectionRefused { reason, .. } => {
                 assert!(!reason.is_empty());
             }
+            Action::TellDeploy(deploy) => see_deploy(deploy, pool),
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
         }
     }
@@ -203,6 +207,13 @@ impl Laws {
             members.iter().all(|member| self.good.contains(&member.id)),
             "no good heartbeat yet: {members:?}"
         );
+        for member in members {
+            // A replica that takes requests gives its number only to one that does: a deploy costs nobody.
+            let before = self.published.iter().find(|before| before.number == member.number);
+            let was_up =
+                before.is_some_and(|before| before.id != member.id && self.up.get(&before.id) == Some(&true));
+            assert!(!was_up || member.up, "{member:?} took the place of one that served");
+        }
         // One that has moved begins anew, as it is.
         let stays = |m: &MemberSpec| {
             self.published.iter().all(|before| before.id != m.id || before.address == m.address)
@@ -295,7 +306,8 @@ impl Laws {
     /// An endpoint of the snapshot in force.
     pub(super) fn see_endpoint(&self, id: ReplicaId, is_up: bool, pool: &Pool) {
         let wanted = self.up.get(&id).copied();
-        let good = wanted == Some(is_up) || wanted.is_none() && (!is_up || pool.is_departing(id));
+        let good = wanted == Some(is_up)
+            || wanted.is_none() && (!is_up || pool.is_departing(id) || pool.is_beside(id));
         assert!(good, "{id} is up: {is_up}, wanted {wanted:?}");
     }
 
@@ -338,4 +350,19 @@ pub(super) fn see_view(view: &View, pool: &Pool) {
 pub(super) fn all_well(pool: &Pool) -> bool {
     let goal = if pool.is_stopping() { State::Stopped } else { State::Ready };
     pool.members().all(|member| member.state == goal)
+}
+
+/// Every number of a deploy that has ended has the revision that its end says.
+fn see_deploy(deploy: &DeployView, pool: &Pool) {
+    assert_eq!(deploy.state.has_ended(), deploy.ended.is_some());
+    let wanted = match deploy.state {
+        DeployState::Succeeded => &deploy.to,
+        DeployState::Reverted | DeployState::Aborted => &deploy.from,
+        _ => return,
+    };
+    assert_eq!(deploy.state == DeployState::Succeeded, deploy.reason.is_empty(), "{deploy:?}");
+    for number in deploy.numbers.iter().filter(|_| !pool.is_stopping()) {
+        let member = pool.member(number.number).expect("nobody leaves during a deploy");
+        assert_eq!(member.revision.shown(), wanted, "{deploy:?}");
+    }
 }

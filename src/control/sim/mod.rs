@@ -5,12 +5,13 @@
 mod laws;
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::pool::{Event, Ticket};
-use super::{Add, ControlConfig, HealthConfig, Remove, Request, RingChange};
+use super::{Add, ControlConfig, DeployConfig, DeployRequest, HealthConfig, Remove, Request, RingChange};
 use crate::ring::{Family, Params, Placement, Probing};
-use crate::runtime::{Owner, ReplicaId, RuntimeEvent};
+use crate::runtime::{Owner, ReplicaId, Revision, RuntimeEvent};
 use world::{Luck, World};
 
 /// Replays the sequence of operations that `data` stands for, then lets all go well and expects
@@ -41,8 +42,19 @@ fn config(kind: u8) -> ControlConfig {
         start_timeout: Duration::from_secs(4),
         replace_after: Duration::from_secs(6),
         slow_start: Duration::from_secs(1),
+        deploy: DeployConfig {
+            revisions: ["v1", "v2"].map(revision).to_vec(),
+            surge: 1 + u32::from(kind % 3),
+            min_healthy: Duration::from_secs(2),
+            window: Duration::from_secs(2),
+            ..DeployConfig::default()
+        },
         ..ControlConfig::default()
     }
+}
+
+fn revision(name: &str) -> Arc<Revision> {
+    Arc::new(Revision { name: name.to_owned(), ..Revision::default() })
 }
 
 fn ring(placement: Placement, slots: u32) -> Params {
@@ -52,7 +64,7 @@ fn ring(placement: Placement, slots: u32) -> Params {
 /// One operation; `argument` chooses its object and its size.
 fn act(world: &mut World, operation: u8, argument: u8) {
     let ticket = world.ticket();
-    match operation % 20 {
+    match operation % 24 {
         0 | 1 => {
             let add = some_add(world, argument);
             world.ask(ticket, Request::Add(add));
@@ -77,6 +89,10 @@ fn act(world: &mut World, operation: u8, argument: u8) {
         }
         14 => stray(world, argument),
         16 => world.toggle_app(argument),
+        20 | 21 => world.ask(ticket, Request::Deploy(some_deploy(argument))),
+        22 if argument < 128 => world.ask(ticket, Request::Promote),
+        22 => world.ask(ticket, Request::AbortDeploy),
+        23 => world.judge(argument),
         18 => world.requests_failed(argument),
         19 => world.compare(argument),
         17 => {
@@ -100,6 +116,11 @@ fn some_add(world: &World, argument: u8) -> Add {
         names: NAMES.iter().cycle().skip(from).take(names).map(ToString::to_string).collect(),
         endpoints: if world.owns_replicas() { Vec::new() } else { (0..count).map(endpoint).collect() },
     }
+}
+
+fn some_deploy(argument: u8) -> DeployRequest {
+    let revision = ["v1", "v2", Revision::BASE, "v3"][usize::from(argument % 4)].to_owned();
+    DeployRequest { revision, canary: (argument >= 192).then(|| u32::from(argument) - 150) }
 }
 
 fn some_remove(world: &World, argument: u8) -> Remove {

@@ -7,9 +7,9 @@ use fastrand::Rng;
 
 use super::laws::{self, Laws};
 use crate::cluster::{Reader, Standing, cluster};
-use crate::control::pool::{Action, Event, Pool, RuntimeFacts, Sample, Ticket, Verdict};
+use crate::control::pool::{Action, DeploySample, Event, Pool, RuntimeFacts, Sample, Ticket, Verdict};
 use crate::control::writer::{Build, Writer};
-use crate::control::{ControlConfig, Request};
+use crate::control::{ControlConfig, DeployState, Request};
 use crate::ring::Node;
 use crate::runtime::{Found, Launch, Owner, ReplicaId, RuntimeEvent};
 
@@ -217,6 +217,7 @@ impl World {
             Action::Publish { .. }
             | Action::Reply(..)
             | Action::Note(_)
+            | Action::TellDeploy(_)
             | Action::Unready { .. }
             | Action::EjectionRefused { .. }
             | Action::Ignored { .. } => {}
@@ -370,6 +371,18 @@ impl World {
         self.feed(Event::SuccessRates(samples));
     }
 
+    /// What requests met with is looked at; some replica fails its own.
+    pub(super) fn judge(&mut self, choice: u8) {
+        let bad = self.some_living(choice).filter(|_| choice % 4 == 0);
+        let requests = u64::from(choice);
+        let sample = |&id: &ReplicaId| {
+            let errors = if Some(id) == bad { requests } else { 0 };
+            (id, DeploySample { requests, errors, ..DeploySample::default() })
+        };
+        let samples = self.living.keys().map(sample).collect();
+        self.feed(Event::DeploySamples(samples));
+    }
+
     pub(super) fn request_failed(&mut self, choice: u8) {
         if let Some(id) = self.some_living(choice) {
             self.feed(Event::RequestFailed(id));
@@ -426,6 +439,11 @@ impl World {
         let deadline = self.now + Duration::from_secs(300);
         while !self.is_settled() {
             assert!(self.now < deadline, "not whole after 5 minutes of calm: {:#?}", self.pool);
+            let waits = self.pool.deploy().is_some_and(|deploy| deploy.state == DeployState::Waiting);
+            if waits {
+                self.last_ticket += 1;
+                self.ask(Ticket(self.last_ticket), Request::Promote);
+            }
             self.advance(Duration::from_secs(1));
         }
     }

@@ -18,6 +18,15 @@ use crate::control::{ExitCause, State, Transition, name};
 use crate::ring::MAX_WEIGHT;
 use crate::runtime::{Found, Launch, Owner, ReplicaId, Revision};
 
+/// From here on are the numbers of those that stand beside others: beside number 3 it is `BESIDE + 3`. Numbers on
+/// the ring are smaller.
+pub(in crate::control::pool) const BESIDE: u32 = 1 << 31;
+
+/// The number on the ring that a member has, or stands beside.
+pub(in crate::control::pool) fn of_ring(number: u32) -> u32 {
+    number & !BESIDE
+}
+
 /// A number in use and what it is for. It outlives the instances that fill it one after another.
 #[derive(Clone, Debug)]
 pub(in crate::control::pool) struct Member {
@@ -35,6 +44,8 @@ pub(in crate::control::pool) struct Member {
     pub(in crate::control::pool) revision: Arc<Revision>,
     /// The unfinished `/add` it belongs to.
     pub(in crate::control::pool) addition: Option<Ticket>,
+    /// Whether it stands beside the member of a number, to take its place or to take it back.
+    pub(super) is_beside: bool,
     /// Who is published under the number. It may be dead: then it is down, and keeps the place
     /// for its replacement so that the ring stays as it is.
     pub(in crate::control::pool) listed: Option<Listed>,
@@ -83,6 +94,8 @@ pub(in crate::control::pool) struct Instance {
     pub(in crate::control::pool) last_bad: String,
     /// Whether it was told that it does not become ready.
     pub(in crate::control::pool) is_warned: bool,
+    /// Whether it ever was to be published: requests may be at it.
+    pub(in crate::control::pool) has_served: bool,
 }
 
 /// Where a living instance is in its life, and since when.
@@ -131,6 +144,7 @@ impl Member {
             existing,
             revision: Arc::default(),
             addition,
+            is_beside: false,
             listed: None,
             instance: None,
             retry_at: Some(start_at),
@@ -138,6 +152,26 @@ impl Member {
             note: String::new(),
             cause: None,
         }
+    }
+
+    /// One that is to stand beside `incumbent`, and runs another revision.
+    pub(in crate::control::pool) fn beside(
+        incumbent: &Self,
+        name: String,
+        revision: Arc<Revision>,
+        start_at: Instant,
+    ) -> Self {
+        let member = Self::new(name, incumbent.owner, None, None, start_at);
+        Self { is_beside: true, revision, ..member }
+    }
+
+    /// Everything that is about the replica changes hands; what is about the number stays.
+    pub(super) fn exchange(&mut self, other: &mut Self) {
+        std::mem::swap(self, other);
+        std::mem::swap(&mut self.weight, &mut other.weight);
+        std::mem::swap(&mut self.drained_from, &mut other.drained_from);
+        std::mem::swap(&mut self.listed, &mut other.listed);
+        std::mem::swap(&mut self.is_beside, &mut other.is_beside);
     }
 
     pub(in crate::control::pool) fn name(&self) -> &str {
@@ -160,9 +194,14 @@ impl Member {
         self.instance.as_mut()
     }
 
-    /// Whether it counts as one of the replicas: not while its `/add` is unfinished.
+    /// Whether it counts as one of the replicas: not while its `/add` is unfinished, nor beside another.
     pub(in crate::control::pool) fn is_full(&self) -> bool {
-        self.addition.is_none()
+        self.addition.is_none() && !self.is_beside
+    }
+
+    /// Whether it stands beside the member of a number.
+    pub(in crate::control::pool) fn is_beside(&self) -> bool {
+        self.is_beside
     }
 
     /// What the runtime knows its replica by, or will, where that is certain.
@@ -213,6 +252,9 @@ impl Member {
         let Some(Instance { id, address: Some(address), host, .. }) = &self.instance else { return };
         let (id, address, host) = (*id, *address, Arc::clone(host));
         self.listed = Some(Listed { id, name: self.name.clone(), address, host, in_force: false });
+        if let Some(instance) = &mut self.instance {
+            instance.has_served = true;
+        }
         self.note.clear();
         self.cause = None;
     }
@@ -236,7 +278,7 @@ impl Member {
         let launch = Launch {
             id,
             name: self.name.clone(),
-            number,
+            number: of_ring(number),
             existing: self.existing.clone(),
             revision: Arc::clone(&self.revision),
         };
@@ -274,7 +316,7 @@ impl Member {
     ) -> Change {
         Change {
             name: self.name.clone(),
-            number,
+            number: of_ring(number),
             id: self.instance.as_ref().map(|instance| instance.id),
             transition,
             address: self.instance.as_ref().and_then(|instance| instance.address),
@@ -298,6 +340,7 @@ impl Instance {
             outlier: Outlier::default(),
             last_bad: String::new(),
             is_warned: false,
+            has_served: false,
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::btree_map::Entry;
 
 use fxhash::{FxHashMap, FxHashSet};
 
-pub(super) use member::{Instance, Member, Phase, identities};
+pub(super) use member::{BESIDE, Instance, Member, Phase, identities, of_ring};
 
 use crate::control::name;
 use crate::names::FoldedName;
@@ -38,8 +38,14 @@ pub(super) struct Members {
 }
 
 impl Members {
+    /// How many have a number on the ring, or are to.
     pub(super) fn len(&self) -> usize {
-        self.by_number.len()
+        self.by_number.len() - self.beside_len()
+    }
+
+    /// How many stand beside those.
+    pub(super) fn beside_len(&self) -> usize {
+        self.by_number.range(BESIDE..).count()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Member)> {
@@ -141,6 +147,18 @@ impl Members {
         Some(member)
     }
 
+    /// Two replicas change places, with all that is known of them; the numbers stay what they are.
+    pub(super) fn exchange(&mut self, one: u32, other: u32) {
+        if !self.by_number.contains_key(&one) || !self.by_number.contains_key(&other) {
+            return;
+        }
+        if let (Some(mut first), Some(mut second)) = (self.remove(one), self.remove(other)) {
+            first.exchange(&mut second);
+            self.insert(one, first);
+            self.insert(other, second);
+        }
+    }
+
     /// Gives a member another name, which is free.
     pub(super) fn rename(&mut self, number: u32, name: String) {
         self.edit(number, |member| member.name = name);
@@ -220,7 +238,7 @@ impl Members {
             }
         }
         let sizes = (self.by_name.len(), self.by_instance.len(), self.by_identity.len());
-        assert_eq!(sizes, (self.len(), instances, identities), "an index holds what is gone");
+        assert_eq!(sizes, (self.by_number.len(), instances, identities), "an index holds what is gone");
         assert!(
             (1..self.first_free).all(|number| self.by_number.contains_key(&number)),
             "{}",

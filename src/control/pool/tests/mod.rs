@@ -5,6 +5,7 @@ mod adding;
 mod addresses;
 mod adopting;
 mod changing;
+mod deploying;
 mod healing;
 mod heartbeats;
 mod outages;

@@ -1,0 +1,502 @@
+//! Deploys: every number gets a replica of another revision, one after the other.
+//!
+//! A deploy is healing with the incumbent alive. The successor of a number starts *beside* it, under a number of its
+//! own that is on no ring. Once it was ready for a while the two change places, and one publication has the endpoint
+//! of the number exchanged: the ring stays what it is, and no key moves. Its requests are compared with those of the
+//! other numbers. The incumbents stay ready, out of the choice, until the last number has passed, so that the way
+//! back is one publication too.
+//!
+//! ```text
+//!  Starting ──ready for min_healthy──► Judging ──window over──► Starting (the next) … Succeeded
+//!     │                                 │   └──canary complete──► Waiting ──promoted──► Starting
+//!     └────anything wrong───────────────┴───► Reverting ──every incumbent back──► Reverted
+//! ```
+//!
+//! What is wrong: a successor that ends, does not start, or has a bad heartbeat; a replica of the new revision that
+//! is ejected for its requests; and what the [`judge`] finds.
+
+mod judge;
+mod show;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use judge::DeploySample;
+
+use super::action::Ticket;
+use super::members::{BESIDE, Member, Phase};
+use super::publishing::After;
+use super::{Action, Pool};
+use crate::control::{ControlError, DeployRequest, DeployState, DeployView, Transition};
+use crate::runtime::{ReplicaId, Revision};
+use judge::Judge;
+
+/// Why a deploy ends that an end of the balancer interrupts.
+const STOPPING: &str = "the balancer is stopping";
+
+/// The revision of the replicas, and the deploys that change it.
+#[derive(Clone, Debug)]
+pub(super) struct Deploys {
+    /// What replicas run that are started anew.
+    current: Arc<Revision>,
+    /// Deploys so far.
+    count: u64,
+    under_way: Option<Deploy>,
+    /// How the last one ended.
+    last: Option<Arc<DeployView>>,
+}
+
+/// A deploy under way.
+#[derive(Clone, Debug)]
+struct Deploy {
+    from: Arc<Revision>,
+    to: Arc<Revision>,
+    began: Instant,
+    stage: Stage,
+    /// Numbers that the old revision serves, and that nothing was begun for.
+    pending: BTreeSet<u32>,
+    /// Those whose successors start, or are judged.
+    batch: BTreeSet<u32>,
+    /// Those that have passed.
+    passed: BTreeSet<u32>,
+    /// Those that the old revision serves again.
+    reverted: BTreeSet<u32>,
+    /// How many numbers are the canary, until it is promoted.
+    canary: Option<usize>,
+    failure: Option<Failure>,
+    judge: Judge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The batch starts.
+    Starting,
+    /// The batch has taken its places; since then it is in force, if it is.
+    Judging(Option<Instant>),
+    /// The canary has passed.
+    Waiting,
+    /// Batch and passed give their places back.
+    Reverting,
+}
+
+/// Why a deploy is taken back.
+#[derive(Clone, Debug)]
+struct Failure {
+    reason: String,
+    /// At which replica that was seen.
+    replica: Option<String>,
+    /// Whether somebody asked for it.
+    is_wanted: bool,
+}
+
+impl Deploys {
+    pub(super) fn new(current: Arc<Revision>) -> Self {
+        Self { current, count: 0, under_way: None, last: None }
+    }
+
+    /// What replicas run that are started anew.
+    pub(super) fn current(&self) -> Arc<Revision> {
+        Arc::clone(&self.current)
+    }
+
+    /// Whether no deploy is under way.
+    #[cfg(any(test, feature = "test-util"))]
+    pub(super) fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
+    /// The deploy under way in which the number is served by the new revision, and judged by what it does.
+    fn judging(&mut self, number: u32) -> Option<&mut Deploy> {
+        let deploy = self.under_way.as_mut()?;
+        let is_new = match deploy.stage {
+            Stage::Starting => deploy.passed.contains(&number),
+            Stage::Judging(_) | Stage::Waiting => {
+                deploy.passed.contains(&number) || deploy.batch.contains(&number)
+            }
+            Stage::Reverting => false,
+        };
+        is_new.then_some(deploy)
+    }
+
+    /// The deploy under way in which a successor of the number starts.
+    fn starting(&mut self, number: u32) -> Option<&mut Deploy> {
+        self.under_way
+            .as_mut()
+            .filter(|deploy| deploy.stage == Stage::Starting && deploy.batch.contains(&number))
+    }
+}
+
+impl Deploy {
+    fn fail(&mut self, reason: &str, replica: Option<&str>) {
+        // The first reason is the one that led to the others.
+        self.failure.get_or_insert_with(|| Failure {
+            reason: reason.to_owned(),
+            replica: replica.map(str::to_owned),
+            is_wanted: false,
+        });
+    }
+}
+
+impl Pool {
+    pub(super) fn deploy_revision(&mut self, ticket: Ticket, request: &DeployRequest, now: Instant) {
+        let result = self.begin_deploy(request, now);
+        self.reply(ticket, result);
+    }
+
+    fn begin_deploy(&mut self, request: &DeployRequest, now: Instant) -> Result<(), ControlError> {
+        self.refuse_while_stopping()?;
+        if !self.runtime.owner.is_balancer() {
+            return Err(ControlError::NoDeploys(self.runtime.kind));
+        }
+        self.refuse_during_outage()?;
+        self.refuse_during_deploy()?;
+        if let Some(percent) = request.canary.filter(|percent| !(1..=99).contains(percent)) {
+            return Err(ControlError::BadCanary(percent));
+        }
+        let to = self.revision_named(&request.revision)?;
+        let ours = |member: &Member| member.owner().is_balancer();
+        if !self.additions.tickets().is_empty() {
+            return Err(ControlError::Busy);
+        }
+        let all: Vec<_> = self.members.iter().filter(|(_, member)| ours(member)).collect();
+        let pending: BTreeSet<_> =
+            all.iter().filter(|(_, member)| member.revision != to).map(|(number, _)| *number).collect();
+        match (all.is_empty(), pending.is_empty()) {
+            (true, _) => return Err(ControlError::NothingToDeploy),
+            (_, true) => return Err(ControlError::DeployedAlready(to.shown().to_owned())),
+            _ => {}
+        }
+        // Each that leaves is still a process.
+        if pending.len() + self.departures.len() > 2 * self.config.max_replicas as usize {
+            return Err(ControlError::Busy);
+        }
+        let share = |percent: u32| (all.len() * percent as usize).div_ceil(100).clamp(1, pending.len());
+        let canary = request.canary.map(share);
+        self.deploys.count += 1;
+        self.deploys.under_way = Some(Deploy {
+            from: self.deploys.current(),
+            to,
+            began: now,
+            stage: Stage::Starting,
+            pending,
+            batch: BTreeSet::new(),
+            passed: BTreeSet::new(),
+            reverted: BTreeSet::new(),
+            canary,
+            failure: None,
+            judge: Judge::default(),
+        });
+        self.tell_deploy();
+        Ok(())
+    }
+
+    /// The revision that goes by this name.
+    fn revision_named(&self, name: &str) -> Result<Arc<Revision>, ControlError> {
+        let revisions = &self.config.deploy.revisions;
+        if name == Revision::BASE {
+            return Ok(Arc::default());
+        }
+        revisions.iter().find(|revision| revision.name == name).cloned().ok_or_else(|| {
+            let named = revisions.iter().map(|revision| revision.name.clone());
+            let known = std::iter::once(Revision::BASE.to_owned()).chain(named).collect();
+            ControlError::UnknownRevision { name: name.to_owned(), known }
+        })
+    }
+
+    /// Refuses what would change the ring in the middle of a deploy.
+    pub(super) fn refuse_during_deploy(&self) -> Result<(), ControlError> {
+        match &self.deploys.under_way {
+            Some(deploy) => Err(ControlError::Deploying(deploy.to.shown().to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// The canary goes on to all other numbers.
+    pub(super) fn promote_deploy(&mut self) -> Result<(), ControlError> {
+        let deploy = self.deploys.under_way.as_mut().ok_or(ControlError::NotDeploying)?;
+        if deploy.stage != Stage::Waiting {
+            return Err(ControlError::NotWaiting(deploy.to.shown().to_owned()));
+        }
+        deploy.canary = None;
+        deploy.stage = Stage::Starting;
+        self.tell_deploy();
+        Ok(())
+    }
+
+    /// Takes the deploy under way back, because somebody asks for it.
+    pub(super) fn abort_deploy(&mut self, reason: &str) -> Result<(), ControlError> {
+        let deploy = self.deploys.under_way.as_mut().ok_or(ControlError::NotDeploying)?;
+        if deploy.failure.is_none() {
+            deploy.failure = Some(Failure { reason: reason.to_owned(), replica: None, is_wanted: true });
+        }
+        Ok(())
+    }
+
+    /// The same, because the balancer stops.
+    pub(super) fn abandon_deploy(&mut self) {
+        let _ = self.abort_deploy(STOPPING);
+    }
+
+    /// A replica has failed: it ended, was given up, or is ejected. Returns whether that is a successor that has not
+    /// taken its place yet, which has no other.
+    pub(super) fn fails_deploy(&mut self, number: u32, reason: &str) -> bool {
+        let name = self.members.get(number).map(|member| member.name().to_owned());
+        let is_beside = number >= BESIDE;
+        let deploy =
+            if is_beside { self.deploys.starting(number - BESIDE) } else { self.deploys.judging(number) };
+        let Some(deploy) = deploy else { return false };
+        deploy.fail(reason, name.as_deref());
+        is_beside
+    }
+
+    /// Everything is taken back at once, as far as it can be.
+    pub(super) fn fail_deploy(&mut self, reason: &str) {
+        if let Some(deploy) = &mut self.deploys.under_way {
+            deploy.fail(reason, None);
+        }
+    }
+
+    /// Whether [`Event::DeploySamples`](super::Event::DeploySamples) is wanted.
+    pub fn wants_deploy_samples(&self) -> bool {
+        let stage = self.deploys.under_way.as_ref().map(|deploy| deploy.stage);
+        stage.is_some_and(|stage| stage != Stage::Reverting)
+    }
+
+    /// What was counted at the replicas on the ring.
+    pub(super) fn judge_deploy(&mut self, samples: Vec<(ReplicaId, DeploySample)>) {
+        let Some(deploy) = &mut self.deploys.under_way else { return };
+        for (id, sample) in samples {
+            let Some(member) = self.members.number_of(id).and_then(|number| self.members.get(number)) else {
+                continue;
+            };
+            deploy.judge.see(id, member.revision == deploy.to, sample);
+        }
+        if let Some(reason) = deploy.judge.verdict(&self.config.deploy) {
+            deploy.fail(&reason, None);
+        }
+        self.changed = true;
+    }
+
+    /// When a deploy goes on, as far as that is a matter of time.
+    pub(super) fn deploy_deadline(&self) -> Option<Instant> {
+        let deploy = self.deploys.under_way.as_ref().filter(|_| !self.is_stopping())?;
+        match deploy.stage {
+            Stage::Starting => {
+                let ready = |&number: &u32| self.ready_since(BESIDE + number);
+                let since: Option<Vec<_>> = deploy.batch.iter().map(ready).collect();
+                Some(since?.into_iter().max()? + self.config.deploy.min_healthy)
+            }
+            Stage::Judging(since) => Some(since? + self.config.deploy.window),
+            Stage::Waiting | Stage::Reverting => None,
+        }
+    }
+
+    fn ready_since(&self, number: u32) -> Option<Instant> {
+        match self.members.get(number)?.instance()?.phase {
+            Phase::Ready(since) => Some(since),
+            Phase::Starting | Phase::Ejected(_) => None,
+        }
+    }
+
+    pub(super) fn is_deploy_failed(&self) -> bool {
+        self.deploys.under_way.as_ref().is_some_and(|deploy| deploy.failure.is_some())
+    }
+
+    /// Goes on with the deploy under way. Returns whether there may be more to do.
+    pub(super) fn advance_deploy(&mut self, now: Instant) -> bool {
+        let Some(deploy) = &self.deploys.under_way else { return false };
+        if self.is_stopping() {
+            self.end_deploy(DeployState::Aborted, now);
+            return true;
+        }
+        if deploy.failure.is_some() && deploy.stage != Stage::Reverting {
+            self.begin_reverting(now);
+            return true;
+        }
+        let is_due = self.deploy_deadline().is_some_and(|at| at <= now);
+        match deploy.stage {
+            Stage::Starting if deploy.batch.is_empty() && deploy.pending.is_empty() => self.succeed(now),
+            Stage::Starting if deploy.batch.is_empty() => self.begin_batch(now),
+            Stage::Starting if is_due => self.take_places(now),
+            Stage::Judging(None) if self.are_in_force(&deploy.batch) => self.begin_judging(now),
+            Stage::Judging(_) if is_due => self.pass_batch(now),
+            Stage::Reverting => return self.revert(now),
+            Stage::Starting | Stage::Judging(_) | Stage::Waiting => return false,
+        }
+        true
+    }
+
+    /// Starts the next successors.
+    fn begin_batch(&mut self, now: Instant) {
+        let Some(deploy) = &mut self.deploys.under_way else { return };
+        let surge = self.config.deploy.surge.max(1) as usize;
+        let room =
+            deploy.canary.map_or(surge, |canary| surge.min(canary.saturating_sub(deploy.passed.len())));
+        let batch: BTreeSet<_> = deploy.pending.iter().copied().take(room.max(1)).collect();
+        deploy.pending.retain(|number| !batch.contains(number));
+        deploy.batch.clone_from(&batch);
+        let to = Arc::clone(&deploy.to);
+        for number in batch {
+            let name = self.new_name();
+            let Some(incumbent) = self.members.get(number) else { continue };
+            let successor = Member::beside(incumbent, name, Arc::clone(&to), now);
+            self.members.insert(BESIDE + number, successor);
+        }
+        self.tell_deploy();
+    }
+
+    /// The successors have shown that they are well: they take their places.
+    fn take_places(&mut self, now: Instant) {
+        let Some(deploy) = &mut self.deploys.under_way else { return };
+        deploy.stage = Stage::Judging(None);
+        deploy.judge.begin_window();
+        let (batch, to) = (deploy.batch.clone(), deploy.to.shown().to_owned());
+        let reason = format!("revision '{to}' has taken its place; it is kept until the deploy has ended");
+        for number in &batch {
+            // Beside there are no requests to try it with: should it come back, it begins anew.
+            self.forget_outlier(*number);
+            self.members.exchange(*number, BESIDE + number);
+            self.note_member(BESIDE + number, Transition::Standby, &reason);
+        }
+        self.publish_places(batch, now);
+        self.tell_deploy();
+    }
+
+    /// Publishes that the replicas of these numbers are others from now on.
+    fn publish_places(&mut self, numbers: impl IntoIterator<Item = u32>, now: Instant) {
+        let mut joined = Vec::new();
+        for number in numbers {
+            let Some(member) = self.members.get_mut(number) else { continue };
+            member.list();
+            joined.extend(member.instance().map(|instance| After::Joined(instance.id())));
+            self.members.show(number);
+        }
+        if joined.is_empty() {
+            return;
+        }
+        self.publish_healed();
+        for after in joined {
+            self.after_publication(after, now);
+        }
+    }
+
+    fn are_in_force(&self, numbers: &BTreeSet<u32>) -> bool {
+        let listed = |&number: &u32| self.members.get(number)?.listed.as_ref();
+        numbers.iter().all(|number| listed(number).is_some_and(|listed| listed.in_force))
+    }
+
+    fn begin_judging(&mut self, now: Instant) {
+        if let Some(deploy) = &mut self.deploys.under_way {
+            deploy.stage = Stage::Judging(Some(now));
+        }
+    }
+
+    /// The batch has done as well as the others.
+    fn pass_batch(&mut self, now: Instant) {
+        let Some(deploy) = &mut self.deploys.under_way else { return };
+        let batch = std::mem::take(&mut deploy.batch);
+        deploy.passed.extend(batch);
+        if deploy.canary.is_some_and(|canary| deploy.passed.len() >= canary) {
+            deploy.stage = Stage::Waiting;
+            self.tell_deploy();
+        } else {
+            deploy.stage = Stage::Starting;
+        }
+    }
+
+    fn succeed(&mut self, now: Instant) {
+        let Some(deploy) = &self.deploys.under_way else { return };
+        let (to, passed) = (Arc::clone(&deploy.to), deploy.passed.clone());
+        let reason = format!("revision '{}' was deployed", to.shown());
+        self.deploys.current = to;
+        self.end_deploy(DeployState::Succeeded, now);
+        for number in passed {
+            self.retire_beside(number, &reason, now);
+        }
+    }
+
+    /// Stops the successors that have not taken their places, and has the others give theirs back.
+    fn begin_reverting(&mut self, now: Instant) {
+        let Some(deploy) = &mut self.deploys.under_way else { return };
+        let has_places = !matches!(deploy.stage, Stage::Starting);
+        deploy.stage = Stage::Reverting;
+        let batch = if has_places { BTreeSet::new() } else { std::mem::take(&mut deploy.batch) };
+        deploy.reverted.extend(&batch);
+        self.tell_deploy();
+        for number in batch {
+            self.retire_beside(number, "the deploy is taken back", now);
+        }
+    }
+
+    /// Has the incumbents take their places back that are ready, or that are no worse than who has them. Returns
+    /// whether there is more to do at once.
+    fn revert(&mut self, now: Instant) -> bool {
+        let Some(deploy) = &self.deploys.under_way else { return false };
+        let places: Vec<_> = deploy.batch.union(&deploy.passed).copied().collect();
+        if places.is_empty() {
+            let is_wanted = deploy.failure.as_ref().is_some_and(|failure| failure.is_wanted);
+            self.end_deploy(if is_wanted { DeployState::Aborted } else { DeployState::Reverted }, now);
+            return true;
+        }
+        let (ready, others): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|number| self.ready_since(BESIDE + number).is_some());
+        // Who is out of the choice anyway keeps nobody waiting.
+        let serves = |number: &u32| self.members.get(*number).is_some_and(|m| m.is_listed() && m.is_ready());
+        let lost: Vec<_> = others.into_iter().filter(|number| !serves(number)).collect();
+        let back: Vec<_> = ready.iter().chain(&lost).copied().collect();
+        if back.is_empty() {
+            return false;
+        }
+        for number in &back {
+            self.members.exchange(*number, BESIDE + number);
+        }
+        self.publish_places(ready, now);
+        if let Some(deploy) = &mut self.deploys.under_way {
+            for number in &back {
+                deploy.batch.remove(number);
+                deploy.passed.remove(number);
+            }
+            deploy.reverted.extend(&back);
+        }
+        for number in back {
+            self.retire_beside(number, "the deploy is taken back", now);
+        }
+        true
+    }
+
+    /// Lets the replica beside a number go: drains it, if requests can be at it.
+    fn retire_beside(&mut self, number: u32, reason: &str, now: Instant) {
+        let Some(member) = self.members.remove(BESIDE + number) else { return };
+        let is_of_place = |listed: ReplicaId| {
+            let place = self.members.get(number).and_then(|member| member.listed.as_ref());
+            place.is_some_and(|place| place.id == listed)
+        };
+        // One that has a place on the ring all the same is down, and takes no requests.
+        let drains =
+            member.instance().is_some_and(|instance| instance.has_served && !is_of_place(instance.id()));
+        self.retire(number, &member, drains, reason, now);
+    }
+
+    /// Whether a replica stands beside a number: its endpoint is needed again.
+    pub fn is_beside(&self, id: ReplicaId) -> bool {
+        self.members.number_of(id).is_some_and(|number| number >= BESIDE)
+    }
+
+    fn end_deploy(&mut self, state: DeployState, now: Instant) {
+        let Some(view) = self.view_of_deploy(Some((state, now))) else { return };
+        let view = Arc::new(view);
+        self.deploys.under_way = None;
+        self.deploys.last = Some(Arc::clone(&view));
+        self.changed = true;
+        self.out.push(Action::TellDeploy(view));
+    }
+
+    /// Tells how far the deploy under way has come.
+    fn tell_deploy(&mut self) {
+        self.changed = true;
+        if let Some(view) = self.view_of_deploy(None) {
+            self.out.push(Action::TellDeploy(Arc::new(view)));
+        }
+    }
+}

@@ -1,0 +1,257 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::control::pool::DeploySample;
+use crate::control::{DeployConfig, DeployRequest, DeployState, DeployStep, DeployView};
+use crate::runtime::Revision;
+
+const MIN_HEALTHY: Duration = Duration::from_secs(5);
+const WINDOW: Duration = Duration::from_secs(5);
+
+fn revision(name: &str) -> Arc<Revision> {
+    Arc::new(Revision { name: name.to_owned(), ..Revision::default() })
+}
+
+fn herd(replicas: u32) -> Herd {
+    let deploy = DeployConfig { revisions: vec![revision("v1"), revision("v2")], ..DeployConfig::default() };
+    let mut herd =
+        Herd::cold(ControlConfig { replicas, deploy, ..ControlConfig::default() }, Owner::Balancer, &[]);
+    for launch in launches(&herd.first.clone()) {
+        herd.bring_up(launch.id);
+    }
+    herd
+}
+
+impl Herd {
+    fn ask(&mut self, request: Request) -> Actions {
+        self.step(Event::Request(TICKET, request))
+    }
+
+    fn deploy(&mut self, revision: &str, canary: Option<u32>) -> Actions {
+        self.ask(Request::Deploy(DeployRequest { revision: revision.to_owned(), canary }))
+    }
+
+    /// Begins to deploy, and returns the first successor.
+    fn deploying(&mut self, revision: &str) -> ReplicaId {
+        let actions = self.deploy(revision, None);
+        assert_eq!(reply(&actions), Some(Ok(())));
+        let [launch] = &launches(&actions)[..] else { panic!("one starts at a time: {actions:?}") };
+        assert_eq!(launch.revision.shown(), revision);
+        launch.id
+    }
+
+    /// Time passes, in which all heartbeats are good.
+    fn calm(&mut self, by: Duration) -> Actions {
+        let end = self.now + by;
+        let mut actions = Actions::default();
+        while let Some(at) = self.pool.next_deadline().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            let ticked = self.step(Event::Tick);
+            for id in checks(&ticked) {
+                actions.extend(self.step(Event::Heartbeat(id, Verdict::Good)));
+            }
+            actions.extend(ticked);
+        }
+        self.now = end;
+        actions
+    }
+
+    fn view(&self) -> Arc<DeployView> {
+        self.pool.deploy().expect("there was a deploy")
+    }
+
+    fn steps(&self) -> Vec<DeployStep> {
+        self.view().numbers.iter().map(|number| number.step).collect()
+    }
+
+    fn revisions(&self) -> Vec<String> {
+        self.pool.members().map(|member| member.revision.shown().to_owned()).collect()
+    }
+
+    /// Whom the ring has, by number.
+    fn placed(&self) -> BTreeMap<u32, ReplicaId> {
+        self.pool.publication().members.into_iter().map(|member| (member.number, member.id)).collect()
+    }
+
+    /// `requests` at each replica on the ring, of which those of `bad` have failed.
+    fn samples(&mut self, requests: u64, bad: &[ReplicaId]) -> Actions {
+        let sample = |id: ReplicaId| {
+            let errors = if bad.contains(&id) { requests } else { 0 };
+            (id, DeploySample { requests, errors, ..DeploySample::default() })
+        };
+        let samples = self.placed().into_values().map(sample).collect();
+        self.step(Event::DeploySamples(samples))
+    }
+}
+
+#[test]
+fn numbers_get_the_revision_one_after_the_other_and_the_ring_stays() {
+    let mut herd = herd(3);
+    let before = herd.placed();
+    let mut next = herd.deploying("v1");
+    for number in 1..=3_u32 {
+        herd.bring_up(next);
+        assert_eq!(herd.view().state, DeployState::Starting);
+        assert_eq!(herd.placed()[&number], before[&number], "not before it has shown that it is well");
+        let actions = herd.calm(MIN_HEALTHY);
+        assert_eq!(herd.placed()[&number], next, "{actions:?}");
+        assert_eq!(herd.view().state, DeployState::Judging);
+        assert!(stops(&actions).is_empty(), "the incumbent is kept");
+        let actions = herd.calm(WINDOW);
+        if number < 3 {
+            let [launch] = &launches(&actions)[..] else { panic!("the next: {actions:?}") };
+            assert_eq!(launch.number, number + 1);
+            next = launch.id;
+        }
+    }
+    let view = herd.view();
+    assert_eq!((view.state, view.reason.as_str()), (DeployState::Succeeded, ""));
+    assert_eq!(herd.revisions(), ["v1"; 3]);
+    let after = herd.placed();
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    for id in before.into_values() {
+        let stopped = herd.step(Event::Drained(id));
+        assert_eq!(stops(&stopped), [id], "who was replaced drains, and is stopped");
+    }
+    // Who dies now comes back as what was deployed.
+    let died = herd.exit(after[&2]);
+    assert_eq!(launches(&died)[0].revision.shown(), "v1");
+    // And so does who is added.
+    assert_eq!(launches(&herd.add(1, &[]))[0].revision.shown(), "v1");
+}
+
+#[test]
+fn a_successor_that_does_not_start_changes_nothing() {
+    let mut herd = herd(2);
+    let before = herd.placed();
+    let next = herd.deploying("v1");
+    let actions =
+        herd.step(Event::Runtime(RuntimeEvent::StartFailed { id: next, reason: "no such file".into() }));
+    assert!(publications(&actions).is_empty() && launches(&actions).is_empty(), "{actions:?}");
+    let view = herd.view();
+    assert_eq!((view.state, view.reason.as_str()), (DeployState::Reverted, "no such file"));
+    assert!(view.failed.is_some(), "it is named, for its log");
+    assert_eq!((herd.placed(), herd.revisions()), (before, vec!["base".to_owned(); 2]));
+}
+
+#[test]
+fn one_that_dies_in_its_place_gives_it_back_in_the_same_step() {
+    let mut herd = herd(2);
+    let before = herd.placed();
+    let next = herd.deploying("v1");
+    herd.bring_up(next);
+    herd.calm(MIN_HEALTHY);
+    assert_eq!(herd.placed()[&1], next);
+    let actions = herd.exit(next);
+    assert_eq!(herd.placed(), before, "{actions:?}");
+    assert_eq!(publications(&actions).len(), 1, "one publication: {actions:?}");
+    assert!(launches(&actions).is_empty(), "nothing has to start: {actions:?}");
+    assert_eq!(herd.view().state, DeployState::Reverted);
+}
+
+#[test]
+fn requests_that_fail_at_the_new_revision_take_it_back() {
+    let mut herd = herd(3);
+    let before = herd.placed();
+    herd.samples(100, &[]);
+    let next = herd.deploying("v1");
+    herd.samples(200, &[]);
+    herd.bring_up(next);
+    herd.calm(MIN_HEALTHY);
+    let actions = herd.samples(300, &[next]);
+    assert_eq!(herd.placed(), before, "{actions:?}");
+    let view = herd.view();
+    assert_eq!(view.state, DeployState::Reverted);
+    assert!(view.reason.contains("300 of its 300 requests failed"), "{}", view.reason);
+    assert!(stops(&actions).is_empty(), "requests may be at it");
+    assert_eq!(stops(&herd.step(Event::Drained(next))), [next]);
+}
+
+#[test]
+fn a_canary_waits_and_is_promoted_or_taken_back() {
+    for promote in [true, false] {
+        let mut herd = herd(4);
+        let before = herd.placed();
+        let actions = herd.deploy("v2", Some(30));
+        let mut next = launches(&actions)[0].id;
+        for _ in 0..2 {
+            herd.bring_up(next);
+            let actions = herd.calm(MIN_HEALTHY + WINDOW);
+            next = launches(&actions).first().map_or(next, |launch| launch.id);
+        }
+        assert_eq!(herd.view().state, DeployState::Waiting, "30 % of 4 are 2");
+        herd.calm(Duration::from_secs(100));
+        let steps = [DeployStep::Passed, DeployStep::Passed, DeployStep::Pending, DeployStep::Pending];
+        assert_eq!(herd.steps(), steps);
+        if promote {
+            let actions = herd.ask(Request::Promote);
+            assert_eq!(launches(&actions)[0].number, 3);
+            assert_eq!(herd.view().state, DeployState::Starting);
+        } else {
+            herd.ask(Request::AbortDeploy);
+            assert_eq!((herd.view().state, herd.placed()), (DeployState::Aborted, before));
+        }
+    }
+}
+
+#[test]
+fn nothing_else_changes_the_ring_meanwhile_and_there_is_one_at_a_time() {
+    let mut herd = herd(2);
+    let refused = |actions: Actions| reply(&actions).expect("answered").expect_err("refused");
+    assert_eq!(refused(herd.ask(Request::Promote)), ControlError::NotDeploying);
+    assert_eq!(refused(herd.deploy("base", None)), ControlError::DeployedAlready("base".into()));
+    let unknown = refused(herd.deploy("v3", None)).to_string();
+    assert_eq!(unknown, "there is no revision 'v3'; there are: base, v1, v2");
+    assert_eq!(refused(herd.deploy("v1", Some(100))), ControlError::BadCanary(100));
+    herd.deploying("v1");
+    let busy = ControlError::Deploying("v1".into());
+    assert_eq!(refused(herd.deploy("v2", None)), busy);
+    assert_eq!(refused(herd.add(1, &[])), busy);
+    assert_eq!(refused(herd.remove(1, &[])), busy);
+    assert_eq!(refused(herd.ask(Request::Promote)), ControlError::NotWaiting("v1".into()));
+    let weight = Request::SetWeight { name: "Server 1".into(), weight: 3 };
+    assert_eq!(refused(herd.ask(weight)), busy);
+    let fewer = ControlConfig { replicas: 1, ..herd.pool.config().clone() };
+    assert_eq!(refused(herd.ask(Request::Reload(Box::new(fewer)))), busy);
+}
+
+#[test]
+fn an_incumbent_that_dies_beside_comes_back_to_be_ready() {
+    let mut herd = herd(2);
+    let before = herd.placed();
+    let next = herd.deploying("v1");
+    herd.bring_up(next);
+    herd.calm(MIN_HEALTHY);
+    let again = launches(&herd.exit(before[&1]));
+    assert_eq!((again[0].revision.shown(), again[0].number), ("base", 1));
+    // Taken back before it is ready, the new one serves until it is.
+    herd.ask(Request::AbortDeploy);
+    assert_eq!((herd.view().state, herd.placed()[&1]), (DeployState::Reverting, next));
+    herd.bring_up(again[0].id);
+    assert_eq!((herd.view().state, herd.placed()[&1]), (DeployState::Aborted, again[0].id));
+}
+
+#[test]
+fn replicas_of_others_have_no_deploys() {
+    let config = ControlConfig { replicas: 1, ..ControlConfig::default() };
+    let mut herd = Herd::cold(config, Owner::Others, &["a:80"]);
+    let actions = herd.deploy("base", None);
+    assert_eq!(reply(&actions), Some(Err(ControlError::NoDeploys("test"))));
+}
+
+#[test]
+fn a_stop_in_the_middle_ends_both() {
+    let mut herd = herd(2);
+    let next = herd.deploying("v1");
+    herd.bring_up(next);
+    herd.calm(MIN_HEALTHY);
+    let old = herd.pool.publication();
+    herd.ask(Request::PrepareStop);
+    assert_eq!(herd.view().state, DeployState::Aborted);
+    assert_ne!(herd.pool.publication(), old, "the old one serves the last requests");
+    let actions = herd.ask(Request::Stop);
+    let mut stopped = stops(&actions);
+    stopped.sort_unstable();
+    assert_eq!(stopped, [ReplicaId(1), ReplicaId(2), next]);
+}
