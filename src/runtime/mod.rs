@@ -11,6 +11,7 @@ mod exit;
 pub mod fake;
 pub mod fixed;
 mod handle;
+pub mod output;
 pub mod process;
 mod revision;
 pub mod swarm;
