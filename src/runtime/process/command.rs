@@ -138,6 +138,7 @@ mod tests {
             number: 7,
             existing: None,
             revision: Arc::default(),
+            replaces: None,
         }
     }
 

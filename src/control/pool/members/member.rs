@@ -239,6 +239,7 @@ impl Member {
             number,
             existing: self.existing.clone(),
             revision: Arc::clone(&self.revision),
+            replaces: None,
         };
         (launch, Instance::new(id, now))
     }
