@@ -86,6 +86,7 @@ fn launch(id: u64) -> Launch {
         number: id as u32,
         existing: None,
         revision: std::sync::Arc::default(),
+        replaces: None,
     }
 }
 

@@ -67,6 +67,7 @@ impl Bench {
             number,
             existing,
             revision: std::sync::Arc::default(),
+            replaces: None,
         });
     }
 

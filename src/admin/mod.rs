@@ -12,6 +12,7 @@ mod audit;
 mod change;
 mod dashboard;
 mod error;
+mod log;
 mod metrics;
 mod openapi;
 mod pools;
@@ -31,7 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use access::origin;
-pub use pools::Pools;
+pub use pools::{PoolHandle, Pools};
 pub use response_body::Body;
 pub use route::{Listener, is_public_route};
 pub use service::{Admin, Context};

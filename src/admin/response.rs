@@ -244,7 +244,12 @@ pub(super) fn with_type(kind: &'static str, text: impl Into<Bytes>) -> AdminResp
 
 /// The response that streams the entries of `reader`, until `end` is cancelled.
 pub(super) fn events(reader: Reader, end: CancellationToken) -> AdminResponse {
-    build("text/event-stream", Body::from(Events::new(reader, end)))
+    stream(Events::new(reader, end))
+}
+
+/// The response that streams `events`.
+pub(super) fn stream(events: Events) -> AdminResponse {
+    build("text/event-stream", Body::from(events))
 }
 
 fn build(kind: &'static str, body: Body) -> AdminResponse {

@@ -79,20 +79,37 @@ impl http_body::Body for Body {
     }
 }
 
-/// The entries of the journal as a stream of server-sent events.
+/// A stream of server-sent events.
 pub(super) struct Events(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
+
+/// What a stream of server-sent events is made of.
+pub(super) trait Source: Send + 'static {
+    /// The next events, as they are sent; `None` after the last. Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Option<Bytes>> + Send;
+}
+
+impl Source for Reader {
+    async fn next(&mut self) -> Option<Bytes> {
+        Self::next(self).await.map(|entry| event(&entry))
+    }
+}
 
 impl Events {
     /// A stream of the entries of `reader`, until it falls behind or `end` is cancelled.
     pub(super) fn new(reader: Reader, end: CancellationToken) -> Self {
-        // Sent at once, so that the client sees that it is connected.
-        let hello = Bytes::from_static(b": the journal of ringherd\n\n");
-        let pieces = stream::unfold((reader, end, Some(hello)), |(mut reader, end, first)| async move {
+        Self::of(": the journal of ringherd\n\n", reader, end)
+    }
+
+    /// A stream of the events of `source`, until its last or until `end` is cancelled. It begins with `hello`, a
+    /// comment, so that the client sees that it is connected.
+    pub(super) fn of(hello: &'static str, source: impl Source, end: CancellationToken) -> Self {
+        let hello = Bytes::from_static(hello.as_bytes());
+        let pieces = stream::unfold((source, end, Some(hello)), |(mut source, end, first)| async move {
             let piece = match first {
                 Some(first) => first,
-                None => next(&mut reader, &end).await?,
+                None => next(&mut source, &end).await?,
             };
-            Some((piece, (reader, end, None)))
+            Some((piece, (source, end, None)))
         });
         Self(Box::pin(pieces))
     }
@@ -104,9 +121,9 @@ impl std::fmt::Debug for Events {
     }
 }
 
-async fn next(reader: &mut Reader, end: &CancellationToken) -> Option<Bytes> {
+async fn next(source: &mut impl Source, end: &CancellationToken) -> Option<Bytes> {
     tokio::select! {
-        entry = reader.next() => entry.map(|entry| event(&entry)),
+        events = source.next() => events,
         () = end.cancelled() => None,
         () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(b": keep-alive\n\n")),
     }

@@ -21,7 +21,7 @@ pub enum Listener {
 }
 
 /// A resource that is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Read {
     /// The dashboard.
     Page,
@@ -38,13 +38,15 @@ pub(super) enum Read {
     Document,
     /// The stream of the journal.
     Events,
+    /// What the replica of this name writes.
+    Log(String),
     Alive,
     Ready,
 }
 
 impl Read {
     /// Whether it is for probes, which need no token and may use any host.
-    pub(super) fn is_probe(self) -> bool {
+    pub(super) fn is_probe(&self) -> bool {
         matches!(self, Self::Alive | Self::Ready)
     }
 }
@@ -116,7 +118,9 @@ impl Route {
     /// Whether it is about one pool.
     fn is_of_one_pool(&self) -> bool {
         match self {
-            Self::Read(read) => matches!(read, Read::Replicas | Read::Ring | Read::Sectors),
+            Self::Read(read) => {
+                matches!(read, Read::Replicas | Read::Ring | Read::Sectors | Read::Log(_))
+            }
             Self::Write(_) => true,
         }
     }
@@ -133,9 +137,7 @@ fn find_route(method: &Method, path: &str) -> Result<Route, Refusal> {
         "/ring" => read(method, Read::Ring).map_err(|_| Refusal::method("GET, HEAD, PUT")),
         "/pools" => read(method, Read::Pools),
         "/metrics" => read(method, Read::Metrics),
-        // No HEAD: a stream has no length.
-        "/events" if *method == Method::GET => Ok(Route::Read(Read::Events)),
-        "/events" => Err(Refusal::method("GET")),
+        "/events" => stream(method, Read::Events),
         "/openapi.json" => read(method, Read::Document),
         "/ring/sectors" => read(method, Read::Sectors),
         "/statistics" => read(method, Read::Statistics),
@@ -149,6 +151,7 @@ fn find_route(method: &Method, path: &str) -> Result<Route, Refusal> {
             Some((name, "kill")) if !name.is_empty() => {
                 write(method, &Method::POST, Write::Kill(decode(name)?))
             }
+            Some((name, "log")) if !name.is_empty() => stream(method, Read::Log(decode(name)?)),
             _ => Err(not_found(path)),
         },
     }
@@ -159,6 +162,11 @@ fn read(method: &Method, what: Read) -> Result<Route, Refusal> {
         Method::GET | Method::HEAD => Ok(Route::Read(what)),
         _ => Err(Refusal::method("GET, HEAD")),
     }
+}
+
+/// No HEAD: a stream has no length.
+fn stream(method: &Method, what: Read) -> Result<Route, Refusal> {
+    if *method == Method::GET { Ok(Route::Read(what)) } else { Err(Refusal::method("GET")) }
 }
 
 fn write(method: &Method, right: &Method, what: Write) -> Result<Route, Refusal> {
@@ -262,6 +270,7 @@ mod tests {
             (Method::DELETE, "/rm", Route::Write(Write::Remove)),
             (Method::PUT, "/ring", Route::Write(Write::Ring)),
             (Method::POST, "/replicas/S%201/kill", Route::Write(Write::Kill("S 1".to_owned()))),
+            (Method::GET, "/replicas/S%201/log", Route::Read(Read::Log("S 1".to_owned()))),
         ] {
             assert_eq!(found(&method, path), Ok(Found { pool: None, route: route.clone() }));
             let of_pool = Found { pool: Some("web".to_owned()), route };

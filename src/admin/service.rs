@@ -20,14 +20,14 @@ use super::access::{self, Target};
 use super::audit::AuditRecord;
 use super::change::{self, InWords};
 use super::error::{Reason, Refusal};
-use super::pools::Pools;
+use super::log::Followers;
+use super::pools::{PoolHandle, Pools};
 use super::request_body::{self, RequestBody};
 use super::response::{self, AdminResponse};
 use super::response_body::Body;
 use super::route::{self, Found, Listener, Read, Route, Write};
 use super::statistics::History;
 use super::{AdminConfig, Sources, dashboard, metrics, openapi, statistics};
-use crate::control::Control;
 use crate::telemetry::journal::MAX_READERS;
 
 /// Most pools that a refusal names.
@@ -55,6 +55,7 @@ pub struct Admin {
     stopping: Arc<AtomicBool>,
     sources: Arc<Sources>,
     history: History,
+    followers: Followers,
     /// Cancelled when streams are to end.
     end_of_streams: CancellationToken,
 }
@@ -68,6 +69,7 @@ impl Admin {
             stopping: Arc::default(),
             sources: Arc::default(),
             history: History::default(),
+            followers: Followers::default(),
             end_of_streams: CancellationToken::new(),
         }
     }
@@ -84,7 +86,7 @@ impl Admin {
         self.config.store(Arc::new(config));
     }
 
-    /// Ends the streams of events; one of the last steps of a stop.
+    /// Ends the streams of events and output; one of the last steps of a stop.
     pub fn end_streams(&self) {
         self.end_of_streams.cancel();
     }
@@ -138,13 +140,13 @@ impl Admin {
         }
         match &found {
             Ok(Found { route: Route::Read(read), .. }) if read.is_probe() => {
-                return self.read(*read, None, head);
+                return self.read(read, None, head);
             }
             // It has no secret, and pages of other origins may link to it. Its own requests pass all
             // checks.
             Ok(Found { route: Route::Read(Read::Page), .. }) => {
                 self.admit_host(head)?;
-                return self.read(Read::Page, None, head);
+                return self.read(&Read::Page, None, head);
             }
             _ => self.admit(head, context)?,
         }
@@ -153,7 +155,7 @@ impl Admin {
         }
         let Found { pool, route } = found?;
         match route {
-            Route::Read(read) => self.read(read, pool.as_deref(), head),
+            Route::Read(read) => self.read(&read, pool.as_deref(), head),
             Route::Write(write) => self.write(&write, pool.as_deref(), head, body, record).await,
         }
     }
@@ -173,8 +175,9 @@ impl Admin {
         access::check_token(&head.headers, config.token.as_deref())
     }
 
-    fn read(&self, read: Read, pool: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
-        let view = self.pool(pool)?.view();
+    fn read(&self, read: &Read, pool: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
+        let pool = self.pool(pool)?;
+        let view = pool.control.view();
         match read {
             Read::Page => Ok(dashboard::page()),
             Read::Pools => Ok(response::pools(&self.pools.views())),
@@ -186,6 +189,7 @@ impl Admin {
             Read::Document => Ok(openapi::response()),
             Read::Metrics => Ok(metrics::response(self.pools.views(), &self.sources, &head.headers)),
             Read::Events => self.events(head),
+            Read::Log(name) => self.followers.respond(pool, name, head.uri.query(), &self.end_of_streams),
             Read::Alive => Ok(response::success("alive")),
             Read::Ready => self.readiness(),
         }
@@ -214,7 +218,7 @@ impl Admin {
         if head.uri.query().is_some() {
             return Err(Refusal::new(Reason::BadRequest, "a change takes no query; send it as a JSON body"));
         }
-        let control = self.pool(pool)?;
+        let control = &self.pool(pool)?.control;
         self.refuse_if_stopping()?;
         request_body::check_type(&head.headers)?;
         let request = change::parse(write, &body.read().await?)?;
@@ -227,7 +231,7 @@ impl Admin {
     }
 
     /// The pool that a path names.
-    fn pool(&self, name: Option<&str>) -> Result<&Control, Refusal> {
+    fn pool(&self, name: Option<&str>) -> Result<&PoolHandle, Refusal> {
         self.pools.find(name).ok_or_else(|| {
             let names: Vec<_> = self.pools.names().take(MAX_NAMED).collect();
             let name = name.unwrap_or_default();

@@ -64,11 +64,15 @@ pub fn finish(result: Result<ExitCode, Failure>) -> ExitCode {
 
 /// Prints to standard output. That the reader has closed it (`| head`) is no failure.
 pub fn print(text: &str) -> Result<(), Failure> {
+    print_more(text).map(drop)
+}
+
+/// Prints to standard output. Returns whether anybody reads it, for a command that would go on.
+pub(super) fn print_more(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Output, format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new(Exit::Output, format!("cannot write to standard output: {error}"))),
     }
 }

@@ -107,6 +107,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("rm", matches)) => run(admin::remove, matches),
         Some(("drain", matches)) => run(admin::drain, matches),
         Some(("kill", matches)) => run(admin::kill, matches),
+        Some(("logs", matches)) => run(admin::logs, matches),
         Some(("weight", matches)) => run(admin::weight, matches),
         Some(("set", matches)) => run(admin::set, matches),
         Some(("check", matches)) if matches.get_flag("example") => Invocation::Print(config::example_file()),

@@ -1,18 +1,13 @@
 //! `GET /events`: a stream of events.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::sse::{Message, Parser};
-use super::transport::{MAX_RESPONSE, PendingResponse};
-use super::{Error, Url};
-
-/// Time after which a silent stream counts as broken; the balancer sends a comment every 15 s.
-const SILENCE: Duration = Duration::from_secs(45);
+use super::Error;
+use super::messages::Messages;
+use super::sse::Message;
 
 /// An event of the balancer.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,23 +146,15 @@ pub struct ReplicaStats {
 }
 
 /// A stream of events.
+#[derive(Debug)]
 pub struct Events {
-    url: Url,
-    response: PendingResponse,
-    parser: Parser,
-    waiting: VecDeque<Message>,
+    messages: Messages,
     last: Option<u64>,
 }
 
-impl std::fmt::Debug for Events {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").field("url", &self.url).field("last", &self.last).finish_non_exhaustive()
-    }
-}
-
 impl Events {
-    pub(super) fn new(url: Url, response: PendingResponse, last: Option<u64>) -> Self {
-        Self { url, response, parser: Parser::new(MAX_RESPONSE), waiting: VecDeque::new(), last }
+    pub(super) fn new(messages: Messages, last: Option<u64>) -> Self {
+        Self { messages, last }
     }
 
     /// The number of the last event that was returned, to continue from after the end of the stream.
@@ -180,21 +167,9 @@ impl Events {
     /// # Errors
     /// The stream broke off, was silent for too long, or has an event that is too long.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
-        while self.waiting.is_empty() {
-            let piece = tokio::time::timeout(SILENCE, self.response.piece()).await;
-            let piece = piece.map_err(|_| self.broken(&"it is silent"))?;
-            let Some(piece) = piece else { return Ok(None) };
-            let piece = piece.map_err(|error| self.broken(&error))?;
-            let pushed = self.parser.push(&piece, |message| self.waiting.push_back(message));
-            pushed.map_err(|error| Error::BadResponse(self.url.clone(), error.to_string()))?;
-        }
-        let Some(message) = self.waiting.pop_front() else { return Ok(None) };
+        let Some(message) = self.messages.next().await? else { return Ok(None) };
         self.last = message.id.or(self.last);
         Ok(Some(Event::of(&message)))
-    }
-
-    fn broken(&self, why: &dyn std::fmt::Display) -> Error {
-        Error::Unreachable(self.url.clone(), format!("the stream of events broke off: {why}"))
     }
 }
 

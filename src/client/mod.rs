@@ -5,6 +5,8 @@
 
 mod error;
 mod event;
+mod log;
+mod messages;
 mod plain;
 mod report;
 mod sse;
@@ -19,8 +21,10 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use self::messages::Messages;
 pub use error::Error;
 pub use event::{Event, EventKind, Events, Publication, ReplicaChange, ReplicaStats, Stats};
+pub use log::{Log, LogPiece};
 pub use plain::{plain, plain_json};
 pub use report::{PastReport, PastSecond, ReplicaReport, RingReport};
 pub use url::{BadUrl, Url};
@@ -135,12 +139,36 @@ impl Client {
     /// end of a stream, continue from [`Events::last`].
     pub async fn events(&self, after: Option<u64>) -> Result<Events, Error> {
         let path = after.map_or_else(|| "/events".to_owned(), |after| format!("/events?after={after}"));
-        let request = transport::request(&self.url, self.token.as_deref(), Method::GET, &path, None);
+        Ok(Events::new(self.stream(&path).await?, after))
+    }
+
+    /// Gets the last `lines` lines (1 to 200) that a replica has written.
+    pub async fn log(&self, name: &str, lines: u8) -> Result<String, Error> {
+        let response = self.send(Method::GET, &self.log_path(name, lines), None).await?;
+        if !response.status.is_success() {
+            return Err(Error::refused(&self.url, &response));
+        }
+        Ok(String::from_utf8_lossy(&response.body).into_owned())
+    }
+
+    /// Streams the last `lines` lines (1 to 200) that a replica has written, and what follows.
+    pub async fn follow_log(&self, name: &str, lines: u8) -> Result<Log, Error> {
+        let path = format!("{}&follow=true", self.log_path(name, lines));
+        Ok(Log::new(self.stream(&path).await?))
+    }
+
+    fn log_path(&self, name: &str, lines: u8) -> String {
+        self.path(&format!("/replicas/{}/log?lines={lines}", url::encode(name)))
+    }
+
+    /// Begins the stream of server-sent events at `path`.
+    async fn stream(&self, path: &str) -> Result<Messages, Error> {
+        let request = transport::request(&self.url, self.token.as_deref(), Method::GET, path, None);
         let begun = async { transport::begin(&self.url, request?).await };
         let response = self.in_time(LIMIT, begun).await?;
         let status = response.status();
         if status == StatusCode::OK {
-            return Ok(Events::new(self.url.clone(), response, after));
+            return Ok(Messages::new(self.url.clone(), response));
         }
         let body = self.in_time(LIMIT, response.collect(transport::MAX_RESPONSE)).await?;
         Err(Error::refused(&self.url, &Response { status, body }))

@@ -195,3 +195,21 @@ async fn an_event_that_cannot_be_read_costs_no_other() {
     let kind = EventKind::Change { peer, request, change: None, outcome };
     assert_eq!(events.next().await.unwrap(), Some(Event { id: Some(5), time: 8, kind }));
 }
+
+#[tokio::test]
+async fn the_output_of_a_replica_comes_at_once_or_line_by_line() {
+    let (url, asked) = server(200, "a\nb\n").await;
+    assert_eq!(Client::new(url, None).of_pool("web").log("S 1", 7).await.as_deref(), Ok("a\nb\n"));
+    assert_eq!(asked.lock().unwrap()[0].1, "/pools/web/replicas/S%201/log?lines=7");
+    const STREAM: &str = ": hello\n\nevent: dropped\ndata: 3\n\nid: 4\nevent: line\ndata:  x: y\n\n\
+                          event: news\ndata: z\n\nid: 5\nevent: line\ndata: \n\n";
+    let (url, asked) = server(200, STREAM).await;
+    let mut log = Client::new(url, None).follow_log("S1", 50).await.unwrap();
+    assert_eq!(asked.lock().unwrap()[0].1, "/replicas/S1/log?lines=50&follow=true");
+    let mut pieces = Vec::new();
+    while let Some(piece) = log.next().await.unwrap() {
+        pieces.push(piece);
+    }
+    let line = |text: &str| LogPiece::Line(text.to_owned());
+    assert_eq!(pieces, [LogPiece::Dropped(3), line(" x: y"), line("")]);
+}

@@ -234,6 +234,7 @@ mod tests {
             number: 1,
             existing: endpoint,
             revision: std::sync::Arc::default(),
+            replaces: None,
         }
     }
 

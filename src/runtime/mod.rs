@@ -11,6 +11,7 @@ mod exit;
 pub mod fake;
 pub mod fixed;
 mod handle;
+pub mod output;
 pub mod process;
 mod revision;
 pub mod swarm;
@@ -76,6 +77,9 @@ pub struct Launch {
     pub existing: Option<String>,
     /// What it runs, where it is started.
     pub revision: Arc<Revision>,
+    /// Of a replica that is started beside another one of its number, to take its place: the revision of that one,
+    /// as it is [shown](Revision::shown).
+    pub replaces: Option<String>,
 }
 
 impl Launch {

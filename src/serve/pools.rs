@@ -13,13 +13,14 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::{Error, upstream};
-use crate::admin;
+use crate::admin::{self, PoolHandle};
 use crate::cluster::{self, Readers, RoutePublisher};
 use crate::config::{Config, DEFAULT_POOL, RuntimeConfig, RuntimeKind};
 use crate::control::{
     self, Control, ControlConfig, ControlError, Observer, PoolParts, Reach, Request, Supervisors, View,
 };
 use crate::proxy::{PoolConfig, PoolShared, UpstreamHttp};
+use crate::runtime::output::Outputs;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::Journal;
 use crate::tls::Connector;
@@ -77,6 +78,8 @@ struct Pool {
     runtime: RuntimeKind,
     /// What the supervisor was told last.
     told: RefCell<ControlConfig>,
+    /// What its replicas write.
+    outputs: Outputs,
 }
 
 impl Pools {
@@ -93,19 +96,20 @@ impl Pools {
         for (name, config) in config.pools() {
             let upstream_tls = upstream::load(config)?;
             let (outcomes, outcome_reader) = cluster::outcomes(OUTCOME_QUEUE);
-            let (runtime, events, endpoints, tasks) = build_runtime(config.runtime());
+            let BuiltRuntime { runtime, events, endpoints, children: tasks, outputs } =
+                build_runtime(config.runtime());
             children.push(tasks);
             let mut control = config.control.clone();
             control.own_addresses.clone_from(&own_addresses);
             let told = RefCell::new(control.clone());
             parts.push(PoolParts { config: control, runtime, events, outcomes: outcome_reader, endpoints });
-            begun.push((name, config, upstream_tls, outcomes, told));
+            begun.push((name, config, upstream_tls, outcomes, told, outputs));
         }
         let Supervisors { pools: supervisors, mut routes, readers } = control::supervisors(parts)?;
         routes.publish(config.routes.clone());
         let (mut pools, mut shared, mut supervising) = (Vec::new(), Vec::new(), JoinSet::new());
         for (begun, (control, supervisor)) in std::iter::zip(begun, supervisors) {
-            let (name, config, upstream_tls, outcomes, told) = begun;
+            let (name, config, upstream_tls, outcomes, told, outputs) = begun;
             let http2 = config.pool.upstream_http == UpstreamHttp::H2;
             let supervisor = supervisor.reaching(Reach { tls: upstream_tls.clone(), http2 });
             supervising.spawn_local(supervisor.observed_by(observer.of_pool(name)).run());
@@ -118,7 +122,16 @@ impl Pools {
                 config: receiver,
             });
             let (name, runtime) = (name.to_owned(), config.runtime);
-            pools.push(Pool { name, control, upstream_tls, starting, config: sender, runtime, told });
+            pools.push(Pool {
+                name,
+                control,
+                upstream_tls,
+                starting,
+                config: sender,
+                runtime,
+                told,
+                outputs,
+            });
         }
         let pools = Self { all: pools, routes: RefCell::new(routes), own_addresses, children };
         Ok(Started { pools, supervising: Supervising(supervising), shared, readers })
@@ -126,7 +139,11 @@ impl Pools {
 
     /// A handle on each, for the admin API.
     pub(super) fn handles(&self) -> admin::Pools {
-        let handle = |pool: &Pool| (pool.name.clone(), pool.control.clone());
+        let handle = |pool: &Pool| PoolHandle {
+            name: pool.name.clone(),
+            control: pool.control.clone(),
+            outputs: pool.outputs.clone(),
+        };
         admin::Pools::new(self.all.iter().map(handle).collect())
     }
 
@@ -285,27 +302,45 @@ impl Pool {
     }
 }
 
-/// A runtime, what it says, the replicas to begin with where others run them, and the tasks of child
-/// processes.
-type BuiltRuntime = (Box<dyn Runtime>, UnboundedReceiver<RuntimeEvent>, Vec<String>, TaskTracker);
+/// A runtime, and what belongs to it.
+struct BuiltRuntime {
+    runtime: Box<dyn Runtime>,
+    /// What it says.
+    events: UnboundedReceiver<RuntimeEvent>,
+    /// The replicas to begin with, where others run them.
+    endpoints: Vec<String>,
+    /// The tasks of child processes.
+    children: TaskTracker,
+    /// What replicas write.
+    outputs: Outputs,
+}
 
 fn build_runtime(config: RuntimeConfig) -> BuiltRuntime {
     let (events, reader) = unbounded_channel();
     let (mut endpoints, mut children) = (Vec::new(), TaskTracker::new());
+    let outputs;
     let runtime: Box<dyn Runtime> = match config {
         RuntimeConfig::Process(config) => {
             let process = Process::new(config, events);
             children = process.tasks();
+            outputs = process.outputs();
             Box::new(process)
         }
         RuntimeConfig::Fixed(upstreams) => {
+            outputs = Outputs::missing_because("others run it; look for its log where they do");
             endpoints = upstreams.iter().map(ToString::to_string).collect();
             Box::new(Fixed::new(events))
         }
-        RuntimeConfig::Docker(config) => Box::new(docker::start(config, events)),
-        RuntimeConfig::Swarm(config) => Box::new(swarm::start(config, events)),
+        RuntimeConfig::Docker(config) => {
+            outputs = Outputs::missing_because("the engine has it: docker logs CONTAINER");
+            Box::new(docker::start(config, events))
+        }
+        RuntimeConfig::Swarm(config) => {
+            outputs = Outputs::missing_because("the nodes have it: docker service logs SERVICE");
+            Box::new(swarm::start(config, events))
+        }
     };
     // It has no more tasks than it was told to start, and is waited for after the last.
     children.close();
-    (runtime, reader, endpoints, children)
+    BuiltRuntime { runtime, events: reader, endpoints, children, outputs }
 }

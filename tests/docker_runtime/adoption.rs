@@ -1,6 +1,8 @@
 //! Containers of an earlier life: taken over, or cleaned up. Those of others are never touched.
 
-use ringherd::runtime::Owner;
+use std::sync::Arc;
+
+use ringherd::runtime::{Owner, Revision};
 
 use super::*;
 
@@ -51,6 +53,51 @@ async fn running_and_dead_replicas_are_taken_over() {
     assert_eq!(pool.containers().await, [found[0].key.clone()]);
     bench.runtime.stop(ReplicaId(11));
     bench.exited(11).await;
+}
+
+#[tokio::test]
+async fn a_deploy_that_was_interrupted_is_taken_back() {
+    if !engine::available() {
+        return;
+    }
+    let pool = Pool::new();
+    let (mut bench, _) = Bench::ready(config(&pool)).await;
+    bench.up(1, "S1").await;
+    // The revision has another name of the image, which is as good as another image.
+    let tag = format!("ringherd-test:{}", pool.name);
+    docker(&["tag", image(), &tag]).await;
+    let env = vec!["COLOUR=green".to_owned()];
+    let revision = Revision { name: "v2".into(), image: Some(tag.clone()), env, command: None };
+    let replaces = Some("base".to_owned());
+    let successor = Launch { number: 1, revision: Arc::new(revision), replaces, ..launch(2, "N1", None) };
+    bench.runtime.start(successor.clone());
+    let address = bench.started(2).await;
+    assert!(home(address).await.contains("N1"));
+    let format = "{{.Config.Image}} {{index .Config.Labels \"io.ringherd.revision\"}} {{.Config.Env}}";
+    let made = docker(&["inspect", "-f", format, &pool.container("n1")]).await;
+    assert!(made.starts_with(&format!("{tag} v2 [")), "{made}");
+    assert!(made.contains("SERVER_REVISION=v2") && made.contains("COLOUR=green"), "{made}");
+    drop(bench);
+
+    let (bench, found) = Bench::ready(config(&pool)).await;
+    let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.revision.as_str())).collect();
+    assert_eq!(told, [("S1", "")]);
+    until_count(&pool.filter(), 1).await;
+    drop(bench);
+
+    // Alone it is what it is.
+    docker(&["rm", "-f", &pool.container("s1")]).await;
+    let (mut bench, _) = Bench::ready(config(&pool)).await;
+    bench.runtime.start(successor);
+    bench.started(2).await;
+    drop(bench);
+    let (mut bench, found) = Bench::ready(config(&pool)).await;
+    assert_eq!((found[0].name.as_str(), found[0].number, found[0].revision.as_str()), ("N1", Some(1), "v2"));
+    bench.runtime.start(Launch { number: 1, ..launch(3, "N1", Some(&found[0].key)) });
+    bench.started(3).await;
+    bench.runtime.stop(ReplicaId(3));
+    bench.exited(3).await;
+    docker(&["rmi", &tag]).await;
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ fn launch(id: u64, name: &str, existing: Option<&str>) -> Launch {
         number: id as u32,
         existing,
         revision: std::sync::Arc::default(),
+        replaces: None,
     }
 }
 

@@ -25,6 +25,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod metrics_of_replicas;
+mod output;
 mod pools;
 mod programs;
 mod proxy_protocol;

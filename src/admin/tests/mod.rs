@@ -2,6 +2,7 @@
 
 mod bodies;
 mod dashboard;
+mod log;
 mod refusals;
 mod responses;
 mod script;

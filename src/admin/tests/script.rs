@@ -10,11 +10,12 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::{Admin, AdminConfig, Context, Listener, Pools};
+use crate::admin::{Admin, AdminConfig, Context, Listener, PoolHandle, Pools};
 use crate::cluster::{Endpoint, KeySource, Load, Routing};
 use crate::control::request::{Call as ControlCall, Request as Asked};
 use crate::control::{Control, ControlError, ReplicaView, State, View};
 use crate::ring::{Family, Node, Params, Placement, Probing, Ring};
+use crate::runtime::output::Outputs;
 
 pub(super) const CONTEXT: Context = Context {
     listener: Listener::Admin,
@@ -30,6 +31,7 @@ pub(super) type Script = Result<&'static [&'static str], ControlError>;
 pub(super) struct Bench {
     pub(super) admin: Admin,
     pub(super) view: watch::Sender<Arc<View>>,
+    pub(super) outputs: Outputs,
     commands: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -47,8 +49,10 @@ impl Bench {
                 let _ = reply.send(script.clone().map(|names| Arc::new(self::view(names))));
             }
         });
-        let pools = Pools::new(vec![("default".to_owned(), Control::new(sender, reader))]);
-        Self { admin: Admin::new(config, pools), view, commands }
+        let outputs = Outputs::missing_because("nobody reads it");
+        let (name, control) = ("default".to_owned(), Control::new(sender, reader));
+        let pools = Pools::new(vec![PoolHandle { name, control, outputs: outputs.clone() }]);
+        Self { admin: Admin::new(config, pools), view, outputs, commands }
     }
 
     /// What reached the supervisor since the last call.

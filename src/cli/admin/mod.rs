@@ -1,9 +1,10 @@
-//! Commands for the admin API: `ringherd status`, `add`, `rm`, `drain`, `kill`, `weight`, `set`.
+//! Commands for the admin API: `ringherd status`, `add`, `rm`, `drain`, `kill`, `logs`, `weight`, `set`.
 //!
 //! Each sends a request to a running balancer through [`crate::client`], and prints the response as
 //! `text` formats it.
 
 mod drain;
+mod logs;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod words;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::Value;
 
+pub(super) use self::logs::run as logs;
 pub(super) use self::session::{Session, arguments, run};
 use super::{Failure, print};
 use crate::client::plain_json;
@@ -41,21 +43,26 @@ const KILL: &str = "\
 Ends a replica at once, as a crash would, to see what becomes of it. Requests that it was answering may \
 fail. A running balancer replaces it.";
 
+const LOGS: &str = "\
+Prints the last lines that a replica has written to its standard output and standard error, also after its end. A \
+balancer keeps 200 lines of each replica that it runs as a process. With -f it goes on with what follows, until \
+the replica ends.";
+
 const SET: &str = "\
 Changes the ring of a running balancer: family=modified|classic, probing=quadratic|linear, \
 placement=ring|rendezvous|balanced, slots=M, virtual_nodes=K, key=KEY. The new ring takes over between two requests.";
 
 /// The subcommands with their arguments.
-pub fn commands() -> [Command; 7] {
+pub fn commands() -> [Command; 8] {
     let name = || Arg::new("name").value_name("NAME").required(true).help("Name of the replica");
-    let command = |name: &'static str, about: &'static str, long: &'static str| {
+    let plain = |name: &'static str, about: &'static str, long: &'static str| {
         Command::new(name)
             .about(about)
             .long_about(format!("{about}.\n\n{long}"))
             .args(arguments())
             .arg(pool())
-            .arg(json())
     };
+    let command = |name, about, long| plain(name, about, long).arg(json());
     [
         command("status", "Show the ring and the replicas of a running balancer", STATUS),
         command("add", "Add replicas to a running balancer", ADD)
@@ -69,6 +76,7 @@ pub fn commands() -> [Command; 7] {
             .arg(name())
             .args(drain::arguments()),
         command("kill", "End a replica as a crash would", KILL).arg(name()),
+        plain("logs", "Show what a replica writes", LOGS).arg(name()).args(logs::arguments()),
         command("weight", "Set the weight of a replica", "A weight of 0 gets no requests.").arg(name()).arg(
             Arg::new("weight")
                 .value_name("WEIGHT")

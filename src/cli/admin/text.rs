@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::client::{ReplicaReport, RingReport, Url, plain};
+use crate::client::{LogPiece, ReplicaReport, RingReport, Url, plain};
 
 /// The output of `ringherd status`.
 pub(super) fn status(url: &Url, report: &RingReport) -> String {
@@ -61,6 +61,26 @@ pub(super) fn weight(replica: &ReplicaReport) -> String {
 /// The message of a response.
 pub(super) fn message(json: &Value) -> String {
     plain(json["message"].as_str().unwrap_or("done")) + "\n"
+}
+
+/// The output of a replica.
+pub(super) fn log(text: &str) -> String {
+    text.lines().map(|line| plain_line(line) + "\n").collect()
+}
+
+/// The next of the output of a replica.
+pub(super) fn log_piece(piece: &LogPiece) -> String {
+    match piece {
+        LogPiece::Line(line) => plain_line(line) + "\n",
+        LogPiece::Dropped(count) => {
+            format!("({count} lines are lost here: they came faster than they were read)\n")
+        }
+    }
+}
+
+/// Tabs are harmless, and those of programs have a meaning.
+fn plain_line(line: &str) -> String {
+    line.split('\t').map(plain).collect::<Vec<_>>().join("\t")
 }
 
 pub(super) fn percent(share: f64) -> String {

@@ -1,9 +1,11 @@
 //! Which containers of an earlier run of this balancer are adopted. Pure.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::container::{Container, ContainerStatus};
+use crate::runtime::Revision;
+use crate::runtime::engine::labels::ReplicaLabels;
 use crate::runtime::engine::{labels, naming};
 
 /// Part of the names of containers that were renamed because another replica has their name.
@@ -26,19 +28,21 @@ pub(super) struct Adoptable {
     /// Id of the container.
     pub(super) container: String,
     /// The replica that its labels describe.
-    pub(super) replica: labels::ReplicaLabels,
+    pub(super) replica: ReplicaLabels,
 }
 
 /// Splits the containers of the first list: replicas to adopt, one for each number and name, and the
 /// rest, left behind by a crash or an unfinished change.
 pub(super) fn partition(mut own: Vec<Container>) -> (Vec<Adoptable>, Vec<Container>) {
-    // Of two containers with one number, one that runs is preferred, then the younger one: it was
-    // wanted last.
+    let successors = successors(&own);
+    // Of two containers with one number, one that runs is preferred, then one that is not the successor of the
+    // other, then the younger one: it was wanted last. So a deploy that was interrupted is taken back as far as
+    // the replicas from before it live.
     own.sort_by_key(|container| {
-        let leaving = container.name.contains(LEAVING_SUFFIX);
         (
             container.status != ContainerStatus::Running,
-            leaving,
+            is_leaving(container),
+            successors.contains(&container.id),
             Reverse(container.created),
             container.id.clone(),
         )
@@ -50,7 +54,7 @@ pub(super) fn partition(mut own: Vec<Container>) -> (Vec<Adoptable>, Vec<Contain
         let over = match container.status {
             ContainerStatus::Created => true,
             ContainerStatus::Running => false,
-            ContainerStatus::Exited => container.name.contains(LEAVING_SUFFIX),
+            ContainerStatus::Exited => is_leaving(&container),
         };
         match labels::parse(&container.labels).filter(|_| !over) {
             Some(replica)
@@ -66,9 +70,41 @@ pub(super) fn partition(mut own: Vec<Container>) -> (Vec<Adoptable>, Vec<Contain
     (adoptable, rest)
 }
 
+fn is_leaving(container: &Container) -> bool {
+    container.name.contains(LEAVING_SUFFIX)
+}
+
+/// The ids of containers that a deploy has made beside those whose places they take, and which run.
+fn successors(own: &[Container]) -> HashSet<String> {
+    let runs =
+        |container: &&Container| container.status == ContainerStatus::Running && !is_leaving(container);
+    let mut by_number: HashMap<u32, Vec<_>> = HashMap::new();
+    for container in own.iter().filter(runs) {
+        if let Some(replica) = labels::parse(&container.labels) {
+            by_number.entry(replica.number).or_default().push((container, replica));
+        }
+    }
+    // Those of one number; a deploy has made two of them at most.
+    let is_successor = |(container, replica): &(&Container, ReplicaLabels),
+                        all: &[(&Container, ReplicaLabels)]| {
+        all.iter().any(|(other, incumbent)| {
+            // After a deploy the label stays. One back to the revision from before makes another with the reverse.
+            let reverse = incumbent.replaces.as_deref() == Some(shown(replica));
+            let older = (other.created, &other.id) < (container.created, &container.id);
+            replica.replaces.as_deref() == Some(shown(incumbent)) && (!reverse || older)
+        })
+    };
+    let found = by_number.values().flat_map(|all| all.iter().filter(|one| is_successor(one, all)));
+    found.map(|(container, _)| container.id.clone()).collect()
+}
+
+fn shown(replica: &ReplicaLabels) -> &str {
+    if replica.revision.is_empty() { Revision::BASE } else { &replica.revision }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::BTreeMap;
 
     use super::*;
 
@@ -120,6 +156,38 @@ mod tests {
         let (adoptable, rest) =
             partitioned(vec![left, container("b", "s-1", "2", ContainerStatus::Running, 1)]);
         assert_eq!((adoptable, rest), (vec!["b".into()], vec!["left".into()]));
+    }
+
+    /// The same, of a revision, and beside a replica of another one if that is given.
+    fn revised(container: Container, revision: &str, replaces: Option<&str>) -> Container {
+        let mut labels = container.labels;
+        labels.insert(labels::REVISION.to_owned(), revision.to_owned());
+        labels.extend(replaces.map(|replaced| (labels::REPLACES.to_owned(), replaced.to_owned())));
+        Container { labels, ..container }
+    }
+
+    #[test]
+    fn a_deploy_that_was_interrupted_is_taken_back_where_the_replicas_before_it_live() {
+        let runs = ContainerStatus::Running;
+        let old = |number: &str, status| container(&format!("old{number}"), "S", number, status, 1);
+        let new = |number: &str, replaced: &str| {
+            let name = format!("N{number}");
+            revised(container(&format!("new{number}"), &name, number, runs, 2), "v2", Some(replaced))
+        };
+        let adopted = |own: Vec<Container>| partitioned(own).0;
+        // Both live; the old one has died; the new one has taken the place, and the old one is gone.
+        assert_eq!(adopted(vec![new("1", "base"), old("1", runs)]), ["old1"]);
+        assert_eq!(adopted(vec![new("1", "base"), old("1", ContainerStatus::Exited)]), ["new1"]);
+        assert_eq!(adopted(vec![new("1", "base"), old("2", runs)]), ["new1", "old2"]);
+        // It was not made beside that one.
+        assert_eq!(adopted(vec![new("1", "v1"), old("1", runs)]), ["new1"]);
+        // One that took a place in an earlier deploy is an incumbent in the next, also in one back.
+        let next = |revision| revised(container("next", "X", "1", runs, 3), revision, Some("v2"));
+        assert_eq!(adopted(vec![next("v3"), new("1", "base")]), ["new1"]);
+        assert_eq!(adopted(vec![next("base"), new("1", "base")]), ["new1"]);
+        // A replacement of the incumbent during the deploy is younger, and no successor.
+        let healed = container("healed", "H", "1", runs, 4);
+        assert_eq!(adopted(vec![new("1", "base"), healed]), ["healed"]);
     }
 
     #[test]

@@ -23,14 +23,16 @@ impl Actor {
             return;
         }
         let mut replica = ManagedReplica::new(launch);
-        match replica.container.as_ref().map(|id| self.adoptable.remove(id).is_some()) {
-            Some(false) => {
+        match replica.container.as_ref().map(|id| self.adoptable.remove(id)) {
+            Some(None) => {
                 let reason = "its container is gone, or was told to end".to_owned();
                 self.report(RuntimeEvent::StartFailed { id, reason });
                 return;
             }
             None if self.phase == Phase::Down => replica.stage = Stage::Unknown,
-            Some(true) | None => {}
+            // Its container tells what it runs.
+            Some(Some(adopted)) => replica.revision = adopted.replica.revision,
+            None => {}
         }
         self.replicas.insert(id, replica);
         self.advance(id);

@@ -49,6 +49,8 @@ pub(super) enum Desired {
 pub(super) struct ManagedReplica {
     /// Name, number and id.
     pub(super) launch: Launch,
+    /// Name of the revision that it runs; empty for the one without a name.
+    pub(super) revision: String,
     /// How far its life has come.
     pub(super) stage: Stage,
     /// Id of its container, once there is one.
@@ -73,6 +75,7 @@ impl ManagedReplica {
         let container = launch.existing.clone();
         let stage = if container.is_some() { Stage::Adopting } else { Stage::Starting };
         Self {
+            revision: launch.revision.name.clone(),
             launch,
             stage,
             container,
@@ -95,6 +98,6 @@ impl ManagedReplica {
         let wanted = matches!(self.stage, Stage::Adopting | Stage::Running);
         let key = self.container.clone().filter(|_| wanted)?;
         let (name, number) = (self.launch.name.clone(), Some(self.launch.number));
-        Some(Found { key, name, number, owner: Owner::Balancer, revision: String::new() })
+        Some(Found { key, name, number, owner: Owner::Balancer, revision: self.revision.clone() })
     }
 }

@@ -250,7 +250,7 @@ impl Actor {
             name: adoptable.replica.name.clone(),
             number: Some(adoptable.replica.number),
             owner: Owner::Balancer,
-            revision: String::new(),
+            revision: adoptable.replica.revision.clone(),
         });
         let mut found: Vec<_> = adoptable.collect();
         found.extend(self.replicas.values().filter_map(ManagedReplica::found));

@@ -26,7 +26,7 @@ pub(super) struct Image {
 /// The body that creates the container of `launch`.
 pub(super) fn container(context: &EngineContext, launch: &Launch, image: &Image, network: &str) -> Value {
     let spec = &context.config.spec;
-    let mut labels = labels::for_replica(&spec.pool, Some(&context.instance), &launch.name, launch.number);
+    let mut labels = labels::for_replica(&spec.pool, Some(&context.instance), launch);
     labels.insert(labels::RUN, context.run.clone());
     let slug = naming::slug(&launch.name);
     let mut endpoint = json!({});
@@ -113,6 +113,7 @@ mod tests {
             number: 7,
             existing: None,
             revision: std::sync::Arc::default(),
+            replaces: None,
         };
         let image = Image { reference: "app:1".into(), is_ours };
         container(&context, &launch, &image, network)

@@ -26,6 +26,7 @@ fn actor(stage: Stage, desired: Desired) -> (Actor, UnboundedReceiver<RuntimeEve
         number: 1,
         existing: None,
         revision: std::sync::Arc::default(),
+        replaces: None,
     };
     let container = Some("c1".to_owned());
     let replica = ManagedReplica { stage, container, desired, ..ManagedReplica::new(launch) };

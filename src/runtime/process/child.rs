@@ -18,6 +18,7 @@ use super::orphans::{Registration, spawn_own};
 use super::output::Lines;
 use super::ports::PortLease;
 use crate::replica::report::Report;
+use crate::runtime::output::{Run, Writer};
 use crate::runtime::{Launch, RuntimeEvent, RuntimeEvents, exit};
 
 /// Time within which a child has to report that it runs.
@@ -33,6 +34,8 @@ pub(super) struct Child {
     template: Arc<CommandTemplate>,
     stop_timeout: Duration,
     events: RuntimeEvents,
+    /// It has ended when this is dropped, and with it its output.
+    output: Run,
 }
 
 /// A spawned child. Dropping it kills its process group.
@@ -43,11 +46,19 @@ pub(super) struct RunningChild {
     child: tokio::process::Child,
     _registration: Registration,
     lines: Option<Lines<ChildStdout>>,
-    /// Logs what it writes to standard error; ends when nobody can write there any more.
+    sink: Sink,
+    /// Takes what it writes to standard error; ends when nobody can write there any more.
     errors: Option<JoinHandle<()>>,
     /// The child ends when this closes, which it does when the balancer ends.
     _stdin: Option<ChildStdin>,
     port: Option<PortLease>,
+}
+
+/// Where the output of a child goes: to the log, and to what is kept of it.
+#[derive(Clone, Debug)]
+struct Sink {
+    name: String,
+    kept: Writer,
 }
 
 /// What a child reports: where it takes requests, and its process id.
@@ -63,8 +74,9 @@ impl Child {
         template: Arc<CommandTemplate>,
         stop_timeout: Duration,
         events: RuntimeEvents,
+        output: Run,
     ) -> Self {
-        Self { launch, template, stop_timeout, events }
+        Self { launch, template, stop_timeout, events, output }
     }
 
     /// Runs the child from spawn to end, and reports both. Dropping the future kills the child. Returns
@@ -85,25 +97,32 @@ impl Child {
                     // It does not say where it listens, and `localhost` is one or the other.
                     self.report(RuntimeEvent::Located { id, addresses: addresses_of(port).to_vec() });
                 }
-                match unless_stopped(running.ended(&self.launch.name), &mut end).await {
+                match unless_stopped(running.ended(), &mut end).await {
                     Ok(reason) => reason,
                     Err(how) => self.end(&mut running, how).await,
                 }
             }
             Ok(Err(reason)) => {
                 running.kill().await;
+                // So that who is told that it failed can read what it wrote.
+                running.last_output().await;
                 self.report(RuntimeEvent::StartFailed { id, reason });
                 return None;
             }
             Err(how) => self.end(&mut running, how).await,
         };
         self.report(RuntimeEvent::Exited { id, reason });
-        running.group.exists().then_some(running)
+        if running.group.exists() {
+            return Some(running);
+        }
+        running.last_output().await;
+        None
     }
 
     /// Waits for the end of what [`Child::run`] has left, which had SIGTERM from the shim.
     pub(super) async fn clear_up(&self, mut left: RunningChild) {
         self.wait_or_kill(&mut left).await;
+        left.last_output().await;
     }
 
     /// Returns how it ended.
@@ -121,13 +140,12 @@ impl Child {
 
     /// Waits for the end of a child that was sent SIGTERM; sends SIGKILL if that takes too long.
     async fn wait_or_kill(&self, running: &mut RunningChild) -> String {
-        let name = &self.launch.name;
-        if let Ok(reason) = timeout(self.stop_timeout, running.gone(name)).await {
+        if let Ok(reason) = timeout(self.stop_timeout, running.gone()).await {
             return reason;
         }
         let stop_timeout = humantime::format_duration(self.stop_timeout);
         tracing::warn!(
-            replica = name,
+            replica = self.launch.name,
             %stop_timeout,
             "killed with SIGKILL: it had not ended in time after SIGTERM; if it needs longer, raise --stop-timeout"
         );
@@ -139,7 +157,8 @@ impl Child {
             format!("found no free port on 127.0.0.1: {error}; check the limit of open files")
         })?;
         let (child, registration) = spawn_own(&mut command).map_err(|error| self.template.explain(&error))?;
-        Ok(RunningChild::new(child, registration, port, &self.launch.name))
+        let sink = Sink { name: self.launch.name.clone(), kept: self.output.writer() };
+        Ok(RunningChild::new(child, registration, port, sink))
     }
 
     fn report(&self, event: RuntimeEvent) {
@@ -165,13 +184,14 @@ impl RunningChild {
         mut child: tokio::process::Child,
         registration: Registration,
         port: Option<PortLease>,
-        name: &str,
+        sink: Sink,
     ) -> Self {
-        let log = |stderr| tokio::spawn(log_errors(name.to_owned(), Lines::new(stderr)));
+        let log = |stderr| tokio::spawn(take_errors(sink.clone(), Lines::new(stderr)));
         Self {
             group: ProcessGroup::led_by(&child),
             errors: child.stderr.take().map(log),
             lines: child.stdout.take().map(Lines::new),
+            sink,
             _stdin: child.stdin.take(),
             child,
             _registration: registration,
@@ -213,24 +233,24 @@ impl RunningChild {
         }
     }
 
-    /// Waits until the child, or the program of a shim, has ended, and logs its output meanwhile.
-    async fn ended(&mut self, name: &str) -> String {
+    /// Waits until the child, or the program of a shim, has ended, and takes its output meanwhile.
+    async fn ended(&mut self) -> String {
         loop {
             match self.line_or_end().await {
                 Ok(line) => match Report::parse(&line) {
                     Ok(Report::Ended(code)) if self.port.is_some() => return exit::of_shim(code),
-                    _ => tracing::info!(replica = name, line, "replica output"),
+                    _ => self.sink.take(&line),
                 },
                 Err(reason) => return reason,
             }
         }
     }
 
-    /// Waits until the child has ended, and with it its group; logs its output meanwhile.
-    async fn gone(&mut self, name: &str) -> String {
+    /// Waits until the child has ended, and with it its group; takes its output meanwhile.
+    async fn gone(&mut self) -> String {
         loop {
             match self.line_or_end().await {
-                Ok(line) if self.port.is_none() => tracing::info!(replica = name, line, "replica output"),
+                Ok(line) if self.port.is_none() => self.sink.take(&line),
                 Ok(_) => {}
                 Err(reason) => return reason,
             }
@@ -251,7 +271,7 @@ impl RunningChild {
         Err(self.wait().await)
     }
 
-    /// Waits until its last output is logged. Only a process that it left behind can write for longer.
+    /// Waits until its last output is taken. Only a process that it left behind can write for longer.
     async fn last_output(&mut self) {
         if let Some(errors) = self.errors.take() {
             let _ = timeout(LAST_OUTPUT, errors).await;
@@ -280,11 +300,18 @@ impl RunningChild {
     }
 }
 
-/// Logs what a child writes to standard error. The child does not inherit our standard error, because
+/// Takes what a child writes to standard error. The child does not inherit our standard error, because
 /// its lines could be mistaken for lines of the log.
-async fn log_errors(name: String, mut lines: Lines<ChildStderr>) {
+async fn take_errors(sink: Sink, mut lines: Lines<ChildStderr>) {
     while let Some(line) = lines.next().await {
-        tracing::info!(replica = name, line, "replica output");
+        sink.take(&line);
+    }
+}
+
+impl Sink {
+    fn take(&self, line: &str) {
+        tracing::info!(replica = self.name, line, "replica output");
+        self.kept.line(line);
     }
 }
 

@@ -62,19 +62,20 @@ impl CommandTemplate {
         }
     }
 
-    /// The command for one replica.
+    /// The command for one replica, which its revision may say in place of the configuration.
     ///
     /// # Errors
     /// No port is free for a program that needs one.
     pub(super) fn prepare(&self, launch: &Launch) -> io::Result<PreparedCommand> {
-        let port = if self.command.is_empty() { None } else { Some(self.ports.lease()?) };
+        let words = launch.revision.command.as_ref().unwrap_or(&self.command);
+        let port = if words.is_empty() { None } else { Some(self.ports.lease()?) };
         let mut command = self.base(launch);
         match &port {
             None => command.args(["--listen", "127.0.0.1:0", "--exit-with-stdin"]),
             Some(port) => command
                 .env("PORT", port.number().to_string())
                 .args(["--exec", "--"])
-                .args(self.command.iter().map(|word| launch.fill_in(word, port.number()))),
+                .args(words.iter().map(|word| launch.fill_in(word, port.number()))),
         };
         Ok(PreparedCommand { command, port })
     }
@@ -87,6 +88,7 @@ impl CommandTemplate {
             .args(["replica", "--name", &launch.name])
             .env("SERVER_ID", &launch.name)
             .env("SERVER_NUMBER", launch.number.to_string())
+            .env("SERVER_REVISION", launch.revision.shown())
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -94,7 +96,9 @@ impl CommandTemplate {
         for key in own_keys(std::env::vars_os().map(|(key, _)| key)) {
             command.env_remove(key);
         }
-        command.envs(self.env.iter().filter_map(|variable| variable.split_once('=')));
+        // The later one of a name wins.
+        let variables = self.env.iter().chain(&launch.revision.env);
+        command.envs(variables.filter_map(|variable| variable.split_once('=')));
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
@@ -122,8 +126,10 @@ pub(super) fn addresses_of(port: &PortLease) -> [SocketAddr; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::runtime::ReplicaId;
+    use crate::runtime::{ReplicaId, Revision};
 
     fn launch() -> Launch {
         Launch {
@@ -131,7 +137,8 @@ mod tests {
             name: "Server 1".into(),
             number: 7,
             existing: None,
-            revision: std::sync::Arc::default(),
+            revision: Arc::default(),
+            replaces: None,
         }
     }
 
@@ -163,9 +170,46 @@ mod tests {
             ["replica", "--name", "Server 1", "--exec", "--", "prog", "--id=Server 1/7", &twice, "{x}"];
         assert_eq!(words(&prepared.command), expected);
         let environment: Vec<_> = prepared.command.as_std().get_envs().collect();
-        for (key, value) in
-            [("PORT", port.as_str()), ("SERVER_ID", "Server 1"), ("SERVER_NUMBER", "7"), ("A", "b=c")]
-        {
+        for (key, value) in [
+            ("PORT", port.as_str()),
+            ("SERVER_ID", "Server 1"),
+            ("SERVER_NUMBER", "7"),
+            ("SERVER_REVISION", "base"),
+            ("A", "b=c"),
+        ] {
+            assert!(environment.contains(&(OsStr::new(key), Some(OsStr::new(value)))), "{key}");
+        }
+    }
+
+    fn of_revision(revision: Revision) -> Launch {
+        Launch { revision: Arc::new(revision), ..launch() }
+    }
+
+    #[test]
+    fn a_revision_has_a_command_of_its_own() {
+        let of = |configured: &[&str], revised: Option<&[&str]>| {
+            let list = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+            let config = ProcessConfig { command: list(configured), ..Default::default() };
+            let revision = Revision { command: revised.map(list), ..Default::default() };
+            let prepared = CommandTemplate::new(config).prepare(&of_revision(revision)).unwrap();
+            (words(&prepared.command)[3..].to_vec(), prepared.port.is_some())
+        };
+        let built_in = || ["--listen", "127.0.0.1:0", "--exit-with-stdin"].map(String::from).to_vec();
+        let program = |name: &str| ["--exec", "--", name].map(String::from).to_vec();
+        assert_eq!(of(&["old"], None), (program("old"), true));
+        assert_eq!(of(&["old"], Some(&["{number}"])), (program("7"), true));
+        assert_eq!(of(&["old"], Some(&[])), (built_in(), false));
+        assert_eq!(of(&[], Some(&["new"])), (program("new"), true));
+    }
+
+    #[test]
+    fn the_environment_of_a_revision_wins_over_the_configured_one() {
+        let list = |entries: &[&str]| entries.iter().map(|&entry| entry.to_owned()).collect();
+        let config = ProcessConfig { env: list(&["A=1", "B=1"]), ..Default::default() };
+        let revision = Revision { name: "v2".into(), env: list(&["B=2", "C=2"]), ..Default::default() };
+        let prepared = CommandTemplate::new(config).prepare(&of_revision(revision)).unwrap();
+        let environment: Vec<_> = prepared.command.as_std().get_envs().collect();
+        for (key, value) in [("A", "1"), ("B", "2"), ("C", "2"), ("SERVER_REVISION", "v2")] {
             assert!(environment.contains(&(OsStr::new(key), Some(OsStr::new(value)))), "{key}");
         }
     }

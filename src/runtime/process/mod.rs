@@ -27,6 +27,7 @@ pub use self::orphans::reap_orphans;
 
 use self::child::Child;
 use self::command::CommandTemplate;
+use super::output::Outputs;
 use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvents};
 
 /// How replicas are run as child processes.
@@ -55,6 +56,7 @@ pub struct Process {
     template: Arc<CommandTemplate>,
     stop_timeout: Duration,
     events: RuntimeEvents,
+    outputs: Outputs,
     children: Children,
     tasks: TaskTracker,
 }
@@ -87,6 +89,7 @@ impl Process {
             stop_timeout: config.stop_timeout,
             template: Arc::new(CommandTemplate::new(config)),
             events,
+            outputs: Outputs::default(),
             children: Children::default(),
             tasks: TaskTracker::new(),
         }
@@ -96,6 +99,11 @@ impl Process {
     /// process group have not, those are being ended.
     pub fn tasks(&self) -> TaskTracker {
         self.tasks.clone()
+    }
+
+    /// What the children write.
+    pub fn outputs(&self) -> Outputs {
+        self.outputs.clone()
     }
 
     /// Runs `program` in place of the binary of the current process, with the same arguments:
@@ -130,7 +138,9 @@ impl Runtime for Process {
         let (end, ended) = oneshot::channel();
         let id = launch.id;
         lock(&self.children).insert(id, ChildHandle { end: Some(end), task: None });
-        let child = Child::new(launch, Arc::clone(&self.template), self.stop_timeout, self.events.clone());
+        let output = self.outputs.begin(&launch.name);
+        let template = Arc::clone(&self.template);
+        let child = Child::new(launch, template, self.stop_timeout, self.events.clone(), output);
         let children = Arc::clone(&self.children);
         let task = self.tasks.spawn(async move {
             let left = child.run(ended).await;

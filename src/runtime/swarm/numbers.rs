@@ -35,7 +35,8 @@ mod tests {
 
     fn service(id: &str, number: Option<u32>) -> Service {
         let (name, replica) = (format!("ringherd-p-{id}"), id.to_owned());
-        Service { id: id.into(), name, replica, number, leaving: None, token: None, created: 0, version: 0 }
+        let (revision, leaving, token) = Default::default();
+        Service { id: id.into(), name, replica, revision, number, leaving, token, created: 0, version: 0 }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct Service {
     pub(super) name: String,
     /// Name of the replica.
     pub(super) replica: String,
+    /// Name of its revision; empty for the one without a name.
+    pub(super) revision: String,
     /// Number on the ring, from its label; `None` if the label is missing or wrong.
     pub(super) number: Option<u32>,
     /// Value of the label [`labels::LEAVING`].
@@ -100,6 +102,7 @@ impl Service {
             name: spec.name?,
             replica: found.get(labels::NAME).filter(|name| !name.is_empty())?.clone(),
             number: found.get(labels::NUMBER).and_then(|number| number.parse().ok()).filter(|n| *n > 0),
+            revision: found.get(labels::REVISION).cloned().unwrap_or_default(),
             leaving: found.get(labels::LEAVING).cloned(),
             token: found.get(labels::LAUNCH).cloned(),
             created: model.created_at.and_then(|at| at.timestamp_nanos_opt()).unwrap_or(i64::MAX),

@@ -46,7 +46,7 @@ pub(super) fn service(
     token: &str,
 ) -> Result<ServiceOpts, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot describe its service: {error}");
-    let mut service_labels = labels::for_replica(&spec.pool, None, &launch.name, launch.number);
+    let mut service_labels = labels::for_replica(&spec.pool, None, launch);
     service_labels.insert(labels::LAUNCH, token.to_owned());
     // `docker-api` has these only as structs whose fields must all be given.
     let task = serde_json::from_value(task(spec, context, launch)).map_err(|error| failed(&error))?;
@@ -83,10 +83,13 @@ fn task(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
 }
 
 fn container(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
+    let image = launch.revision.image.as_ref().unwrap_or(&context.image);
+    // Another image is taken for one that knows by itself what to run.
+    let own_image = context.own_image && *image == context.image;
     // Without the number: it may change on the service, which must not restart the task.
     let container_labels = [(labels::POOL, spec.pool.clone()), (labels::NAME, launch.name.clone())];
     let mut container = json!({
-        "Image": context.image,
+        "Image": image,
         "Hostname": naming::slug(&launch.name),
         "Env": program::environment(spec, launch),
         "Labels": container_labels.into_iter().collect::<std::collections::HashMap<_, _>>(),
@@ -100,14 +103,14 @@ fn container(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
     if !spec.capabilities.is_empty() {
         container["CapabilityAdd"] = json!(spec.capabilities);
     }
-    let mounts = mounts(spec, context.own_image);
+    let mounts = mounts(spec, own_image);
     if !mounts.is_empty() {
         container["Mounts"] = json!(mounts);
     }
-    if let Some(arguments) = program::command(spec, launch, context.own_image) {
+    if let Some(arguments) = program::command(spec, launch, own_image) {
         container["Args"] = json!(arguments);
     }
-    if context.own_image {
+    if own_image {
         // The image has a health check, but with one a Swarm takes a task for running only after the
         // first success, a whole interval after the start. Balancers notice a replica that hangs.
         container["HealthCheck"] = json!({ "Test": ["NONE"] });
@@ -150,6 +153,7 @@ mod tests {
             number: 7,
             existing: None,
             revision: std::sync::Arc::default(),
+            replaces: None,
         };
         let context = SwarmContext { image: "app:1".into(), own_image, network: "net".into() };
         serde_json::from_str(&service(spec, &context, &launch, "t0").unwrap().serialize().unwrap()).unwrap()

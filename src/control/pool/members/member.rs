@@ -281,6 +281,7 @@ impl Member {
             number: of_ring(number),
             existing: self.existing.clone(),
             revision: Arc::clone(&self.revision),
+            replaces: None,
         };
         (launch, Instance::new(id, now))
     }

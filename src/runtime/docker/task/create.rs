@@ -39,7 +39,7 @@ async fn create(
     actor: &ActorHandle,
 ) -> Result<RunningContainer, CreateError> {
     // The image first: without one, no network is created for nothing.
-    let image = image::find(context).await?;
+    let image = image::find(context, &launch.revision).await?;
     let network = network::ensure(context).await?;
     let body = template::container(context, launch, &image, &network);
     let name = naming::object_name(&context.config.spec.pool, &launch.name);

@@ -1,6 +1,7 @@
 //! Finds the image that containers of replicas are created from.
 
 use super::error::CreateError;
+use crate::runtime::Revision;
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::docker::template::Image;
 use crate::runtime::engine::program;
@@ -8,9 +9,10 @@ use crate::runtime::engine::program;
 /// Name of ringherd's own image, for a balancer that does not run in it.
 const OWN_IMAGE: &str = "ringherd:latest";
 
-/// Finds the configured image, else that of our own container, else ringherd's own by its name.
-pub(super) async fn find(context: &EngineContext) -> Result<Image, CreateError> {
-    if let Some(given) = &context.config.spec.image {
+/// Finds the image of a revision, else the configured one, else that of our own container, else ringherd's own by
+/// its name.
+pub(super) async fn find(context: &EngineContext, revision: &Revision) -> Result<Image, CreateError> {
+    if let Some(given) = revision.image.as_ref().or(context.config.spec.image.as_ref()) {
         let (image, _) = inspect(context, given).await?;
         return Ok(image);
     }
@@ -35,7 +37,7 @@ async fn inspect(context: &EngineContext, reference: &str) -> Result<(Image, Opt
         if error.is_not_found() {
             CreateError::Failed(format!(
                 "the engine has no image '{reference}'; load it or pull it there (docker pull {reference}), \
-                 correct --image, or build ringherd's own with scripts/image.sh"
+                 correct --image or the image of the revision, or build ringherd's own with scripts/image.sh"
             ))
         } else {
             CreateError::of(error, &format!("cannot look up the image '{reference}'"))

@@ -72,7 +72,7 @@ impl Inventory {
                     name: service.replica.clone(),
                     number: numbers.get(&service.id).copied(),
                     owner: Owner::Orchestrator,
-                    revision: String::new(),
+                    revision: service.revision.clone(),
                 });
             }
         }

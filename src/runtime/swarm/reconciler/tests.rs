@@ -21,6 +21,7 @@ impl Swarm {
             name: format!("ringherd-p-{name}"),
             replica: name.to_owned(),
             number: Some(number),
+            revision: String::new(),
             leaving: None,
             token: Some(token.to_owned()),
             created: self.made,
@@ -96,6 +97,7 @@ fn launch(id: u64, name: &str, number: u32, existing: Option<&str>) -> Launch {
         number,
         existing: existing.map(str::to_owned),
         revision: std::sync::Arc::default(),
+        replaces: None,
     }
 }
 
