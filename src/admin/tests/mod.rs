@@ -2,6 +2,7 @@
 
 mod bodies;
 mod dashboard;
+mod deploys;
 mod refusals;
 mod responses;
 mod script;
