@@ -63,6 +63,10 @@ async fn each_change_is_one_request_of_the_api() {
     client.change_ring(&json!({"slots": 512})).await.unwrap();
     client.set_weight(&name, 7).await.unwrap();
     client.kill("a/b").await.unwrap();
+    client.deploy("v2", None).await.unwrap();
+    client.clone().of_pool("web").deploy("v2", Some(10)).await.unwrap();
+    client.promote().await.unwrap();
+    client.abort_deploy().await.unwrap();
     let expected = [
         ("POST", "/add", r#"{"hostnames":["Server 1"],"n":2}"#),
         ("POST", "/add", r#"{"endpoints":["a:1"],"hostnames":[],"n":1}"#),
@@ -70,6 +74,10 @@ async fn each_change_is_one_request_of_the_api() {
         ("PUT", "/ring", r#"{"slots":512}"#),
         ("PUT", "/replicas/Server%201", r#"{"weight":7}"#),
         ("POST", "/replicas/a%2Fb/kill", "{}"),
+        ("POST", "/deploy", r#"{"revision":"v2"}"#),
+        ("POST", "/pools/web/deploy", r#"{"canary":10,"revision":"v2"}"#),
+        ("POST", "/deploy/promote", "{}"),
+        ("DELETE", "/deploy", "{}"),
     ];
     let expected = expected.map(|(method, path, body)| {
         let [token, kind] = ["Bearer s3cret", "application/json"];
@@ -90,6 +98,18 @@ async fn what_is_read_is_asked_for_without_a_body() {
         matches!(error, Error::BadResponse(..)) && error.to_string().contains("missing field"),
         "{error}"
     );
+}
+
+/// A balancer of before knows no such path, and a replica may have gone.
+#[tokio::test]
+async fn what_a_replica_wrote_is_text_or_nothing() {
+    for (status, expected) in [(200, Ok(Some("a\nb\n".to_owned()))), (404, Ok(None)), (405, Ok(None))] {
+        let (url, asked) = server(status, "a\nb\n").await;
+        assert_eq!(Client::new(url, None).of_pool("w").log("S 1").await, expected, "{status}");
+        assert_eq!(asked.lock().unwrap()[0].1, "/pools/w/replicas/S%201/log");
+    }
+    let (url, _) = server(401, r#"{"message":"<Error> no","status":"failure"}"#).await;
+    assert!(Client::new(url, None).log("S1").await.is_err());
 }
 
 #[tokio::test]
