@@ -15,6 +15,7 @@ function draw() {
     drawFigures();
     drawRing();
     drawCharts();
+    drawDeploy();
     drawReplicas();
     drawTimeline();
   });
@@ -66,6 +67,7 @@ function receive(kind, id, data) {
     history = false;
     const { version } = data;
     takeStats(data);
+    followDeploy(data.pools);
     if (version !== state.ring?.version) refreshSoon();
   } else {
     takeEvent(kind, id, data);
@@ -136,6 +138,7 @@ function start() {
   prepareCharts();
   prepareDialog();
   prepareForms();
+  prepareDeploy();
   $('forget').hidden = !token;
   $('forget').addEventListener('click', forgetToken);
   document.addEventListener('visibilitychange', draw);

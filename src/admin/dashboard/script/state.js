@@ -11,6 +11,7 @@ const state = {
   ring: null, // GET /ring
   sectors: null, // GET /ring/sectors
   stats: null, // the last `stats`
+  deploy: null, // GET /deploy: the one under way, or the last one
   history: [], // { time, rate, p50, p99 }, oldest first
   replicas: new Map(), // by number: what is shown in a row
   events: [], // newest first
@@ -21,6 +22,7 @@ const state = {
 function forgetFigures() {
   state.stats = null;
   state.history = [];
+  state.deploy = null;
   for (const replica of state.replicas.values()) Object.assign(replica, { rates: [], measured: null });
 }
 
