@@ -670,6 +670,47 @@ def a_deploy_is_shown_and_steered(browser, binary):
         assert browser.console() == []
 
 
+POOLS = """
+[pool.web.replicas]
+count = 2
+[pool.api.replicas]
+count = 1
+[[route]]
+pool = "web"
+[[route]]
+path = "/api"
+pool = "api"
+"""
+
+
+def each_pool_is_shown_and_changed_by_itself(browser, binary):
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "ringherd.toml"
+        file.write_text(POOLS)
+        with Balancer(binary, "--config", str(file)) as balancer:
+            page = Page(browser, balancer.admin)
+            page.wait_ready(2)
+            assert page.shown("#pool-label")
+            page.one("#pool option[value=api]").click()
+            page.wait_ready(1)
+            assert browser.run("return location.hash") == "#pool=api"
+            with Load(balancer.public, 50, path="/api"):
+                browser.wait("its own load", lambda: browser.run(
+                    "return document.querySelector('#rows .rate').textContent") not in ["", "0"])
+            page.fill("add", names="A2")
+            page.press("add")
+            page.wait_name("A2")
+            page.wait_event("api: A2", "joined")
+            _, pools = balancer.ask("GET", "/pools")
+            assert [pool["replicas"] for pool in pools["pools"]] == [2, 2], pools
+            browser.driver.refresh()
+            page.wait_ready(2)
+            assert page.row_of("A2"), "the URL names the pool"
+            page.one("#pool option[value=web]").click()
+            browser.wait("the other pool", lambda: not page.row_of("A2") and len(page.rows()) == 2)
+            assert browser.console() == []
+
+
 def fits(browser, width):
     browser.size(width, 740)
     cut = ("return [...document.querySelectorAll('.chart text')].filter(t => t.getBBox().x < 0)"
@@ -722,6 +763,7 @@ TESTS = [
     all_is_done_by_keyboard,
     markup_is_only_text,
     a_deploy_is_shown_and_steered,
+    each_pool_is_shown_and_changed_by_itself,
     it_works_over_tls_through_another_balancer,
     a_page_of_a_replica_over_tls_has_http2_and_its_websocket,
     fits_phones_and_the_dark,

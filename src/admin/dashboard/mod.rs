@@ -29,6 +29,7 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = concat!(
     include_str!("script/dom.js"),
     include_str!("script/state.js"),
+    include_str!("script/pools.js"),
     include_str!("script/api.js"),
     include_str!("script/stream.js"),
     include_str!("script/ring.js"),

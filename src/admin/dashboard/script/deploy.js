@@ -11,13 +11,15 @@ let chips = '';
 
 /** Reads the deploy again, where the figures of this second tell that there is something new. */
 async function followDeploy(pools) {
-  const told = pools?.[0]?.deploy;
+  const { pool } = state;
+  const told = pools?.find(({ name }) => name === pool)?.deploy;
   const known = state.deploy;
   const isNews = told && (!known || !known.ended || known.id !== told.id || known.state !== told.state);
   if (!isNews || asking) return;
   asking = true;
   try {
-    takeDeploy(await call('GET', 'deploy'));
+    const deploy = await call('GET', ofPool('deploy'));
+    if (pool === state.pool) takeDeploy(deploy);
   } catch {
     // The next second asks again.
   } finally {
@@ -100,7 +102,7 @@ function askToAbort() {
     title: `Take ${to} back?`,
     text: `Every number gets its replica of ${from} again. Those are still ready, so it takes a moment.`,
     button: 'Take back',
-    act: async () => takeDeploy(await call('DELETE', 'deploy', {})),
+    act: async () => takeDeploy(await call('DELETE', ofPool('deploy'), {})),
   });
 }
 
@@ -111,7 +113,7 @@ function askToPromote() {
     text: `It has ${canary} of ${plural(numbers.length, 'number')}, and is deployed to the others too.`,
     button: 'Promote',
     kind: 'main',
-    act: async () => takeDeploy(await call('POST', 'deploy/promote', {})),
+    act: async () => takeDeploy(await call('POST', ofPool('deploy/promote'), {})),
   });
 }
 

@@ -35,7 +35,8 @@ function drawFigures() {
   figure('spills', stats ? rate(stats.spills_per_second) : NOTHING);
   figure('connections', stats ? COUNT.format(stats.connections) : NOTHING);
   if (!ring) return;
-  say($('published'), `Snapshot ${Math.max(stats?.version ?? 0, ring.version)}`);
+  const version = isFirstPool() ? Math.max(stats?.version ?? 0, ring.version) : ring.version;
+  say($('published'), `Snapshot ${version}`);
   say($('ring-facts'), `${plural(ring.slots, 'slot')}, ${ringWords(ring)}. ${peakWords(ring.peak_to_average)}`);
   const outage = `Replicas can neither be added nor removed at the moment: ${ring.outage}`;
   say($('outage-text'), ring.outage ? outage : '');
@@ -68,7 +69,8 @@ function receive(kind, id, data) {
     const { version } = data;
     takeStats(data);
     followDeploy(data.pools);
-    if (version !== state.ring?.version) refreshSoon();
+    // The figures list no other replicas than those of the first pool.
+    if (!isFirstPool() || version !== state.ring?.version) refreshSoon();
   } else {
     takeEvent(kind, id, data);
     if (!history) react(kind, data);
@@ -78,6 +80,7 @@ function receive(kind, id, data) {
 
 /** What just happened is shown where it happened, and looked at more closely. */
 function react(kind, data) {
+  if (!isOfPool(data)) return;
   if (kind === 'replica') {
     takeDeed(data);
     flashRow(data.number);
@@ -99,15 +102,24 @@ function refreshSoon() {
 
 async function refresh() {
   refreshed = performance.now();
-  takeRing(await call('GET', 'ring'));
-  if (state.ring.version !== state.sectors?.version) state.sectors = await call('GET', 'ring/sectors');
+  const { pool } = state;
+  const ring = await call('GET', ofPool('ring'));
+  // Another was chosen meanwhile, and is read by itself.
+  if (pool !== state.pool) return;
+  takeRing(ring);
+  if (ring.version !== state.sectors?.version) {
+    const sectors = await call('GET', ofPool('ring/sectors'));
+    if (pool === state.pool) state.sectors = sectors;
+  }
   draw();
 }
 
 function takeRing(ring) {
   state.ring = ring;
   // What is left out is empty.
-  takeReplicas(ring.replicas.map((replica) => ({ instance: '', note: '', ...replica })));
+  const replicas = ring.replicas.map((replica) => ({ instance: '', note: '', ...replica }));
+  if (isFirstPool()) takeReplicas(replicas);
+  else takeMeasured(withRates(replicas));
   fillRingForm();
   draw();
 }
@@ -117,6 +129,7 @@ async function connected() {
   history = true;
   forgetFigures();
   state.sectors = null;
+  takePools((await call('GET', 'pools')).pools.map(({ name }) => name));
   await refresh();
   takeHistory((await call('GET', 'statistics')).seconds);
   const { version } = await call('GET', 'version');
@@ -137,6 +150,7 @@ function start() {
   prepareRing();
   prepareCharts();
   prepareDialog();
+  preparePools();
   prepareForms();
   prepareDeploy();
   $('forget').hidden = !token;

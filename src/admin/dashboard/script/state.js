@@ -8,6 +8,8 @@ const SAME = 500;
 
 const state = {
   link: 'connecting', // or live, lost, locked
+  pools: [], // names of all pools
+  pool: '', // the one that is shown
   ring: null, // GET /ring
   sectors: null, // GET /ring/sectors
   stats: null, // the last `stats`
@@ -43,8 +45,13 @@ function takeStats(stats) {
   while (state.history.length > SECONDS + 1 || state.history[0].time < time - SECONDS * 1000) {
     state.history.shift();
   }
-  takeReplicas(stats.replicas);
-  for (const { number, requests_per_second: ofReplica } of stats.replicas) {
+  if (isFirstPool()) takeMeasured(stats.replicas);
+}
+
+/** Takes in replicas with what each has just got. */
+function takeMeasured(replicas) {
+  takeReplicas(replicas);
+  for (const { number, requests_per_second: ofReplica } of replicas) {
     const { rates } = state.replicas.get(number);
     rates.push(ofReplica);
     if (rates.length > SECONDS) rates.shift();
