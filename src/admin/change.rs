@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use http::StatusCode;
+
+use super::deploy;
 use super::error::{Reason, Refusal};
 use super::request::{self, BodyError};
 use super::response::{self, AdminResponse};
@@ -16,6 +19,10 @@ pub(super) fn parse(write: &Write, body: &[u8]) -> Result<Request, BodyError> {
         Write::Remove => request::parse_remove(body).map(Request::Remove),
         Write::Ring => request::parse_ring_change(body).map(Request::ChangeRing),
         Write::Kill(name) => request::parse_nothing(body).map(|()| Request::Kill { name: name.clone() }),
+        Write::Deploy => request::parse_deploy(body).map(Request::Deploy),
+        Write::Promote => request::parse_nothing(body).map(|()| Request::Promote),
+        Write::AbortDeploy if body.is_empty() => Ok(Request::AbortDeploy),
+        Write::AbortDeploy => request::parse_nothing(body).map(|()| Request::AbortDeploy),
         Write::Weight(name) => {
             let weight = request::parse_weight(body)?;
             Ok(Request::SetWeight { name: name.clone(), weight })
@@ -68,6 +75,12 @@ pub(super) fn response(write: &Write, view: &View) -> Result<AdminResponse, Refu
         Write::Kill(name) => Ok(response::success(&format!("'{name}' is being killed"))),
         Write::Add | Write::Remove => Ok(response::replicas(view)),
         Write::Ring => Ok(response::ring(view)),
+        Write::Deploy | Write::Promote | Write::AbortDeploy => {
+            let mut response = deploy::response(view)?;
+            // It has begun, and its end is to come.
+            *response.status_mut() = StatusCode::ACCEPTED;
+            Ok(response)
+        }
         Write::Weight(name) => view
             .replicas
             .iter()
@@ -91,5 +104,9 @@ mod tests {
         assert_eq!(told(&Write::Ring, r#"{"slots":512,"key":"path"}"#), "ring slots=512 key=path");
         let weight = Write::Weight("a\nb".to_owned());
         assert_eq!(told(&weight, r#"{"weight":7}"#), r#"weight of "a\nb" to 7"#);
+        assert_eq!(told(&Write::Deploy, r#"{"revision":"v2"}"#), r#"deploy "v2""#);
+        assert_eq!(told(&Write::Deploy, r#"{"revision":"v2","canary":10}"#), r#"deploy "v2" to 10 %"#);
+        assert_eq!(told(&Write::Promote, "{}"), "promote the deploy");
+        assert_eq!(told(&Write::AbortDeploy, ""), "take the deploy back");
     }
 }

@@ -94,10 +94,13 @@ fn bad_query() -> Refusal {
 fn missing(pool: &PoolHandle, name: &str) -> Refusal {
     let folded = FoldedName::of(name);
     let view = pool.control.view();
-    let what = if view.replicas.iter().any(|replica| FoldedName::of(&replica.name) == folded) {
-        format!("the output of '{name}' is not kept: {}", pool.outputs.missing())
-    } else {
-        format!("there is no replica '{name}', and no output of one that has ended")
+    let what = match view.replicas.iter().find(|replica| FoldedName::of(&replica.name) == folded) {
+        Some(replica) => {
+            // How an operator finds it, such as `container 0123456789ab`.
+            let instance = replica.instance.as_ref().map_or_else(String::new, |found| format!(" ({found})"));
+            format!("the output of '{name}'{instance} is not kept: {}", pool.outputs.missing())
+        }
+        None => format!("there is no replica '{name}', and no output of one that has ended"),
     };
     Refusal::new(Reason::NotFound, what)
 }

@@ -11,6 +11,7 @@ mod access;
 mod audit;
 mod change;
 mod dashboard;
+mod deploy;
 mod error;
 mod log;
 mod metrics;

@@ -91,6 +91,7 @@ struct ReplicaJson<'a> {
     share: f64,
     in_flight: u64,
     requests: u64,
+    revision: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     instance: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -222,13 +223,15 @@ impl<'a> From<&'a ReplicaView> for ReplicaJson<'a> {
             share: view.share,
             in_flight: view.endpoint.as_ref().map_or(0, |endpoint| endpoint.in_flight()),
             requests: view.endpoint.as_ref().map_or(0, |endpoint| endpoint.requests()),
+            revision: view.revision.shown(),
             instance: view.instance.as_deref().unwrap_or_default(),
             note: &view.note,
         }
     }
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> AdminResponse {
+/// A response with `body` as JSON.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> AdminResponse {
     let mut text = serde_json::to_vec(body).expect("numbers and strings under string keys are JSON");
     // So that what a terminal shows next begins on a line of its own.
     text.push(b'\n');

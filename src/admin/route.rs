@@ -30,6 +30,8 @@ pub(super) enum Read {
     Replicas,
     Ring,
     Sectors,
+    /// The deploy that is under way, or the last one.
+    Deploy,
     /// The last two minutes.
     Statistics,
     Version,
@@ -61,12 +63,21 @@ pub(super) enum Write {
     Weight(String),
     /// Kills the replica of this name.
     Kill(String),
+    Deploy,
+    Promote,
+    AbortDeploy,
 }
 
 impl Write {
     /// Whether the path names a replica.
     pub(super) fn names_replica(&self) -> bool {
         matches!(self, Self::Weight(_) | Self::Kill(_))
+    }
+
+    /// Whether it says all that there is to say without a body. A page of another origin cannot send such a request
+    /// unasked: its method is none of those of forms.
+    pub(super) fn needs_no_body(&self) -> bool {
+        matches!(self, Self::AbortDeploy)
     }
 }
 
@@ -119,7 +130,7 @@ impl Route {
     fn is_of_one_pool(&self) -> bool {
         match self {
             Self::Read(read) => {
-                matches!(read, Read::Replicas | Read::Ring | Read::Sectors | Read::Log(_))
+                matches!(read, Read::Replicas | Read::Ring | Read::Sectors | Read::Log(_) | Read::Deploy)
             }
             Self::Write(_) => true,
         }
@@ -132,9 +143,13 @@ fn find_route(method: &Method, path: &str) -> Result<Route, Refusal> {
         "/rep" => read(method, Read::Replicas),
         "/add" => write(method, &Method::POST, Write::Add),
         "/rm" => write(method, &Method::DELETE, Write::Remove),
-        // The one path with reads and a change.
+        // The paths with reads and changes.
         "/ring" if *method == Method::PUT => Ok(Route::Write(Write::Ring)),
         "/ring" => read(method, Read::Ring).map_err(|_| Refusal::method("GET, HEAD, PUT")),
+        "/deploy" if *method == Method::POST => Ok(Route::Write(Write::Deploy)),
+        "/deploy" if *method == Method::DELETE => Ok(Route::Write(Write::AbortDeploy)),
+        "/deploy" => read(method, Read::Deploy).map_err(|_| Refusal::method("GET, HEAD, POST, DELETE")),
+        "/deploy/promote" => write(method, &Method::POST, Write::Promote),
         "/pools" => read(method, Read::Pools),
         "/metrics" => read(method, Read::Metrics),
         "/events" => stream(method, Read::Events),
@@ -271,6 +286,10 @@ mod tests {
             (Method::PUT, "/ring", Route::Write(Write::Ring)),
             (Method::POST, "/replicas/S%201/kill", Route::Write(Write::Kill("S 1".to_owned()))),
             (Method::GET, "/replicas/S%201/log", Route::Read(Read::Log("S 1".to_owned()))),
+            (Method::GET, "/deploy", Route::Read(Read::Deploy)),
+            (Method::POST, "/deploy", Route::Write(Write::Deploy)),
+            (Method::DELETE, "/deploy", Route::Write(Write::AbortDeploy)),
+            (Method::POST, "/deploy/promote", Route::Write(Write::Promote)),
         ] {
             assert_eq!(found(&method, path), Ok(Found { pool: None, route: route.clone() }));
             let of_pool = Found { pool: Some("web".to_owned()), route };

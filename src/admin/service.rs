@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version};
 use http_body::Body as HttpBody;
@@ -27,7 +27,7 @@ use super::response::{self, AdminResponse};
 use super::response_body::Body;
 use super::route::{self, Found, Listener, Read, Route, Write};
 use super::statistics::History;
-use super::{AdminConfig, Sources, dashboard, metrics, openapi, statistics};
+use super::{AdminConfig, Sources, dashboard, deploy, metrics, openapi, statistics};
 use crate::telemetry::journal::MAX_READERS;
 
 /// Most pools that a refusal names.
@@ -184,6 +184,7 @@ impl Admin {
             Read::Replicas => Ok(response::replicas(&view)),
             Read::Ring => Ok(response::ring(&view)),
             Read::Sectors => Ok(response::sectors(&view)),
+            Read::Deploy => deploy::response(&view),
             Read::Statistics => Ok(response::statistics(&self.history.seconds())),
             Read::Version => Ok(response::version()),
             Read::Document => Ok(openapi::response()),
@@ -220,7 +221,10 @@ impl Admin {
         }
         let control = &self.pool(pool)?.control;
         self.refuse_if_stopping()?;
-        request_body::check_type(&head.headers)?;
+        let is_bare = write.needs_no_body() && !head.headers.contains_key(CONTENT_TYPE);
+        if !is_bare {
+            request_body::check_type(&head.headers)?;
+        }
         let request = change::parse(write, &body.read().await?)?;
         if let Some(record) = record {
             record.set_change(InWords(&request).to_string());

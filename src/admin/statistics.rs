@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Sources;
 use super::pools::{PoolView, Pools};
+use crate::control::DeployView;
 use crate::telemetry::Totals;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -97,6 +98,16 @@ struct PoolStats<'a> {
     in_flight: u64,
     requests: u64,
     requests_per_second: f64,
+    /// The deploy that is under way, or the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deploy: Option<DeployStats>,
+}
+
+/// A deploy, as far as it tells whether there is something new to ask for.
+#[derive(Debug, PartialEq, Serialize)]
+struct DeployStats {
+    id: u64,
+    state: &'static str,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -105,6 +116,7 @@ struct ReplicaStats<'a> {
     name: &'a str,
     state: &'static str,
     note: &'a str,
+    revision: &'a str,
     weight: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     drained_from: Option<u8>,
@@ -142,6 +154,7 @@ impl Sample {
                 name: &replica.name,
                 state: replica.state.as_str(),
                 note: &replica.note,
+                revision: replica.revision.shown(),
                 weight: replica.weight,
                 drained_from: replica.drained_from,
                 slots: replica.slots,
@@ -163,6 +176,7 @@ impl Sample {
                 in_flight: view.load.in_flight(),
                 requests: sum(self),
                 requests_per_second: rate(sum(self), sum(before)),
+                deploy: view.deploy.as_deref().map(DeployStats::from),
             }
         };
         Statistics {
@@ -179,6 +193,12 @@ impl Sample {
             replicas: replicas.collect(),
             pools: pools.iter().map(of_pool).collect(),
         }
+    }
+}
+
+impl From<&DeployView> for DeployStats {
+    fn from(view: &DeployView) -> Self {
+        Self { id: view.id, state: view.state.as_str() }
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Exit {
     /// A negative result: a health check failed (containers know no other code for that), the balancer
     /// refused a request, or an experiment found a fault.
     Negative = 1,
+    /// A deploy was taken back, and the old revision is on all numbers.
+    Reverted = 3,
     /// The command line cannot be understood.
     Usage = 64,
     /// Something outside is not available, such as an address that is in use.

@@ -31,6 +31,7 @@ pub(super) const AFTER: &str = "\
 Exit codes:
    0  success, also after a stop that was asked for
    1  what was asked is not well, the balancer refuses, or an experiment lost a request
+   3  a deploy was taken back
   64  the command line cannot be understood
   69  something outside is not available: an address is in use, a balancer does not answer
   70  an error of ringherd itself

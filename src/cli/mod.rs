@@ -110,6 +110,7 @@ fn invocation(matches: &ArgMatches) -> Invocation {
         Some(("logs", matches)) => run(admin::logs, matches),
         Some(("weight", matches)) => run(admin::weight, matches),
         Some(("set", matches)) => run(admin::set, matches),
+        Some(("deploy", matches)) => run(admin::deploy, matches),
         Some(("check", matches)) if matches.get_flag("example") => Invocation::Print(config::example_file()),
         Some(("check", matches)) if matches.get_flag("schema") => {
             Invocation::Print(format!("{:#}\n", config::schema()))

@@ -26,7 +26,9 @@ pub use error::Error;
 pub use event::{Event, EventKind, Events, Publication, ReplicaChange, ReplicaStats, Stats};
 pub use log::{Log, LogPiece};
 pub use plain::{plain, plain_json};
-pub use report::{PastReport, PastSecond, ReplicaReport, RingReport};
+pub use report::{
+    DeployReport, DeployedNumber, Experience, PastReport, PastSecond, ReplicaReport, RingReport,
+};
 pub use url::{BadUrl, Url};
 
 /// Time limit for a response.
@@ -128,6 +130,25 @@ impl Client {
     pub async fn kill(&self, name: &str) -> Result<Value, Error> {
         let path = format!("/replicas/{}/kill", url::encode(name));
         self.change(Method::POST, &path, &json!({})).await
+    }
+
+    /// Deploys a revision, to all numbers or to `canary` percent of them (1 to 99).
+    pub async fn deploy(&self, revision: &str, canary: Option<u32>) -> Result<Value, Error> {
+        let mut body = json!({ "revision": revision });
+        if let Some(percent) = canary {
+            body["canary"] = percent.into();
+        }
+        self.change(Method::POST, "/deploy", &body).await
+    }
+
+    /// Deploys the revision of the canary to all other numbers.
+    pub async fn promote(&self) -> Result<Value, Error> {
+        self.change(Method::POST, "/deploy/promote", &json!({})).await
+    }
+
+    /// Takes the deploy back that is under way.
+    pub async fn abort_deploy(&self) -> Result<Value, Error> {
+        self.change(Method::DELETE, "/deploy", &json!({})).await
     }
 
     /// Gets the JSON at `path`.

@@ -70,10 +70,66 @@ pub struct ReplicaReport {
     pub in_flight: u64,
     /// Number of requests ever sent to it.
     pub requests: u64,
+    /// Revision that it runs; `base` for what the configuration says without one.
+    #[serde(default)]
+    pub revision: String,
     /// How an operator finds it, such as `pid 4711`.
     #[serde(default)]
     pub instance: String,
     /// Why it is not ready; empty if it is.
     #[serde(default)]
     pub note: String,
+}
+
+/// The response of `GET /deploy`, and of what changes a deploy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeployReport {
+    /// Counts the deploys of the pool, from 1.
+    pub id: u64,
+    /// The revision before.
+    pub from: String,
+    /// The revision that is deployed.
+    pub to: String,
+    /// `starting`, `judging`, `waiting`, `reverting`, `succeeded`, `reverted` or `aborted`.
+    pub state: String,
+    /// Whether nothing follows any more.
+    pub ended: bool,
+    /// What was wrong with the new revision; empty while nothing is.
+    pub reason: String,
+    /// Name of the replica that this was seen at, if at one.
+    pub failed: Option<String>,
+    /// How many numbers are a canary that waits to be promoted; `None` if it is none.
+    pub canary: Option<u32>,
+    /// All numbers that it is about, ascending.
+    pub numbers: Vec<DeployedNumber>,
+    /// What requests met with at the old revision.
+    pub old: Experience,
+    /// What requests met with at the new revision.
+    pub new: Experience,
+    /// How long it took, or has taken so far.
+    pub took_seconds: f64,
+}
+
+/// A number, and where it is in a deploy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployedNumber {
+    /// The number.
+    pub number: u32,
+    /// `pending`, `starting`, `judging`, `passed` or `reverted`.
+    pub step: String,
+    /// Name of the replica that serves it.
+    pub serving: String,
+    /// Name of the one beside it, if there is one.
+    pub beside: Option<String>,
+}
+
+/// What requests met with at the replicas of one revision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Experience {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// How long the heads of the fastest 99 % of responses took; `None` with too few of them.
+    pub p99_seconds: Option<f64>,
 }

@@ -63,6 +63,10 @@ async fn each_change_is_one_request_of_the_api() {
     client.change_ring(&json!({"slots": 512})).await.unwrap();
     client.set_weight(&name, 7).await.unwrap();
     client.kill("a/b").await.unwrap();
+    client.deploy("v2", None).await.unwrap();
+    client.clone().of_pool("web").deploy("v2", Some(10)).await.unwrap();
+    client.promote().await.unwrap();
+    client.abort_deploy().await.unwrap();
     let expected = [
         ("POST", "/add", r#"{"hostnames":["Server 1"],"n":2}"#),
         ("POST", "/add", r#"{"endpoints":["a:1"],"hostnames":[],"n":1}"#),
@@ -70,6 +74,10 @@ async fn each_change_is_one_request_of_the_api() {
         ("PUT", "/ring", r#"{"slots":512}"#),
         ("PUT", "/replicas/Server%201", r#"{"weight":7}"#),
         ("POST", "/replicas/a%2Fb/kill", "{}"),
+        ("POST", "/deploy", r#"{"revision":"v2"}"#),
+        ("POST", "/pools/web/deploy", r#"{"canary":10,"revision":"v2"}"#),
+        ("POST", "/deploy/promote", "{}"),
+        ("DELETE", "/deploy", "{}"),
     ];
     let expected = expected.map(|(method, path, body)| {
         let [token, kind] = ["Bearer s3cret", "application/json"];
@@ -196,14 +204,16 @@ async fn an_event_that_cannot_be_read_costs_no_other() {
     assert_eq!(events.next().await.unwrap(), Some(Event { id: Some(5), time: 8, kind }));
 }
 
+/// The output of a replica that is followed.
+const OUTPUT: &str = ": hello\n\nevent: dropped\ndata: 3\n\nid: 4\nevent: line\ndata:  x: y\n\n\
+                      event: news\ndata: z\n\nid: 5\nevent: line\ndata: \n\n";
+
 #[tokio::test]
 async fn the_output_of_a_replica_comes_at_once_or_line_by_line() {
     let (url, asked) = server(200, "a\nb\n").await;
     assert_eq!(Client::new(url, None).of_pool("web").log("S 1", 7).await.as_deref(), Ok("a\nb\n"));
     assert_eq!(asked.lock().unwrap()[0].1, "/pools/web/replicas/S%201/log?lines=7");
-    const STREAM: &str = ": hello\n\nevent: dropped\ndata: 3\n\nid: 4\nevent: line\ndata:  x: y\n\n\
-                          event: news\ndata: z\n\nid: 5\nevent: line\ndata: \n\n";
-    let (url, asked) = server(200, STREAM).await;
+    let (url, asked) = server(200, OUTPUT).await;
     let mut log = Client::new(url, None).follow_log("S1", 50).await.unwrap();
     assert_eq!(asked.lock().unwrap()[0].1, "/replicas/S1/log?lines=50&follow=true");
     let mut pieces = Vec::new();

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::given::{ENGINE_VARIABLE, Given, STICKY_VARIABLE, TOKEN_VARIABLE};
 use super::inputs::ReadFile;
-use super::model::{Content, Entry, Name, Problem, Refusal, Source, entries};
+use super::model::{Entry, Name, Problem, Refusal, Source, entries};
+use super::revisions;
 use super::settings::{self, MODEL};
 use super::tree::Config;
 use super::types::header::line;
@@ -28,10 +29,10 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
         Checker { config: Config::default(), given, read_file, problems, refused: BTreeSet::new() };
     entries(&MODEL).for_each(|entry| checker.assign(entry));
     for section in &MODEL {
-        if let (Content::Tables(array), Some(items)) =
-            (&section.content, checker.given.tables.get(section.name))
+        if let (Some(tables), Some(items)) =
+            (section.tables_of_any_kind(), checker.given.tables.get(section.name))
         {
-            array.load(&mut checker.config, items, checker.problems);
+            tables.load(&mut checker.config, items, checker.problems);
         }
     }
     checker.runtime();
@@ -40,6 +41,7 @@ pub(super) fn agree(given: &mut Given, read_file: ReadFile<'_>, problems: &mut V
     checker.upstreams();
     checker.containers();
     checker.on_exit();
+    checker.deploys();
     checker.replicas();
     checker.ring();
     checker.tls();
@@ -213,6 +215,19 @@ impl Checker<'_> {
             self.config.on_exit = OnExit::Keep;
         }
         self.config.control.keep_on_stop = self.config.on_exit == OnExit::Keep;
+    }
+
+    /// What can be deployed, and when a deploy is taken back.
+    fn deploys(&mut self) {
+        const FLAG: &str = "deploy-max-slowdown";
+        let factor = self.config.control.deploy.max_slowdown;
+        if self.good(&[FLAG]) && factor > 0.0 && factor < 1.0 {
+            let refusal = Refusal::new("would take back deploys that are faster");
+            self.refuse(FLAG, refusal.hint("give 1 or more, or 0 for any"));
+        }
+        if self.good(&["runtime", "deploy-revision"]) {
+            revisions::agree(&mut self.config, self.given, self.problems);
+        }
     }
 
     /// How many replicas there are at first: as set, or as many as there are upstreams.

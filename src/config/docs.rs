@@ -8,9 +8,7 @@ use super::model::{DefaultValue, Section, Setting, Shown};
 pub(super) fn markdown<T: Default>(model: &'static [Section<T>]) -> String {
     let mut text = String::new();
     for section in model {
-        let header =
-            if section.is_array() { format!("[[{}]]", section.name) } else { format!("[{}]", section.name) };
-        let _ = write!(text, "### {}: `{header}`\n\n", section.heading);
+        let _ = write!(text, "### {}: `{}`\n\n", section.heading, section.header(""));
         of_pools(&mut text, section);
         text.push_str("| Key | Flag | Default | Values | Reload | Meaning |\n");
         text.push_str("|---|---|---|---|---|---|\n");
@@ -30,7 +28,7 @@ fn of_pools<T>(text: &mut String, section: &Section<T>) {
         count if count == section.settings_of_file().len() => "All keys".to_owned(),
         _ => of_pool.iter().map(|setting| format!("`{}`", setting.key())).collect::<Vec<_>>().join(", "),
     };
-    let _ = write!(text, "Also for one pool, in `[pool.NAME.{}]`: {what}.\n\n", section.name);
+    let _ = write!(text, "Also for one pool, in `{}`: {what}.\n\n", section.header("pool.POOL."));
 }
 
 fn row(text: &mut String, setting: &Setting, default: &Shown) {

@@ -24,11 +24,15 @@ pub(super) fn example<T: Default>(model: &'static [Section<T>]) -> String {
     prose(&mut text, HEAD);
     for section in model {
         let header = match section.content {
-            Content::Settings(_) => format!("[{}]", section.name),
-            Content::Tables(_) => format!("# Any number of these tables:\n#\n# [[{}]]", section.name),
+            Content::Settings(_) => section.header(""),
+            Content::Tables(_) | Content::Named(_) => {
+                format!("# Any number of these tables:\n#\n# {}", section.header(""))
+            }
         };
         let _ = write!(text, "\n{header}\n");
-        let inert = |setting: &Setting| section.is_array() || !has_effect_by_default(section, setting);
+        let inert = |setting: &Setting| {
+            section.tables_of_any_kind().is_some() || !has_effect_by_default(section, setting)
+        };
         for (setting, default) in section.with_defaults() {
             if !setting.path.is_empty() {
                 explain(&mut text, setting);

@@ -18,7 +18,7 @@ use super::{suggest, types};
 pub(super) struct Content {
     /// Settings of sections.
     pub(super) texts: Vec<(&'static Setting, Texts)>,
-    /// Tables of arrays, by the name of the section.
+    /// Tables of arrays and those with names, by the name of the section.
     pub(super) tables: BTreeMap<&'static str, Vec<TableItem>>,
     /// Pools, in the order of the file, but that called default first.
     pub(super) pools: Vec<PoolItem>,
@@ -31,6 +31,8 @@ pub(super) struct PoolItem {
     /// Where the first of them begins.
     pub(super) source: Source,
     pub(super) texts: Vec<(&'static Setting, Texts)>,
+    /// Tables with names, by the name of the section.
+    pub(super) tables: BTreeMap<&'static str, Vec<TableItem>>,
 }
 
 /// The table that holds the pools.
@@ -88,8 +90,12 @@ impl<T> Reader<'_, T> {
             }
             let section = self.model.iter().find(|section| section.name == name);
             match (section, value.get_ref()) {
+                (Some(section), DeValue::Table(tables)) if section.is_named() => {
+                    let items = self.named(section, tables);
+                    self.content.tables.insert(section.name, items);
+                }
                 (Some(section), DeValue::Table(table)) if !section.is_array() => {
-                    let texts = self.table(section, table, &section.settings_of_file());
+                    let texts = self.table(section, name, table, &section.settings_of_file());
                     self.content.texts.extend(texts);
                 }
                 (Some(section), DeValue::Array(tables)) if section.is_array() => {
@@ -97,12 +103,10 @@ impl<T> Reader<'_, T> {
                     self.content.tables.insert(section.name, items);
                 }
                 (Some(section), value) => {
-                    let form = if section.is_array() { "an array of tables" } else { "a section" };
-                    let header = if section.is_array() { format!("[[{name}]]") } else { format!("[{name}]") };
                     let scalar = !matches!(value, DeValue::Table(_) | DeValue::Array(_));
                     let flag = self.by_flag(name).filter(|_| scalar).map(|setting| self.place(setting));
-                    let hint = flag.unwrap_or_else(|| format!("write {header} above its keys"));
-                    self.refuse(key, name, Refusal::must_be(form).hint(hint));
+                    let hint = flag.unwrap_or_else(|| format!("write {} above its keys", section.header("")));
+                    self.refuse(key, name, Refusal::must_be(section.form()).hint(hint));
                 }
                 (None, value) => {
                     let refusal = self.unknown_section(name, matches!(value, DeValue::Table(_)));
@@ -128,9 +132,14 @@ impl<T> Reader<'_, T> {
                 (Err(refusal), _) => self.refuse(key, &path, refusal),
                 (Ok(_), DeValue::Table(sections)) => {
                     self.above = format!("{path}.");
-                    let texts = self.pool(sections);
+                    let pool = PoolItem {
+                        name: name.to_owned(),
+                        source,
+                        texts: Vec::new(),
+                        tables: BTreeMap::new(),
+                    };
+                    found.push((key.span().start, self.pool(pool, sections)));
                     self.above.clear();
-                    found.push((key.span().start, PoolItem { name: name.to_owned(), source, texts }));
                 }
                 (Ok(_), _) => self.refuse(key, &path, Refusal::must_be("a table of sections").hint(hint)),
             }
@@ -140,24 +149,28 @@ impl<T> Reader<'_, T> {
         self.content.pools = found.into_iter().map(|(_, pool)| pool).collect();
     }
 
-    /// The sections of one pool.
-    fn pool(&mut self, sections: &DeTable<'_>) -> Vec<(&'static Setting, Texts)> {
-        let mut texts = Vec::new();
+    /// The pool with what its sections give.
+    fn pool(&mut self, mut pool: PoolItem, sections: &DeTable<'_>) -> PoolItem {
         for (key, value) in sections {
             let name = key.get_ref().as_ref();
             let path = format!("{}{name}", self.above);
             let section = self.model.iter().find(|section| section.name == name);
             match (section.map(|section| (section, section.settings_of_pool())), value.get_ref()) {
+                (Some((section, settings)), DeValue::Table(named))
+                    if section.is_named() && !settings.is_empty() =>
+                {
+                    pool.tables.insert(section.name, self.named(section, named));
+                }
                 (Some((section, settings)), DeValue::Table(table)) if !settings.is_empty() => {
-                    texts.extend(self.table(section, table, &settings));
+                    pool.texts.extend(self.table(section, &path, table, &settings));
                 }
                 (Some((_, settings)), DeValue::Table(_)) if settings.is_empty() => {
                     let refusal = Refusal::new("is for all pools").hint(format!("write [{name}]"));
                     self.refuse(key, &path, refusal);
                 }
-                (Some(_), _) => {
-                    let hint = format!("write [{path}] above its keys");
-                    self.refuse(key, &path, Refusal::must_be("a section").hint(hint));
+                (Some((section, _)), _) => {
+                    let hint = format!("write {} above its keys", section.header(&self.above));
+                    self.refuse(key, &path, Refusal::must_be(section.form()).hint(hint));
                 }
                 (None, value) => {
                     let is_table = matches!(value, DeValue::Table(_));
@@ -173,7 +186,26 @@ impl<T> Reader<'_, T> {
                 }
             }
         }
-        texts
+        pool
+    }
+
+    /// Tables with names, in the order of the file.
+    fn named(&mut self, section: &Section<T>, tables: &DeTable<'_>) -> Vec<TableItem> {
+        let mut found = Vec::new();
+        for (key, value) in tables {
+            let (name, start) = (key.get_ref().as_ref(), key.span().start);
+            let path = format!("{}{}.{name}", self.above, section.name);
+            if let DeValue::Table(content) = value.get_ref() {
+                let given = self.table(section, &path, content, &section.settings_of_file());
+                let source = self.source(start);
+                found.push((start, TableItem { name: name.to_owned(), path, source, given }));
+            } else {
+                let hint = format!("write {} above its keys", section.header(&self.above));
+                self.refuse(key, &path, Refusal::must_be("a table with a name").hint(hint));
+            }
+        }
+        found.sort_by_key(|(start, _)| *start);
+        found.into_iter().map(|(_, item)| item).collect()
     }
 
     fn array(
@@ -185,8 +217,9 @@ impl<T> Reader<'_, T> {
         let mut items = Vec::with_capacity(tables.len());
         for table in tables {
             if let DeValue::Table(content) = table.get_ref() {
-                let given = self.table(section, content, &section.settings_of_file());
-                items.push(TableItem { source: self.source(table.span().start), given });
+                let given = self.table(section, section.name, content, &section.settings_of_file());
+                let (name, path) = (String::new(), section.name.to_owned());
+                items.push(TableItem { name, path, source: self.source(table.span().start), given });
             } else {
                 let refusal = Refusal::must_be("an array of tables");
                 self.refuse(
@@ -199,10 +232,11 @@ impl<T> Reader<'_, T> {
         items
     }
 
-    /// What one table gives for `settings`, which are some of those of the section.
+    /// What one table at `path` gives for `settings`, which are some of those of the section.
     fn table(
         &mut self,
         section: &Section<T>,
+        path: &str,
         table: &DeTable<'_>,
         settings: &[&'static Setting],
     ) -> Vec<(&'static Setting, Texts)> {
@@ -223,7 +257,7 @@ impl<T> Reader<'_, T> {
                 Ok((setting, values)) => {
                     found.push((setting, Texts { values, source: self.source(key.span().start) }));
                 }
-                Err(refusal) => self.refuse(key, &format!("{}{}.{name}", self.above, section.name), refusal),
+                Err(refusal) => self.refuse(key, &format!("{path}.{name}"), refusal),
             }
         }
         found

@@ -28,9 +28,11 @@ const ENGINE_TLS_VARIABLE: &str = "DOCKER_TLS_VERIFY";
 pub(super) struct Given {
     /// By the name of the flag.
     texts: BTreeMap<&'static str, Texts>,
+    /// Whether it is what was given for a pool.
+    of_pool: bool,
     /// Of what was given for a pool: those texts that were given for all.
     for_all: BTreeSet<&'static str>,
-    /// Tables of arrays, by the name of the section.
+    /// Tables of arrays and those with names, by the name of the section.
     pub(super) tables: BTreeMap<&'static str, Vec<TableItem>>,
     /// Pools of the file, in its order.
     pub(super) pools: Vec<PoolItem>,
@@ -53,14 +55,37 @@ impl Given {
         let for_all = texts.keys().copied().filter(|flag| !is_own(flag)).collect();
         Self {
             texts,
+            of_pool: true,
             for_all,
-            tables: BTreeMap::new(),
+            tables: self.named_tables_of(pool),
             pools: Vec::new(),
             token: self.token.clone(),
             sticky_secret: self.sticky_secret.clone(),
             engine: self.engine.clone(),
             engine_tls: self.engine_tls,
         }
+    }
+
+    /// The tables with names: those for all, in whose place come those of the pool with the same name.
+    fn named_tables_of(&self, pool: &PoolItem) -> BTreeMap<&'static str, Vec<TableItem>> {
+        let mut found = BTreeMap::new();
+        for section in MODEL.iter().filter(|section| section.is_named()) {
+            let of = |tables: &BTreeMap<_, Vec<TableItem>>| tables.get(section.name).cloned();
+            let mut items = of(&self.tables).unwrap_or_default();
+            for own in of(&pool.tables).unwrap_or_default() {
+                match items.iter_mut().find(|item| item.name == own.name) {
+                    Some(item) => *item = own,
+                    None => items.push(own),
+                }
+            }
+            found.insert(section.name, items);
+        }
+        found
+    }
+
+    /// Whether it was given for a pool.
+    pub(super) fn is_of_pool(&self) -> bool {
+        self.of_pool
     }
 
     /// Whether what was given for the setting was given for all, and this is a pool: then it holds where it has

@@ -4,7 +4,8 @@
 //! values. `model` is what such a declaration is made of, over any tree, and `types` reads the values
 //! of our types. [`load`] lays flags over environment over file over default (`inputs`, `given`,
 //! `file`), reads each value into its place and checks those that must agree (`agree`), before it
-//! complains, so that all problems are reported together; `routes` does so for routes. `print`, `docs`, `example` and `schema`
+//! complains, so that all problems are reported together; `routes` and
+//! `revisions` do so for those. `print`, `docs`, `example` and `schema`
 //! tell the model in four ways. What is read comes in through [`Inputs`]: no test needs the state of
 //! a process.
 //!
@@ -19,6 +20,7 @@ mod inputs;
 mod model;
 mod pools;
 mod print;
+mod revisions;
 mod routes;
 mod schema;
 mod settings;

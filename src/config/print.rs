@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::file::PoolItem;
 use super::given::{Given, STICKY_VARIABLE, TOKEN_VARIABLE};
-use super::model::{Content, Entry, Name, Section, Setting, Shown, Source, one_line};
+use super::model::{Content, Entry, Name, Section, Setting, Shown, ShownTable, Source, one_line};
 use super::settings::MODEL;
 use super::tree::Config;
 
@@ -96,6 +96,16 @@ impl Loaded {
             for entry in said {
                 writeln!(f, "{}", line(entry, config, &given))?;
             }
+            let (Content::Named(tables), Some(own)) = (&section.content, item.tables.get(section.name))
+            else {
+                continue;
+            };
+            for shown in tables.shown(config) {
+                if own.iter().any(|item| item.name == shown.name) {
+                    let header = format!("[pool.{name}.{}.{}]", section.name, key(&shown.name));
+                    table(f, &header, &shown)?;
+                }
+            }
         }
         Ok(())
     }
@@ -108,6 +118,8 @@ fn keep_those_of_pools(sections: &mut Value) {
         let of_pool = section.settings_of_pool();
         if of_pool.is_empty() {
             sections.remove(section.name);
+        } else if section.is_named() {
+            // All of each table is the pool's.
         } else if let Some(keys) = sections.get_mut(section.name).and_then(Value::as_object_mut) {
             keys.retain(|key, _| of_pool.iter().any(|setting| setting.key() == key));
         }
@@ -136,18 +148,38 @@ pub(super) fn print<T: Default>(
                 }
             }
             Content::Tables(array) => {
-                for table in array.shown(tree) {
-                    writeln!(f, "{space}[[{}]]", section.name)?;
-                    for (setting, shown) in table {
-                        if let Some(value) = shown.toml() {
-                            writeln!(f, "{} = {value}", setting.key())?;
-                        }
-                    }
+                for shown in array.shown(tree) {
+                    table(f, &format!("{space}[[{}]]", section.name), &shown)?;
+                }
+            }
+            Content::Named(tables) => {
+                for shown in tables.shown(tree) {
+                    table(f, &format!("{space}[{}.{}]", section.name, key(&shown.name)), &shown)?;
                 }
             }
         }
     }
     Ok(())
+}
+
+/// A table of an array, or one with a name.
+fn table(f: &mut dyn fmt::Write, header: &str, table: &ShownTable) -> fmt::Result {
+    writeln!(f, "{header}")?;
+    for (setting, shown) in &table.values {
+        if let Some(value) = shown.toml() {
+            writeln!(f, "{} = {value}", setting.key())?;
+        }
+    }
+    Ok(())
+}
+
+/// A name as a key of TOML.
+fn key(name: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !name.is_empty() && name.bytes().all(bare) {
+        return name.to_owned();
+    }
+    toml::Value::from(name).to_string()
 }
 
 /// `tree` as JSON. Where `secret` knows a source of a setting, that stands there without a value.
@@ -170,17 +202,21 @@ pub(super) fn json<T: Default>(
         let content = match section.content {
             Content::Settings(entries) => entries.iter().map(entry).collect::<Map<_, _>>().into(),
             Content::Tables(array) => {
-                let tables = array.shown(tree).into_iter().map(|table| {
-                    let pair =
-                        |(setting, shown): (&Setting, Shown)| (setting.key().to_owned(), as_json(&shown));
-                    table.into_iter().map(pair).collect::<Map<_, _>>()
-                });
-                tables.map(Value::from).collect::<Vec<_>>().into()
+                array.shown(tree).into_iter().map(table_as_json).collect::<Vec<_>>().into()
+            }
+            Content::Named(tables) => {
+                let named = |table: ShownTable| (table.name.clone(), table_as_json(table));
+                tables.shown(tree).into_iter().map(named).collect::<Map<_, _>>().into()
             }
         };
         (section.name.to_owned(), content)
     };
     model.iter().map(section).collect::<Map<_, _>>().into()
+}
+
+fn table_as_json(table: ShownTable) -> Value {
+    let pair = |(setting, shown): (&Setting, Shown)| (setting.key().to_owned(), as_json(&shown));
+    table.values.into_iter().map(pair).collect::<Map<_, _>>().into()
 }
 
 fn as_json(shown: &Shown) -> Value {

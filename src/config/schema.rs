@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::model::{DefaultValue, Kind, Section, Setting, Shown};
+use super::model::{Content, DefaultValue, Kind, Section, Setting, Shown};
 
 /// The schema of files that `model` reads.
 pub(super) fn schema<T: Default>(model: &'static [Section<T>]) -> Value {
@@ -60,7 +60,15 @@ fn table<T: Default>(section: &Section<T>, wanted: impl Fn(&Setting) -> bool) ->
         "required": required,
         "additionalProperties": false,
     });
-    if section.is_array() { json!({ "type": "array", "items": table }) } else { table }
+    match section.content {
+        Content::Settings(_) => table,
+        Content::Tables(_) => json!({ "type": "array", "items": table }),
+        Content::Named(_) => json!({
+            "type": "object",
+            "title": section.heading,
+            "additionalProperties": table,
+        }),
+    }
 }
 
 fn key(setting: &Setting, default: &Shown) -> Value {

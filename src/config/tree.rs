@@ -11,6 +11,7 @@ use crate::names::HostPort;
 use crate::proxy::{Message, PoolConfig, ProxyConfig};
 use crate::ring::{Family, Params, Placement, Probing};
 use crate::routes::{HostPattern, PathPrefix, RedirectStatus, RedirectTarget, Routes};
+use crate::runtime::Revision;
 use crate::runtime::docker::DockerConfig;
 use crate::runtime::engine;
 use crate::runtime::process::ProcessConfig;
@@ -47,6 +48,10 @@ pub struct Config {
     pub routes: Option<Routes>,
     /// Routes, each by itself.
     pub(super) route_tables: Vec<RouteSettings>,
+    /// Revisions, each by itself; those that replicas can have are in `control`.
+    pub(super) revision_tables: Vec<RevisionSettings>,
+    /// Name of the revision that replicas have at the start, which is in `control`.
+    pub(super) deploy_revision: String,
     /// Header rules; together they are in `proxy`.
     pub(super) headers: Vec<HeaderSettings>,
     /// Whether requests without TLS are sent to `tls_listen`; also in `proxy`.
@@ -115,6 +120,15 @@ pub(super) struct RouteSettings {
     pub(super) redirect_status: Option<RedirectStatus>,
 }
 
+/// A revision of the file, not yet checked beside the runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RevisionSettings {
+    pub(super) name: String,
+    pub(super) command: CommandLine,
+    pub(super) image: Option<String>,
+    pub(super) env: Vec<String>,
+}
+
 /// Header rules of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HeaderSettings {
@@ -178,7 +192,12 @@ impl Config {
     /// Whether all replicas are those that are built in, to try things out: no program, image or
     /// server of the user's.
     pub fn has_only_demo_replicas(&self) -> bool {
-        self.pools().iter().all(|(_, pool)| pool.is_of_demo_replicas())
+        // A deploy may put others in their place.
+        let is_of_demo = |revision: &Revision| revision.command.is_none() && revision.image.is_none();
+        self.pools().iter().all(|(_, pool)| {
+            let revisions = &pool.control.deploy.revisions;
+            pool.is_of_demo_replicas() && revisions.iter().all(|revision| is_of_demo(revision))
+        })
     }
 
     /// Whether those of this pool are.
@@ -227,6 +246,8 @@ impl Default for Config {
             named_pools: Vec::new(),
             routes: None,
             route_tables: Vec::new(),
+            revision_tables: Vec::new(),
+            deploy_revision: Revision::BASE.to_owned(),
             headers: Vec::new(),
             https_redirect: false,
             upstream: UpstreamSettings::default(),

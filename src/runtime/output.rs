@@ -189,7 +189,9 @@ impl Reader {
 
 impl Output {
     fn push(&mut self, line: &str) {
-        let line = &line[..line.floor_char_boundary(MAX_BYTES)];
+        // 0 is always a boundary.
+        let end = (0..=line.len().min(MAX_BYTES)).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+        let line = &line[..end];
         self.lines.push_back(line.into());
         self.bytes += line.len();
         self.last += 1;

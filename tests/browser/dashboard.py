@@ -609,6 +609,108 @@ def a_page_of_a_replica_over_tls_has_http2_and_its_websocket(browser, binary):
         assert browser.console() == []
 
 
+# Has the page told of the deploy in `window.deploy`, and remembers what it asks for.
+DEPLOY = """
+const [parse, fetched] = [JSON.parse, window.fetch];
+window.asked = [];
+JSON.parse = (text) => {
+    const value = parse(text);
+    if (value?.pools && window.deploy) value.pools[0].deploy = { id: 1, state: window.deploy.state };
+    if (value?.replicas && window.deploy) value.replicas[0].revision = 'v2';
+    return value;
+};
+window.fetch = async (url, options) => {
+    const path = new URL(url).pathname;
+    if (!path.startsWith('/deploy')) return fetched(url, options);
+    if (options.method !== 'GET') window.asked.push(`${options.method} ${path} ${options.body}`);
+    return new Response(JSON.stringify(window.deploy));
+};
+"""
+
+
+def a_deploy_is_shown_and_steered(browser, binary):
+    def deploy(state, steps, **more):
+        numbers = [{"number": number, "step": step, "serving": MARKUP, "beside": None}
+                   for number, step in enumerate(steps, 1)]
+        browser.run("window.deploy = arguments[0]", {
+            "id": 1, "from": "base", "to": "v2", "state": state, "ended": False, "reason": "", "failed": None,
+            "canary": None, "numbers": numbers, "old": {"requests": 200, "errors": 2, "p99_seconds": 0.02},
+            "new": {"requests": 0, "errors": 0, "p99_seconds": None}, "took_seconds": 1.5,
+            "ended_seconds_ago": None, **more})
+
+    with Balancer(binary) as balancer:
+        page = Page(browser, balancer.admin)
+        page.wait_ready(3)
+        assert not page.shown("#deploy") and not page.shown("#revision-heading")
+        browser.run(DEPLOY)
+        deploy("judging", ["passed", "judging", "pending"])
+        page.wait_text("#deploy-head", "base → v2: judging, 1.5 s")
+        assert page.shown("#revision-heading")
+        assert page.text("#deploy-counts") == "1 pending, 1 judging, 1 passed"
+        assert page.text("#deploy-old-figures") == "200 requests, 1.0% failed, p99 20.0 ms"
+        assert page.text("#deploy-new-figures") == "0 requests, – failed, p99 –"
+        assert page.shown("#deploy-abort") and not page.shown("#deploy-promote")
+        assert len(browser.run("return [...document.querySelectorAll('#deploy-steps li')]")) == 3
+        deploy("waiting", ["passed", "pending", "pending"], canary=1)
+        page.wait_text("#deploy-head", "waiting, a canary of 1 in 3")
+        browser.picture("deploy")
+        page.one("#deploy-promote").click()
+        page.confirm()
+        page.one("#deploy-abort").click()
+        page.confirm()
+        assert browser.run("return window.asked") == ["POST /deploy/promote {}", "DELETE /deploy {}"]
+        deploy("reverted", ["reverted"] * 3, ended=True, reason="5 % of requests failed", failed=MARKUP,
+               ended_seconds_ago=1)
+        page.wait_text("#deploy-reason", f"5 % of requests failed (seen at {MARKUP})")
+        assert not page.shown("#deploy-abort") and not page.shown("#deploy-promote")
+        for width in [320, 768]:
+            assert fits(browser, width)
+        deploy("succeeded", ["passed"] * 3, ended=True, ended_seconds_ago=301)
+        browser.wait("the panel goes", lambda: not page.shown("#deploy"))
+        assert browser.console() == []
+
+
+POOLS = """
+[pool.web.replicas]
+count = 2
+[pool.api.replicas]
+count = 1
+[[route]]
+pool = "web"
+[[route]]
+path = "/api"
+pool = "api"
+"""
+
+
+def each_pool_is_shown_and_changed_by_itself(browser, binary):
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "ringherd.toml"
+        file.write_text(POOLS)
+        with Balancer(binary, "--config", str(file)) as balancer:
+            page = Page(browser, balancer.admin)
+            page.wait_ready(2)
+            assert page.shown("#pool-label")
+            page.one("#pool option[value=api]").click()
+            page.wait_ready(1)
+            assert browser.run("return location.hash") == "#pool=api"
+            with Load(balancer.public, 50, path="/api"):
+                browser.wait("its own load", lambda: browser.run(
+                    "return document.querySelector('#rows .rate').textContent") not in ["", "0"])
+            page.fill("add", names="A2")
+            page.press("add")
+            page.wait_name("A2")
+            page.wait_event("api: A2", "joined")
+            _, pools = balancer.ask("GET", "/pools")
+            assert [pool["replicas"] for pool in pools["pools"]] == [2, 2], pools
+            browser.driver.refresh()
+            page.wait_ready(2)
+            assert page.row_of("A2"), "the URL names the pool"
+            page.one("#pool option[value=web]").click()
+            browser.wait("the other pool", lambda: not page.row_of("A2") and len(page.rows()) == 2)
+            assert browser.console() == []
+
+
 def fits(browser, width):
     browser.size(width, 740)
     cut = ("return [...document.querySelectorAll('.chart text')].filter(t => t.getBBox().x < 0)"
@@ -636,7 +738,7 @@ def fits_phones_and_the_dark(browser, binary):
         browser.picture("phone")
         browser.run("document.getElementById('replicas').scrollIntoView()")
         browser.picture("phone-replicas")
-        heights = browser.run("return [...document.querySelectorAll('main button')].map(b => b.offsetHeight)")
+        heights = browser.run("return [...document.querySelectorAll('main button')].filter(b => b.offsetParent).map(b => b.offsetHeight)")
         assert min(heights) >= 40, "a finger hits every button"
         browser.size(360, 740, dark=True)
         browser.picture("phone-dark")
@@ -660,6 +762,8 @@ TESTS = [
     the_token_is_asked_for,
     all_is_done_by_keyboard,
     markup_is_only_text,
+    a_deploy_is_shown_and_steered,
+    each_pool_is_shown_and_changed_by_itself,
     it_works_over_tls_through_another_balancer,
     a_page_of_a_replica_over_tls_has_http2_and_its_websocket,
     fits_phones_and_the_dark,

@@ -125,8 +125,9 @@ class Load:
     """Requests with random ids over a few connections, until it is left. Failures are the
     balancer's matter and tested elsewhere."""
 
-    def __init__(self, address, rate, connections=8):
+    def __init__(self, address, rate, connections=8, path="/home"):
         self.address = address
+        self.path = path
         self.ended = threading.Event()
         self.began = time.monotonic()
         pause = connections / rate
@@ -149,7 +150,7 @@ class Load:
         due = time.monotonic() + random.random() * pause
         while not self.ended.wait(max(0, due - time.monotonic())):
             try:
-                connection.request("GET", "/home", headers={"X-Request-Id": str(random.getrandbits(60))})
+                connection.request("GET", self.path, headers={"X-Request-Id": str(random.getrandbits(60))})
                 connection.getresponse().read()
             except (OSError, http.client.HTTPException):
                 connection.close()

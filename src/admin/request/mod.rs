@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use self::json::{Integer, given, object, parsed};
 use crate::cluster::KeySource;
-use crate::control::{Add, ControlError, Remove, RingChange, name};
+use crate::control::{Add, ControlError, DeployRequest, Remove, RingChange, name};
 use crate::ring::{Family, Placement, Probing};
 
 /// Longest description of what is wrong with a body, in bytes: it may quote the body.
@@ -76,6 +76,14 @@ struct WeightBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct DeployBody {
+    revision: String,
+    #[serde(default, deserialize_with = "given")]
+    canary: Option<Integer<{ u32::MAX }>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NoBody {}
 
 /// The body of `POST /add`: `n` (at least 1), and optionally `hostnames` (at most `n`, each a
@@ -117,7 +125,18 @@ pub fn parse_weight(body: &[u8]) -> Result<u8, BodyError> {
     Ok(weight as u8)
 }
 
-/// The body of `POST /replicas/{name}/kill`: an object without members.
+/// The body of `POST /deploy`: `revision`, and optionally `canary`, 1 to 99 percent. Which revisions there are is for
+/// the pool to say.
+pub fn parse_deploy(body: &[u8]) -> Result<DeployRequest, BodyError> {
+    let DeployBody { revision, canary } = object(body)?;
+    let canary = canary.map(|percent| percent.0);
+    match canary.filter(|percent| !(1..=99).contains(percent)) {
+        Some(percent) => Err(ControlError::BadCanary(percent).into()),
+        None => Ok(DeployRequest { revision, canary }),
+    }
+}
+
+/// The body of a change that needs no more words than its path: an object without members.
 pub fn parse_nothing(body: &[u8]) -> Result<(), BodyError> {
     let NoBody {} = object(body)?;
     Ok(())

@@ -5,13 +5,14 @@ use serde_json::json;
 
 use super::*;
 
-/// Parses with all four functions; none may panic.
-fn parse_all(body: &[u8]) -> [bool; 4] {
+/// Parses with all five functions; none may panic.
+fn parse_all(body: &[u8]) -> [bool; 5] {
     [
         parse_add(body).is_ok(),
         parse_remove(body).is_ok(),
         parse_ring_change(body).is_ok(),
         parse_weight(body).is_ok(),
+        parse_deploy(body).is_ok(),
     ]
 }
 
@@ -29,6 +30,9 @@ fn what_is_meant_is_taken() {
     );
     assert_eq!(parse_weight(br#"{"weight":0}"#), Ok(0));
     assert_eq!(parse_weight(br#"{"weight":100}"#), Ok(100));
+    let deploy = |canary| DeployRequest { revision: "v2".to_owned(), canary };
+    assert_eq!(parse_deploy(br#"{"revision":"v2"}"#), Ok(deploy(None)));
+    assert_eq!(parse_deploy(br#"{"canary":99,"revision":"v2"}"#), Ok(deploy(Some(99))));
     let change = RingChange {
         family: Some(Family::Classic),
         probing: Some(Probing::Linear),
@@ -72,12 +76,12 @@ fn what_is_not_the_json_of_any_route_is_refused_by_all() {
         "{\"slots\":512,\"slots\":512}",
         "{\"slots\":512,\"version\":1}",
     ] {
-        assert_eq!(parse_all(body.as_bytes()), [false; 4], "{body}");
+        assert_eq!(parse_all(body.as_bytes()), [false; 5], "{body}");
     }
-    assert_eq!(parse_all(b"{\"n\":1,\"hostnames\":[\"\xff\"]}"), [false; 4]);
+    assert_eq!(parse_all(b"{\"n\":1,\"hostnames\":[\"\xff\"]}"), [false; 5]);
     for (open, close) in [("[", "]"), ("{\"n\":", "}")] {
         let bomb = format!("{{\"n\":{}{}}}", open.repeat(10_000), close.repeat(10_000));
-        assert_eq!(parse_all(bomb.as_bytes()), [false; 4]);
+        assert_eq!(parse_all(bomb.as_bytes()), [false; 5]);
     }
 }
 
@@ -86,19 +90,19 @@ fn a_field_has_a_value_of_its_type() {
     for value in ["null", "\"3\"", "1.0", "1e3", "-1", "-0", "01", "[1]", "{}", "true", "NaN", "4294967296"] {
         for name in ["n", "weight", "slots", "virtual_nodes"] {
             let body = format!("{{\"{name}\":{value}}}");
-            assert_eq!(parse_all(body.as_bytes()), [false; 4], "{body}");
+            assert_eq!(parse_all(body.as_bytes()), [false; 5], "{body}");
         }
     }
     for value in ["null", "\"S4\"", "[1]", "[null]", "[[]]", "{}", "{\"0\":\"S4\"}"] {
         let body = format!("{{\"n\":1,\"hostnames\":{value}}}");
-        assert_eq!(parse_all(body.as_bytes()), [false; 4], "{body}");
+        assert_eq!(parse_all(body.as_bytes()), [false; 5], "{body}");
         let body = format!("{{\"n\":1,\"endpoints\":{value}}}");
         assert!(parse_add(body.as_bytes()).is_err(), "{body}");
     }
     for name in ["family", "probing", "placement", "key"] {
         for value in ["null", "1", "\"\"", "\"no such thing\"", "[\"linear\"]"] {
             let body = format!("{{\"{name}\":{value}}}");
-            assert_eq!(parse_all(body.as_bytes()), [false; 4], "{body}");
+            assert_eq!(parse_all(body.as_bytes()), [false; 5], "{body}");
         }
     }
     assert!(parse_weight(br#"{"weight":101}"#).is_err());

@@ -40,7 +40,7 @@ async fn the_last_lines_are_text() {
 async fn why_there_is_none_is_told() {
     let bench = bench();
     for (path, why) in [
-        ("/replicas/S2/log", "the output of 'S2' is not kept: nobody reads it"),
+        ("/replicas/S2/log", "the output of 'S2' (pid 2) is not kept: nobody reads it"),
         ("/replicas/S9/log?follow", "there is no replica 'S9', and no output of one that has ended"),
     ] {
         let got = bench.send(Call::new("GET", path)).await;
@@ -53,7 +53,8 @@ async fn why_there_is_none_is_told() {
 async fn a_client_that_follows_gets_what_comes_until_the_end() {
     let bench = bench();
     let run = bench.outputs.begin("S1");
-    ["a", "b"].iter().for_each(|line| run.writer().line(line));
+    run.writer().line("a");
+    run.writer().line("b");
     let (status, mut body) = followed(&bench).await;
     assert_eq!(status, 200);
     assert_eq!(piece(&mut body).await.as_deref(), Some(": the output of a replica\n\n"));

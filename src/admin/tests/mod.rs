@@ -3,6 +3,7 @@
 mod bodies;
 mod dashboard;
 mod log;
+mod deploys;
 mod refusals;
 mod responses;
 mod script;

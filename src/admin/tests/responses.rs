@@ -75,9 +75,9 @@ async fn the_ring_is_shown_with_its_replicas() {
             "replicas": [
                 { "number": 1, "name": "Server 1", "address": "127.0.0.1:9001", "state": "ready",
                   "weight": 100, "slots": slots[0], "share": share(slots[0]), "in_flight": 1,
-                  "requests": 1, "instance": "pid 1" },
+                  "requests": 1, "revision": "base", "instance": "pid 1" },
                 { "number": 2, "name": "S4", "address": null, "state": "ejected", "weight": 100,
-                  "slots": slots[1], "share": share(slots[1]), "in_flight": 0, "requests": 0,
+                  "slots": slots[1], "share": share(slots[1]), "in_flight": 0, "requests": 0, "revision": "base",
                   "note": "no answer" },
             ]
         })

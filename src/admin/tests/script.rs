@@ -38,6 +38,14 @@ pub(super) struct Bench {
 impl Bench {
     /// A service over `S1` and `S2` whose supervisor answers with `script`.
     pub(super) fn new(config: AdminConfig, script: Script) -> Self {
+        Self::answering(config, move || script.clone().map(self::view))
+    }
+
+    /// The same, whose supervisor answers with what `answer` says.
+    pub(super) fn answering(
+        config: AdminConfig,
+        answer: impl Fn() -> Result<View, ControlError> + Send + 'static,
+    ) -> Self {
         let (sender, mut receiver) = mpsc::channel(4);
         let (view, reader) = watch::channel(Arc::new(view(&["S1", "S2"])));
         let commands = Arc::new(Mutex::new(Vec::new()));
@@ -46,7 +54,7 @@ impl Bench {
             while let Some(ControlCall { request, reply }) = receiver.recv().await {
                 seen.lock().unwrap().push(request);
                 // The client may have left.
-                let _ = reply.send(script.clone().map(|names| Arc::new(self::view(names))));
+                let _ = reply.send(answer().map(Arc::new));
             }
         });
         let outputs = Outputs::missing_because("nobody reads it");

@@ -1,8 +1,10 @@
-//! Commands for the admin API: `ringherd status`, `add`, `rm`, `drain`, `kill`, `logs`, `weight`, `set`.
+//! Commands for the admin API: `ringherd status`, `add`, `rm`, `drain`, `kill`, `logs`, `weight`, `set`,
+//! `deploy`.
 //!
 //! Each sends a request to a running balancer through [`crate::client`], and prints the response as
 //! `text` formats it.
 
+mod deploy;
 mod drain;
 mod logs;
 mod session;
@@ -53,7 +55,7 @@ Changes the ring of a running balancer: family=modified|classic, probing=quadrat
 placement=ring|rendezvous|balanced, slots=M, virtual_nodes=K, key=KEY. The new ring takes over between two requests.";
 
 /// The subcommands with their arguments.
-pub fn commands() -> [Command; 8] {
+pub fn commands() -> [Command; 9] {
     let name = || Arg::new("name").value_name("NAME").required(true).help("Name of the replica");
     let plain = |name: &'static str, about: &'static str, long: &'static str| {
         Command::new(name)
@@ -92,6 +94,9 @@ pub fn commands() -> [Command; 8] {
                 .value_parser(words::setting)
                 .help("What to change, such as slots=512"),
         ),
+        command("deploy", "Replace all replicas by those of another revision", deploy::HELP)
+            .override_usage("ringherd deploy [OPTIONS] REVISION")
+            .args(deploy::arguments()),
     ]
 }
 
@@ -184,6 +189,21 @@ pub fn set(matches: &ArgMatches) -> Result<(), Failure> {
     run(matches, async |session| {
         let json = session.ask(session.client.change_ring(&change)).await?;
         show(matches, &json, || Ok(text::ring(&session.as_ring(&json)?)))
+    })
+}
+
+/// Runs `ringherd deploy`.
+pub fn deploy(matches: &ArgMatches) -> Result<(), Failure> {
+    run(matches, async |session| {
+        let wanted = deploy::Wanted::of(matches);
+        let as_json = matches.get_flag("json");
+        // The lines of a deploy that is followed come while it goes on.
+        let mut tell = |line: String| if as_json { Ok(()) } else { print(&(line + "\n")) };
+        let ended = deploy::run(&session, &wanted, &mut tell).await?;
+        if as_json {
+            print(&(plain_json(&ended.json) + "\n"))?;
+        }
+        ended.outcome
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::runtime::LocalRuntime;
 
 use crate::cli::{Exit, Failure, variables};
-use crate::client::{Client, Error, ReplicaReport, RingReport, Url};
+use crate::client::{Client, DeployReport, Error, ReplicaReport, RingReport, Url};
 
 /// Largest token file that is read, in bytes.
 const MAX_TOKEN_FILE: u64 = 64 * 1024;
@@ -74,6 +74,10 @@ impl Session {
     }
 
     pub(super) fn as_ring(&self, json: &Value) -> Result<RingReport, Failure> {
+        self.read(json)
+    }
+
+    pub(super) fn as_deploy(&self, json: &Value) -> Result<DeployReport, Failure> {
         self.read(json)
     }
 

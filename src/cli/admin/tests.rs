@@ -17,6 +17,7 @@ fn replica(number: u32, name: &str, state: &str) -> ReplicaReport {
         share: 1.0 / f64::from(number),
         in_flight: 12,
         requests: 34567,
+        revision: "base".to_owned(),
         instance: "pid 7".to_owned(),
         note: String::new(),
     }
@@ -59,6 +60,16 @@ number  name      state     weight     share  in flight  requests  address      
     10  S\u{fffd}[2J     ejected      100   10.00 %         12     34567  127.0.0.1:40010  pid 7     no\u{fffd}answer
 "
     );
+}
+
+#[test]
+fn a_revision_that_was_deployed_has_a_column() {
+    let mut second = replica(2, "S2", "ready");
+    second.revision = "v2".to_owned();
+    let url = "http://a:1".parse().unwrap();
+    let text = text::status(&url, &report(vec![replica(1, "S1", "ready"), second]));
+    let lines: Vec<_> = text.lines().rev().take(2).collect();
+    assert!(lines[0].ends_with("pid 7     v2") && lines[1].ends_with("pid 7     base"), "{text}");
 }
 
 #[test]

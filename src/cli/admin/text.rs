@@ -87,19 +87,39 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
 }
 
-const HEADINGS: [&str; 10] =
-    ["number", "name", "state", "weight", "share", "in flight", "requests", "address", "instance", "note"];
+const HEADINGS: [&str; 11] = [
+    "number",
+    "name",
+    "state",
+    "weight",
+    "share",
+    "in flight",
+    "requests",
+    "address",
+    "instance",
+    "revision",
+    "note",
+];
 
 /// Columns of numbers, which are aligned right.
 const NUMBERS: [usize; 5] = [0, 3, 4, 5, 6];
 
+/// The column of revisions, which is there only if there is more to say than that nothing was deployed.
+const REVISION: usize = 9;
+
+/// The revision without a name.
+const BASE: &str = "base";
+
 fn table(replicas: &[ReplicaReport]) -> String {
-    let rows: Vec<[String; 10]> =
+    let rows: Vec<[String; 11]> =
         std::iter::once(HEADINGS.map(str::to_owned)).chain(replicas.iter().map(row)).collect();
+    let has_revisions = replicas.iter().any(|replica| !["", BASE].contains(&replica.revision.as_str()));
     let mut text = String::new();
     for row in &rows {
         let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
+        for (column, cell) in
+            row.iter().enumerate().filter(|(column, _)| has_revisions || *column != REVISION)
+        {
             let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
             let _ = if NUMBERS.contains(&column) {
                 write!(line, "{cell:>width$}  ")
@@ -113,7 +133,7 @@ fn table(replicas: &[ReplicaReport]) -> String {
     text
 }
 
-fn row(replica: &ReplicaReport) -> [String; 10] {
+fn row(replica: &ReplicaReport) -> [String; 11] {
     [
         replica.number.to_string(),
         plain(&replica.name),
@@ -124,6 +144,7 @@ fn row(replica: &ReplicaReport) -> [String; 10] {
         replica.requests.to_string(),
         replica.address.map_or_else(|| "-".to_owned(), |address| address.to_string()),
         plain(&replica.instance),
+        plain(&replica.revision),
         plain(&replica.note),
     ]
 }

@@ -1,4 +1,5 @@
-//! Arrays of tables: settings that can be given any number of times, `[[name]]` in the file.
+//! Tables: settings that can be given any number of times, `[[name]]` in the file, or each table by a name
+//! of its own, `[section.NAME]`.
 
 use super::entry::Entry;
 use super::problem::{Name, Problem};
@@ -7,22 +8,42 @@ use super::setting::{DefaultValue, Setting};
 use super::texts::{TableItem, Texts};
 use super::value::Shown;
 
-/// An array of tables within the tree `T`, whatever a table is made of.
+/// Tables within the tree `T`, whatever a table is made of.
 pub(in crate::config) trait TableArray<T>: Sync + std::fmt::Debug {
     /// The settings of a table.
     fn settings(&self) -> Vec<&'static Setting>;
 
-    /// Makes the array of `tree` from `items`.
+    /// Makes the tables of `tree` from `items`.
     fn load(&self, tree: &mut T, items: &[TableItem], problems: &mut Vec<Problem>);
 
     /// The values of each table of `tree`.
-    fn shown(&self, tree: &T) -> Vec<Vec<(&'static Setting, Shown)>>;
+    fn shown(&self, tree: &T) -> Vec<ShownTable>;
 
     /// The settings of a table with what holds where they are not given, for people.
     fn defaults(&self) -> Vec<(&'static Setting, Shown)>;
 }
 
-/// The array at a place of `T`, of tables that `entries` describe.
+/// The values of a table.
+pub(in crate::config) struct ShownTable {
+    /// Its name; empty in an array.
+    pub(in crate::config) name: String,
+    pub(in crate::config) values: Vec<(&'static Setting, Shown)>,
+}
+
+/// What a table becomes in the tree.
+pub(in crate::config) trait Table: Default {
+    /// Its name, if tables have one.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes a name, or refuses it. What is refused is not kept.
+    fn set_name(&mut self, _name: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// The tables at a place of `T` that `entries` describe.
 pub(in crate::config) struct Array<T: 'static, E: 'static> {
     /// The settings of a table. Their paths begin with the name of the array.
     pub(in crate::config) entries: &'static [Entry<E>],
@@ -38,7 +59,7 @@ impl<T, E> std::fmt::Debug for Array<T, E> {
     }
 }
 
-impl<T, E: Default> TableArray<T> for Array<T, E> {
+impl<T, E: Table> TableArray<T> for Array<T, E> {
     fn settings(&self) -> Vec<&'static Setting> {
         self.entries.iter().map(|entry| &entry.setting).collect()
     }
@@ -47,8 +68,11 @@ impl<T, E: Default> TableArray<T> for Array<T, E> {
         *(self.items_mut)(tree) = items.iter().map(|item| table(self.entries, item, problems)).collect();
     }
 
-    fn shown(&self, tree: &T) -> Vec<Vec<(&'static Setting, Shown)>> {
-        let table = |item| self.entries.iter().map(|entry| (&entry.setting, entry.shown(item))).collect();
+    fn shown(&self, tree: &T) -> Vec<ShownTable> {
+        let table = |item: &E| ShownTable {
+            name: item.name().unwrap_or_default().to_owned(),
+            values: self.entries.iter().map(|entry| (&entry.setting, entry.shown(item))).collect(),
+        };
         (self.items)(tree).iter().map(table).collect()
     }
 
@@ -59,10 +83,13 @@ impl<T, E: Default> TableArray<T> for Array<T, E> {
 }
 
 /// One table; what is refused keeps its default.
-fn table<E: Default>(entries: &'static [Entry<E>], item: &TableItem, problems: &mut Vec<Problem>) -> E {
+fn table<E: Table>(entries: &'static [Entry<E>], item: &TableItem, problems: &mut Vec<Problem>) -> E {
     let mut made = E::default();
+    if let Err(refusal) = made.set_name(&item.name) {
+        problems.push(Problem::new(Name::unknown(&item.path), item.source.clone(), None, refusal));
+    }
     for entry in entries {
-        let name = Name::of(&entry.setting);
+        let name = item.name_of(entry.setting.key());
         match item.given.iter().find(|(setting, _)| setting.path == entry.setting.path) {
             Some((_, Texts { values, source })) => {
                 let refused = entry.assign(&mut made, values);

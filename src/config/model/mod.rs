@@ -16,7 +16,7 @@ mod size;
 mod texts;
 mod value;
 
-pub(super) use array::Array;
+pub(super) use array::{Array, ShownTable, Table};
 pub use entry::Entry;
 pub(super) use entry::{Needs, Place, at};
 pub use kind::Kind;

@@ -1,4 +1,4 @@
-//! Sections of the file: settings that can be given once, and arrays of tables.
+//! Sections of the file: settings that can be given once, arrays of tables, and tables with names.
 
 use super::array::TableArray;
 use super::entry::Entry;
@@ -25,6 +25,8 @@ pub(in crate::config) enum Content<T: 'static> {
     Settings(&'static [Entry<T>]),
     /// Any number of tables that are made alike: `[[name]]`.
     Tables(&'static dyn TableArray<T>),
+    /// The same, each with a name of its own: `[name.NAME]`.
+    Named(&'static dyn TableArray<T>),
 }
 
 impl<T> Section<T> {
@@ -52,19 +54,28 @@ impl<T> Section<T> {
         Self { name, heading, of_pool: false, content: Content::Tables(array) }
     }
 
-    /// The settings that can be given once; none in an array of tables.
+    /// Tables with names.
+    pub(in crate::config) const fn named(
+        name: &'static str,
+        heading: &'static str,
+        tables: &'static dyn TableArray<T>,
+    ) -> Self {
+        Self { name, heading, of_pool: false, content: Content::Named(tables) }
+    }
+
+    /// The settings that can be given once; none where there are tables.
     pub fn entries(&self) -> &'static [Entry<T>] {
         match self.content {
             Content::Settings(entries) => entries,
-            Content::Tables(_) => &[],
+            Content::Tables(_) | Content::Named(_) => &[],
         }
     }
 
-    /// All settings, those of a table of an array too.
+    /// All settings, those of a table too.
     pub(in crate::config) fn settings(&self) -> Vec<&'static Setting> {
         match self.content {
             Content::Settings(entries) => entries.iter().map(|entry| &entry.setting).collect(),
-            Content::Tables(array) => array.settings(),
+            Content::Tables(tables) | Content::Named(tables) => tables.settings(),
         }
     }
 
@@ -86,6 +97,37 @@ impl<T> Section<T> {
     pub(in crate::config) fn is_array(&self) -> bool {
         matches!(self.content, Content::Tables(_))
     }
+
+    /// What its value is in the file, to stand after "must be".
+    pub(in crate::config) fn form(&self) -> &'static str {
+        match self.content {
+            Content::Settings(_) => "a section",
+            Content::Tables(_) => "an array of tables",
+            Content::Named(_) => "tables with names",
+        }
+    }
+
+    /// Whether it is of tables with names.
+    pub(in crate::config) fn is_named(&self) -> bool {
+        matches!(self.content, Content::Named(_))
+    }
+
+    /// The tables, if it is of any.
+    pub(in crate::config) fn tables_of_any_kind(&self) -> Option<&'static dyn TableArray<T>> {
+        match self.content {
+            Content::Settings(_) => None,
+            Content::Tables(tables) | Content::Named(tables) => Some(tables),
+        }
+    }
+
+    /// What stands above its keys, where `above` is in front of its name: `[name]`, `[[name]]` or `[name.NAME]`.
+    pub(in crate::config) fn header(&self, above: &str) -> String {
+        match self.content {
+            Content::Settings(_) => format!("[{above}{}]", self.name),
+            Content::Tables(_) => format!("[[{above}{}]]", self.name),
+            Content::Named(_) => format!("[{above}{}.NAME]", self.name),
+        }
+    }
 }
 
 impl<T: Default> Section<T> {
@@ -96,7 +138,7 @@ impl<T: Default> Section<T> {
                 let default = T::default();
                 entries.iter().map(|entry| (&entry.setting, entry.shown(&default))).collect()
             }
-            Content::Tables(array) => array.defaults(),
+            Content::Tables(tables) | Content::Named(tables) => tables.defaults(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Header rules, in the file alone.
 
-use crate::config::model::{Array, Entry, Kind, at};
+use crate::config::model::{Array, Entry, Kind, Table, at};
 use crate::config::tree::{Config, HeaderSettings};
 use crate::config::types::header;
 use crate::proxy::Message;
@@ -62,3 +62,5 @@ const RULES: &[Entry<HeaderSettings>] = &[
 
 pub(super) static HEADERS: Array<Config, HeaderSettings> =
     Array { entries: RULES, items: |config| &config.headers, items_mut: |config| &mut config.headers };
+
+impl Table for HeaderSettings {}

@@ -6,6 +6,7 @@
 //! this: flags, variables, keys of the file, help, documentation, example, schema, what
 //! `ringherd check` prints, and the list of what needs a restart.
 
+mod deploys;
 mod headers;
 mod process;
 mod replicas;
@@ -22,13 +23,15 @@ use super::tree::Config;
 use super::types::RuntimeKind;
 
 /// All sections, in the order of display.
-pub(super) static MODEL: [Section<Config>; 20] = [
+pub(super) static MODEL: [Section<Config>; 22] = [
     Section::of("server", "Server", process::SERVER),
     Section::of("tls", "TLS", tls::TLS),
     Section::tables("certificates", "Certificates", &tls::CERTIFICATES),
     Section::of("replicas", "Replicas", replicas::REPLICAS).of_pools(),
     Section::of("upstream", "Upstream", upstream::UPSTREAM).of_pools(),
     Section::of("containers", "Containers", replicas::CONTAINERS).of_pools(),
+    Section::named("revision", "Revisions", &deploys::REVISIONS).of_pools(),
+    Section::of("deploy", "Deploys", deploys::DEPLOY).of_pools(),
     Section::of("ring", "Ring", traffic::RING).of_pools(),
     Section::of("routing", "Routing", traffic::ROUTING).of_pools(),
     Section::tables("route", "Routes", &routes::ROUTES),

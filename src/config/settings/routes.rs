@@ -1,6 +1,6 @@
 //! Routes, in the file alone.
 
-use crate::config::model::{Array, Entry, Kind, at};
+use crate::config::model::{Array, Entry, Kind, Table, at};
 use crate::config::tree::{Config, RouteSettings};
 use crate::config::types::{self, route};
 use crate::routes::MAX_WEIGHT;
@@ -86,3 +86,5 @@ pub(super) static ROUTES: Array<Config, RouteSettings> = Array {
     items: |config| &config.route_tables,
     items_mut: |config| &mut config.route_tables,
 };
+
+impl Table for RouteSettings {}

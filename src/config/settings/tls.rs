@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::model::{Array, Entry, Kind, at};
+use crate::config::model::{Array, Entry, Kind, Table, at};
 use crate::config::tree::{CertificateSettings, Config};
 use crate::config::types;
 use crate::tls::ClientAuth;
@@ -139,3 +139,5 @@ pub(super) static CERTIFICATES: Array<Config, CertificateSettings> = Array {
     items: |config| &config.certificates,
     items_mut: |config| &mut config.certificates,
 };
+
+impl Table for CertificateSettings {}

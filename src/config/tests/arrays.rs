@@ -7,7 +7,7 @@ use crate::config::docs::markdown;
 use crate::config::example::example;
 use crate::config::file::{Content as FileContent, read};
 use crate::config::given::Given;
-use crate::config::model::{Array, Content, Entry, Kind, Problem, Section, at};
+use crate::config::model::{Array, Content, Entry, Kind, Problem, Section, Table, at};
 use crate::config::print::print;
 use crate::config::schema::schema;
 
@@ -23,6 +23,8 @@ struct Certificate {
     chain: Option<String>,
     renew_before: Duration,
 }
+
+impl Table for Certificate {}
 
 impl Default for Certificate {
     fn default() -> Self {

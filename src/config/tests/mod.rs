@@ -7,6 +7,7 @@ mod laws;
 mod pools;
 mod precedence;
 mod refusals;
+mod revisions;
 mod roundtrip;
 mod routes;
 mod value;
@@ -139,6 +140,7 @@ fn sample(setting: &Setting) -> String {
 /// A sample of each setting that a file can hold.
 fn samples() -> Vec<(&'static str, String)> {
     let settings = entries().map(|entry| &entry.setting);
-    let settings = settings.filter(|setting| !setting.path.is_empty());
+    // A revision is one of the file, which no flag can make.
+    let settings = settings.filter(|setting| !setting.path.is_empty() && setting.flag != "deploy-revision");
     settings.map(|setting| (setting.flag, sample(setting))).collect()
 }

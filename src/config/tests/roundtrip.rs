@@ -20,6 +20,8 @@ fn values(setting: &'static Setting) -> BoxedStrategy<String> {
         ("virtual-nodes", _) => (1..=3000_u32).prop_map(|n| n.to_string()).boxed(),
         ("listen", _) => (1..=1000_u16).prop_map(|port| format!("0.0.0.0:{port}")).boxed(),
         ("admin-listen", _) => (2000..=3000_u16).prop_map(|port| format!("[::1]:{port}")).boxed(),
+        ("deploy-revision", _) => Just("base".to_owned()).boxed(),
+        ("deploy-max-slowdown", _) => (1.0..=1000.0).prop_map(|x: f64| x.to_string()).boxed(),
         (_, Kind::Choice(words)) => select(words).prop_map(str::to_owned).boxed(),
         (_, Kind::Integer { min, max, .. }) => (min..=max).prop_map(|n| n.to_string()).boxed(),
         (_, Kind::Duration { min, max }) => duration(min.as_nanos() as u64, max.as_nanos() as u64).boxed(),
@@ -50,7 +52,7 @@ fn some_settings() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         let useless = move |key: &str| match runtime {
             _ if needs(key).contains(&("runtime", "fixed")) => true,
             "process" => needs(key) == [("runtime", "docker")],
-            "swarm" => key == "discover" || key == "replica-dir",
+            "swarm" => key == "discover" || key == "replica-dir" || key.starts_with("deploy-"),
             _ => key == "replica-dir",
         };
         let excluded = ["config", "runtime", "upstream", "upstream-http", "health"];

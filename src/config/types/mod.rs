@@ -5,6 +5,7 @@
 mod command;
 mod container;
 pub(super) mod header;
+mod revision;
 pub(super) mod route;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ pub use command::CommandLine;
 pub(super) use container::{
     POOL, capability, image, network, no_overlay, pool, tmpfs, user, variable, volume, without_tls,
 };
+pub(super) use revision::revision;
 
 use ipnet::IpNet;
 

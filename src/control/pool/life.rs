@@ -20,8 +20,9 @@ impl Pool {
         }
         let id = self.new_id();
         let Some(member) = self.members.get_mut(number) else { return };
-        let (launch, instance) = member.begin(id, number, now);
+        let (mut launch, instance) = member.begin(id, number, now);
         let (reason, cause) = (member.note.clone(), member.cause);
+        launch.replaces = self.replaced_revision(number);
         self.members.set_instance(number, Some(instance));
         self.out.push(Action::Start(launch));
         self.note_member(number, Transition::Starting(cause), &reason);

@@ -65,7 +65,7 @@ function askToKill(name) {
     text: 'Its process or container is ended at once, as by a crash; what it is answering is lost. '
       + 'The balancer replaces it.',
     button: 'Kill',
-    act: async () => told(await call('POST', `replicas/${encodeURIComponent(name)}/kill`, {})),
+    act: async () => told(await call('POST', ofPool(`replicas/${encodeURIComponent(name)}/kill`), {})),
   });
 }
 
@@ -75,7 +75,7 @@ function askToRemoveOne(name) {
     text: 'It is taken off the ring, finishes what it has begun, and is stopped. It is not replaced.',
     button: 'Remove',
     act: async () => {
-      await call('DELETE', 'rm', { n: 1, hostnames: [name] });
+      await call('DELETE', ofPool('rm'), { n: 1, hostnames: [name] });
       told({ message: `'${name}' is removed.` });
     },
   });
@@ -95,7 +95,7 @@ function askToDrain(name) {
     button: drained ? 'Undrain' : 'Drain',
     kind: drained ? 'main' : 'danger',
     act: async () => {
-      await call('PUT', `replicas/${encodeURIComponent(name)}`, { weight });
+      await call('PUT', ofPool(`replicas/${encodeURIComponent(name)}`), { weight });
       told({ message: drained ? `The weight of '${name}' is ${weight}.` : `'${name}' is drained: it has weight 0.` });
     },
   });
@@ -115,7 +115,7 @@ function askForWeight(name) {
     },
     act: async (entered) => {
       const weight = wholeNumber(entered, 'the weight');
-      await call('PUT', `replicas/${encodeURIComponent(name)}`, { weight });
+      await call('PUT', ofPool(`replicas/${encodeURIComponent(name)}`), { weight });
       told({ message: `The weight of '${name}' is ${weight}.` });
     },
   });

@@ -70,7 +70,7 @@ async function addReplicas(elements) {
   const body = { n: wholeNumber(n.value, 'how many') };
   if (words(names.value).length > 0) body.hostnames = words(names.value);
   if (words(endpoints.value).length > 0) body.endpoints = words(endpoints.value);
-  const { message } = await call('POST', 'add', body);
+  const { message } = await call('POST', ofPool('add'), body);
   clearNames(elements);
   endpoints.value = '';
   return `Done: ${plural(message.N, 'replica')} now.`;
@@ -88,7 +88,7 @@ async function removeReplicas(elements) {
     text: `${list.join(', ')}. They finish what they have begun and are stopped.`,
     button: 'Remove',
   }, async () => {
-    const { message } = await call('DELETE', 'rm', body);
+    const { message } = await call('DELETE', ofPool('rm'), body);
     clearNames(elements);
     return `Done: ${plural(message.N, 'replica')} now.`;
   });
@@ -103,7 +103,7 @@ async function changeRing(elements) {
     text: `${list.join(', ')}. Most keys may get another owner.`,
     button: 'Change',
   }, async () => {
-    const ring = await call('PUT', 'ring', body);
+    const ring = await call('PUT', ofPool('ring'), body);
     takeRing(ring);
     fillRingForm(true);
     return `Done: version ${ring.version}, peak to average ${ring.peak_to_average.toFixed(3)}.`;

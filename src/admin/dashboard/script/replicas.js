@@ -2,11 +2,15 @@
 // focus keeps it; a replacement takes over the row with the number.
 
 const FRESH = 4_000;
+// The revision of replicas to which nothing was deployed.
+const BASE_REVISION = 'base';
 const rows = new Map();
 
 function drawReplicas() {
   const replicas = sortedReplicas();
   const widest = Math.max(...replicas.flatMap((replica) => [replica.share, replica.measured ?? 0]), 1e-9);
+  const hasRevisions = replicas.some(({ revision }) => (revision ?? BASE_REVISION) !== BASE_REVISION);
+  $('revision-heading').hidden = !hasRevisions;
   for (const [number, row] of rows) {
     if (!state.replicas.has(number)) {
       rows.delete(number);
@@ -16,6 +20,7 @@ function drawReplicas() {
   for (const replica of replicas) {
     if (!rows.has(replica.number)) insertRow(replica.number);
     fillRow(rows.get(replica.number), replica, widest);
+    rows.get(replica.number).ofRevision.hidden = !hasRevisions;
   }
   $('rows-empty').hidden = replicas.length > 0 || state.link === 'connecting';
 }
@@ -52,6 +57,7 @@ function makeRow(number) {
   row.node = element('tr', { role: 'row', 'data-number': number },
     element('th', { role: 'rowheader', scope: 'row', class: 'wide' }, who),
     cell('State', 'half', part('state', element('span', {})), part('note', element('div', { class: 'note' }))),
+    part('ofRevision', cell('Revision', '', part('revision', element('span')))),
     cell('Weight', 'number', part('weight', element('span'))),
     cell('Share and measured load', 'shares wide', bars),
     cell('Requests/s', 'number', element('span', { class: 'rate' }, spark, part('rate', element('span')))),
@@ -108,6 +114,7 @@ function fillRow(row, replica, widest) {
   say(row.state, replica.state);
   row.state.className = `state ${replica.state}`;
   say(row.note, noteOf(replica));
+  say(row.revision, replica.revision ?? BASE_REVISION);
   fillBar(row.share, replica.share, widest);
   fillBar(row.measured, replica.measured, widest);
   say(row.rate, rate(replica.requests_per_second ?? 0));

@@ -15,6 +15,7 @@ function draw() {
     drawFigures();
     drawRing();
     drawCharts();
+    drawDeploy();
     drawReplicas();
     drawTimeline();
   });
@@ -34,7 +35,8 @@ function drawFigures() {
   figure('spills', stats ? rate(stats.spills_per_second) : NOTHING);
   figure('connections', stats ? COUNT.format(stats.connections) : NOTHING);
   if (!ring) return;
-  say($('published'), `Snapshot ${Math.max(stats?.version ?? 0, ring.version)}`);
+  const version = isFirstPool() ? Math.max(stats?.version ?? 0, ring.version) : ring.version;
+  say($('published'), `Snapshot ${version}`);
   say($('ring-facts'), `${plural(ring.slots, 'slot')}, ${ringWords(ring)}. ${peakWords(ring.peak_to_average)}`);
   const outage = `Replicas can neither be added nor removed at the moment: ${ring.outage}`;
   say($('outage-text'), ring.outage ? outage : '');
@@ -66,7 +68,9 @@ function receive(kind, id, data) {
     history = false;
     const { version } = data;
     takeStats(data);
-    if (version !== state.ring?.version) refreshSoon();
+    followDeploy(data.pools);
+    // The figures list no other replicas than those of the first pool.
+    if (!isFirstPool() || version !== state.ring?.version) refreshSoon();
   } else {
     takeEvent(kind, id, data);
     if (!history) react(kind, data);
@@ -76,6 +80,7 @@ function receive(kind, id, data) {
 
 /** What just happened is shown where it happened, and looked at more closely. */
 function react(kind, data) {
+  if (!isOfPool(data)) return;
   if (kind === 'replica') {
     takeDeed(data);
     flashRow(data.number);
@@ -97,15 +102,24 @@ function refreshSoon() {
 
 async function refresh() {
   refreshed = performance.now();
-  takeRing(await call('GET', 'ring'));
-  if (state.ring.version !== state.sectors?.version) state.sectors = await call('GET', 'ring/sectors');
+  const { pool } = state;
+  const ring = await call('GET', ofPool('ring'));
+  // Another was chosen meanwhile, and is read by itself.
+  if (pool !== state.pool) return;
+  takeRing(ring);
+  if (ring.version !== state.sectors?.version) {
+    const sectors = await call('GET', ofPool('ring/sectors'));
+    if (pool === state.pool) state.sectors = sectors;
+  }
   draw();
 }
 
 function takeRing(ring) {
   state.ring = ring;
   // What is left out is empty.
-  takeReplicas(ring.replicas.map((replica) => ({ instance: '', note: '', ...replica })));
+  const replicas = ring.replicas.map((replica) => ({ instance: '', note: '', ...replica }));
+  if (isFirstPool()) takeReplicas(replicas);
+  else takeMeasured(withRates(replicas));
   fillRingForm();
   draw();
 }
@@ -115,6 +129,7 @@ async function connected() {
   history = true;
   forgetFigures();
   state.sectors = null;
+  takePools((await call('GET', 'pools')).pools.map(({ name }) => name));
   await refresh();
   takeHistory((await call('GET', 'statistics')).seconds);
   const { version } = await call('GET', 'version');
@@ -135,7 +150,9 @@ function start() {
   prepareRing();
   prepareCharts();
   prepareDialog();
+  preparePools();
   prepareForms();
+  prepareDeploy();
   $('forget').hidden = !token;
   $('forget').addEventListener('click', forgetToken);
   document.addEventListener('visibilitychange', draw);

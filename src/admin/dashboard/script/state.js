@@ -8,9 +8,12 @@ const SAME = 500;
 
 const state = {
   link: 'connecting', // or live, lost, locked
+  pools: [], // names of all pools
+  pool: '', // the one that is shown
   ring: null, // GET /ring
   sectors: null, // GET /ring/sectors
   stats: null, // the last `stats`
+  deploy: null, // GET /deploy: the one under way, or the last one
   history: [], // { time, rate, p50, p99 }, oldest first
   replicas: new Map(), // by number: what is shown in a row
   events: [], // newest first
@@ -21,6 +24,7 @@ const state = {
 function forgetFigures() {
   state.stats = null;
   state.history = [];
+  state.deploy = null;
   for (const replica of state.replicas.values()) Object.assign(replica, { rates: [], measured: null });
 }
 
@@ -41,8 +45,13 @@ function takeStats(stats) {
   while (state.history.length > SECONDS + 1 || state.history[0].time < time - SECONDS * 1000) {
     state.history.shift();
   }
-  takeReplicas(stats.replicas);
-  for (const { number, requests_per_second: ofReplica } of stats.replicas) {
+  if (isFirstPool()) takeMeasured(stats.replicas);
+}
+
+/** Takes in replicas with what each has just got. */
+function takeMeasured(replicas) {
+  takeReplicas(replicas);
+  for (const { number, requests_per_second: ofReplica } of replicas) {
     const { rates } = state.replicas.get(number);
     rates.push(ofReplica);
     if (rates.length > SECONDS) rates.shift();

@@ -31,7 +31,10 @@ function takeEvent(kind, id, data) {
 }
 
 function wordsOf(kind, data) {
-  return (WORDS[kind] ?? otherWords)(data, kind);
+  const words = (WORDS[kind] ?? otherWords)(data, kind);
+  // With one pool there is nothing to tell apart.
+  const pool = state.pools.length > 1 && data.pool ? `${data.pool}: ` : '';
+  return { ...words, what: `${pool}${words.what}` };
 }
 
 function replicaWords({ replica, event, reason }) {

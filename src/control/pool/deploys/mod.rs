@@ -250,6 +250,14 @@ impl Pool {
         is_beside
     }
 
+    /// The revision whose place a successor that starts beside this number is to take, for people.
+    pub(super) fn replaced_revision(&self, number: u32) -> Option<String> {
+        let successor = self.members.get(number).filter(|_| number >= BESIDE)?;
+        let incumbent = self.members.get(number - BESIDE)?;
+        let deploy = self.deploys.under_way.as_ref()?;
+        (successor.revision == deploy.to).then(|| incumbent.revision.shown().to_owned())
+    }
+
     /// Everything is taken back at once, as far as it can be.
     pub(super) fn fail_deploy(&mut self, reason: &str) {
         if let Some(deploy) = &mut self.deploys.under_way {
@@ -320,7 +328,7 @@ impl Pool {
             Stage::Starting if deploy.batch.is_empty() => self.begin_batch(now),
             Stage::Starting if is_due => self.take_places(now),
             Stage::Judging(None) if self.are_in_force(&deploy.batch) => self.begin_judging(now),
-            Stage::Judging(_) if is_due => self.pass_batch(now),
+            Stage::Judging(_) if is_due => self.pass_batch(),
             Stage::Reverting => return self.revert(now),
             Stage::Starting | Stage::Judging(_) | Stage::Waiting => return false,
         }
@@ -393,7 +401,7 @@ impl Pool {
     }
 
     /// The batch has done as well as the others.
-    fn pass_batch(&mut self, now: Instant) {
+    fn pass_batch(&mut self) {
         let Some(deploy) = &mut self.deploys.under_way else { return };
         let batch = std::mem::take(&mut deploy.batch);
         deploy.passed.extend(batch);
