@@ -2,8 +2,8 @@
 
 mod bodies;
 mod dashboard;
-mod log;
 mod deploys;
+mod log;
 mod refusals;
 mod responses;
 mod script;

@@ -51,6 +51,7 @@ impl Pool {
         self.take_over(ours, now);
         if first {
             self.changed = true;
+            self.take_up_revisions(now);
             self.fill_up(now);
         }
         self.take_over(theirs, now);
@@ -173,7 +174,9 @@ impl Pool {
         let number = self.members.free_number_from(wanted);
         self.inventory.ignored.remove(&found.key);
         let name = self.free_name_like(&found.name);
-        self.members.insert(number, Member::new(name, found.owner, Some(found.key), None, now));
+        let mut member = Member::new(name, found.owner, Some(found.key), None, now);
+        member.revision = self.revision_of_found(&found.revision);
+        self.members.insert(number, member);
     }
 
     /// Why a replica cannot be taken over. What the balancer owns counts even beyond the limit

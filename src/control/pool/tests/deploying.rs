@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::*;
 use crate::control::pool::DeploySample;
 use crate::control::{DeployConfig, DeployRequest, DeployState, DeployStep, DeployView};
-use crate::runtime::Revision;
+use crate::runtime::{Found, Revision};
 
 const MIN_HEALTHY: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(5);
@@ -254,4 +254,53 @@ fn a_stop_in_the_middle_ends_both() {
     let mut stopped = stops(&actions);
     stopped.sort_unstable();
     assert_eq!(stopped, [ReplicaId(1), ReplicaId(2), next]);
+}
+
+/// A pool whose runtime has told of replicas with these numbers and revisions.
+fn adopting(found: &[(u32, &str)], replicas: u32) -> Herd {
+    let deploy = DeployConfig { revisions: vec![revision("v1"), revision("v2")], ..DeployConfig::default() };
+    let config = ControlConfig { replicas, deploy, ..ControlConfig::default() };
+    let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true };
+    let now = Instant::now();
+    let mut herd =
+        Herd::with(Pool::new(config, facts, Vec::new(), 1, now).expect("a good configuration"), now);
+    let found = found.iter().map(|&(number, revision)| Found {
+        key: format!("key {number}"),
+        name: format!("S{number}"),
+        number: Some(number),
+        owner: Owner::Balancer,
+        revision: revision.to_owned(),
+    });
+    herd.first = herd.step(Event::Runtime(RuntimeEvent::Inventory(found.collect())));
+    herd
+}
+
+#[test]
+fn what_was_deployed_before_a_restart_stays() {
+    let herd = adopting(&[(1, "v1"), (2, "v1")], 3);
+    let revisions: Vec<_> =
+        launches(&herd.first).iter().map(|launch| launch.revision.shown().to_owned()).collect();
+    assert_eq!(revisions, ["v1"; 3], "also the one that is missing");
+    assert_eq!(herd.pool.deploy(), None);
+}
+
+#[test]
+fn a_deploy_that_a_crash_left_half_done_is_brought_to_an_end() {
+    for (found, end) in [
+        (vec![(1, "v1"), (2, ""), (3, "")], "base"),
+        (vec![(1, "v1"), (2, "v1"), (3, "")], "v1"),
+        (vec![(1, ""), (2, "v1")], "base"),
+        (vec![(1, "v9"), (2, "v1")], "v1"),
+        (vec![(1, "v9"), (2, "v9")], "base"),
+    ] {
+        let mut herd = adopting(&found, found.len() as u32);
+        let mut next: Vec<_> = launches(&herd.first.clone()).iter().map(|launch| launch.id).collect();
+        while let Some(id) = next.pop() {
+            herd.bring_up(id);
+            let actions = herd.calm(if next.is_empty() { MIN_HEALTHY + WINDOW } else { Duration::ZERO });
+            next.extend(launches(&actions).iter().map(|launch| launch.id));
+        }
+        assert_eq!(herd.view().state, DeployState::Succeeded, "{found:?}");
+        assert_eq!(herd.revisions(), vec![end; found.len()], "{found:?}");
+    }
 }
