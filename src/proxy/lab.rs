@@ -100,6 +100,7 @@ impl Lab {
         let shared = Shared {
             readers,
             pools: vec![PoolShared {
+                name: "default".into(),
                 outcomes,
                 starting: Arc::default(),
                 tls: None,

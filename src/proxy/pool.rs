@@ -81,6 +81,8 @@ impl Default for PoolConfig {
 /// What all workers share of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolShared {
+    /// Its name.
+    pub name: Arc<str>,
     /// Where failures are reported.
     pub outcomes: OutcomeQueue,
     /// How many replicas are about to take requests, none of which do yet.
@@ -95,6 +97,7 @@ pub struct PoolShared {
 pub(crate) struct Pool {
     /// In the snapshot.
     pub(crate) index: usize,
+    pub(crate) name: Arc<str>,
     config: RefCell<PoolConfig>,
     changes: RefCell<watch::Receiver<PoolConfig>>,
     /// Those of the configurations.
@@ -126,12 +129,13 @@ impl Pool {
         of_clients: &ProxyConfig,
         sticky_secret: StickySecret,
     ) -> Self {
-        let PoolShared { outcomes, starting, tls, config: mut changes } = shared;
+        let PoolShared { name, outcomes, starting, tls, config: mut changes } = shared;
         let config = changes.borrow_and_update().clone();
         let limits = Limits::default();
         limits.set(&config, of_clients);
         Self {
             index,
+            name,
             limits,
             outcomes,
             connector,

@@ -49,6 +49,7 @@ struct LogRecord {
     upstream: Option<Duration>,
     connect: Option<Duration>,
     attempts: u32,
+    pool: Option<Arc<str>>,
     endpoint: Option<Arc<Endpoint>>,
     slot: Option<u32>,
     spilled: bool,
@@ -89,6 +90,13 @@ impl RequestRecord {
     /// It came from this client, through a trusted proxy.
     pub(crate) fn came_from(&mut self, client: IpAddr) {
         self.client = Some(client);
+    }
+
+    /// Its route leads to the pool of this name.
+    pub(crate) fn routed(&mut self, pool: &Arc<str>) {
+        if let Some(log) = &mut self.log {
+            log.pool = Some(Arc::clone(pool));
+        }
     }
 
     /// It goes to this replica.
@@ -216,6 +224,7 @@ impl RequestRecord {
                 upstream: None,
                 connect: None,
                 attempts: 0,
+                pool: "",
                 replica: "",
                 slot: None,
                 spilled: false,
@@ -244,6 +253,7 @@ impl LogRecord {
             upstream: None,
             connect: None,
             attempts: 0,
+            pool: None,
             endpoint: None,
             slot: None,
             spilled: false,
@@ -278,6 +288,7 @@ impl LogRecord {
             upstream: self.upstream,
             connect: self.connect,
             attempts: self.attempts,
+            pool: self.pool.as_deref().unwrap_or_default(),
             replica: self.endpoint.as_ref().map_or("", |endpoint| &endpoint.name),
             slot: self.slot,
             spilled: self.spilled,

@@ -64,6 +64,7 @@ fn follow(
         if let Some(key) = key.as_ref().filter(|_| is_split) {
             active.goes_to(forward.split.side(key.hash));
         }
+        active.record().routed(&active.pool().name);
         Ok((key, strips.then(|| forward.target(target).into_owned())))
     })?;
     if let Some(target) = target {

@@ -116,6 +116,7 @@ impl Pools {
             let (sender, receiver) = watch::channel(config.pool.clone());
             let starting = Arc::<AtomicUsize>::default();
             shared.push(PoolShared {
+                name: name.into(),
                 outcomes,
                 starting: Arc::clone(&starting),
                 tls: upstream_tls.clone(),

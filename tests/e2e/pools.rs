@@ -187,3 +187,22 @@ fn routes_change_without_a_restart_and_pools_with_one() {
         "routes to pools that are not there do not count"
     );
 }
+
+#[test]
+fn the_access_log_names_the_pool_that_a_route_leads_to() {
+    let folder = Folder::new("pools-log");
+    let log = folder.file("log");
+    let (balancer, _backends) = two_pools(&folder, &format!("{ROUTES}\n[access-log]\nto = \"{log}\"\n"));
+    for (host, target) in [("a.example", "/"), ("a.example", "/api/x"), ("old.example", "/")] {
+        get(&balancer, host, target, "");
+    }
+    let lines = wait_until("the lines are written", || {
+        let lines = std::fs::read_to_string(&log).ok()?;
+        (lines.lines().count() == 3).then_some(lines)
+    });
+    let pools: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["pool"].clone())
+        .collect();
+    assert_eq!(pools, [Value::from("web"), Value::from("api"), Value::Null], "a redirect leads to none");
+}

@@ -48,6 +48,8 @@ pub struct Line<'a> {
     pub connect: Option<Duration>,
     /// Replicas it was tried at, with repetition.
     pub attempts: u32,
+    /// Name of the pool that its route leads to; empty if no route has decided it.
+    pub pool: &'a str,
     /// Name of the one that answered, or failed last; empty if there was none.
     pub replica: &'a str,
     /// The slot of its key.
@@ -76,6 +78,8 @@ struct Json<'a> {
     upstream: Option<f64>,
     connect: Option<f64>,
     attempts: u32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pool: &'a str,
     replica: &'a str,
     slot: Option<u32>,
     spilled: bool,
@@ -111,6 +115,7 @@ fn json(line: &Line<'_>) -> String {
         upstream: line.upstream.map(seconds),
         connect: line.connect.map(seconds),
         attempts: line.attempts,
+        pool: line.pool,
         replica: line.replica,
         slot: line.slot,
         spilled: line.spilled,
@@ -184,6 +189,7 @@ mod tests {
             upstream: Some(Duration::from_micros(1_200)),
             connect: None,
             attempts: 1,
+            pool: "",
             replica: "Server 1",
             slot: Some(4),
             spilled: false,
