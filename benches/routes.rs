@@ -41,7 +41,12 @@ const PATHS: [&str; 20] = [
 ];
 
 fn spec(host: &str, path: &str, pool: &str, weight: Option<u16>) -> RouteSpec {
-    let action = ActionSpec::Forward { pool: pool.to_owned(), weight, strip_prefix: false };
+    let action = ActionSpec::Forward {
+        pool: pool.to_owned(),
+        weight,
+        strip_prefix: false,
+        timeouts: ringherd::routes::Timeouts::default(),
+    };
     RouteSpec { host: host.parse().expect("a host"), path: path.parse().expect("a path"), action }
 }
 

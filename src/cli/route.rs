@@ -111,6 +111,11 @@ fn tell(loaded: &Loaded, asked: &Asked, key: Option<&str>) -> Result<String, Fai
             if forward.strips() {
                 line(&mut text, "path", &format!("replicas see {}", forward.target(target)));
             }
+            let timeouts = [("response", forward.timeouts.response), ("stream", forward.timeouts.stream)];
+            for (name, timeout) in timeouts.into_iter().filter_map(|(name, it)| Some((name, it?))) {
+                let words = format!("{name}-timeout is {}", humantime::format_duration(timeout));
+                line(&mut text, "time", &words);
+            }
         }
         Action::Redirect(redirect) => line(&mut text, "to", &redirect.location(target)),
     }

@@ -3,7 +3,7 @@
 use super::model::{Name, Problem, Refusal, TableItem};
 use super::suggest;
 use super::tree::{Config, DEFAULT_POOL, RouteSettings};
-use crate::routes::{ActionSpec, RouteError, RouteSpec, Routes};
+use crate::routes::{ActionSpec, RouteError, RouteSpec, Routes, Timeouts};
 
 /// Makes the routes of `config` from its tables, which `items` gave.
 pub(super) fn agree(config: &mut Config, items: &[TableItem], problems: &mut Vec<Problem>) {
@@ -17,10 +17,45 @@ pub(super) fn agree(config: &mut Config, items: &[TableItem], problems: &mut Vec
         return;
     }
     let pools: Vec<_> = config.pools().into_iter().map(|(name, _)| name).collect();
-    let specs: Vec<_> = tables.iter().map(Table::spec).collect();
+    let specs: Vec<_> = config.route_tables.iter().map(RouteSettings::spec).collect();
     match Routes::build(&specs, &pools) {
         Ok(routes) => config.routes = Some(routes),
         Err(errors) => problems.extend(errors.iter().map(|error| problem(error, &tables, &pools))),
+    }
+}
+
+impl Config {
+    /// Its routes, to pools that are known by their places among `pools`, which may be others than its own.
+    ///
+    /// # Errors
+    /// A route leads to a pool that is not among them.
+    pub fn routes_to(&self, pools: &[&str]) -> Result<Option<Routes>, Vec<RouteError>> {
+        if self.routes.is_none() {
+            return Ok(None);
+        }
+        let specs: Vec<_> = self.route_tables.iter().map(RouteSettings::spec).collect();
+        Routes::build(&specs, pools).map(Some)
+    }
+}
+
+impl RouteSettings {
+    fn spec(&self) -> RouteSpec {
+        let action = match &self.redirect {
+            Some(to) => {
+                ActionSpec::Redirect { to: to.clone(), status: self.redirect_status.unwrap_or_default() }
+            }
+            None => ActionSpec::Forward {
+                pool: self.pool().to_owned(),
+                weight: self.weight,
+                strip_prefix: self.strip_prefix,
+                timeouts: Timeouts { response: self.response_timeout, stream: self.stream_timeout },
+            },
+        };
+        RouteSpec { host: self.host.clone(), path: self.path.clone(), action }
+    }
+
+    fn pool(&self) -> &str {
+        self.pool.as_deref().unwrap_or(DEFAULT_POOL)
     }
 }
 
@@ -35,25 +70,6 @@ impl<'a> Table<'a> {
         Self { settings, item }
     }
 
-    fn spec(&self) -> RouteSpec {
-        let settings = self.settings;
-        let action = match &settings.redirect {
-            Some(to) => {
-                ActionSpec::Redirect { to: to.clone(), status: settings.redirect_status.unwrap_or_default() }
-            }
-            None => ActionSpec::Forward {
-                pool: self.pool().to_owned(),
-                weight: settings.weight,
-                strip_prefix: settings.strip_prefix,
-            },
-        };
-        RouteSpec { host: settings.host.clone(), path: settings.path.clone(), action }
-    }
-
-    fn pool(&self) -> &'a str {
-        self.settings.pool.as_deref().unwrap_or(DEFAULT_POOL)
-    }
-
     /// Refuses what has no effect beside the rest of the table.
     fn of_no_use(&self, problems: &mut Vec<Problem>) {
         let settings = self.settings;
@@ -61,6 +77,8 @@ impl<'a> Table<'a> {
             ("pool", settings.pool.is_some()),
             ("weight", settings.weight.is_some()),
             ("strip-prefix", settings.strip_prefix),
+            ("response-timeout", settings.response_timeout.is_some()),
+            ("stream-timeout", settings.stream_timeout.is_some()),
         ];
         if settings.redirect.is_some() {
             let given = forwards.into_iter().filter(|(_, given)| *given);
@@ -115,6 +133,12 @@ fn problem(error: &RouteError, tables: &[Table<'_>], pools: &[&str]) -> Problem 
             format!("differs from the route at {other}, with which {host}{path} is shared"),
             "give it to both or to none".to_owned(),
         ),
+        RouteError::Timed { .. } => {
+            let key =
+                if table.settings.response_timeout.is_some() { "response-timeout" } else { "stream-timeout" };
+            let what = format!("differs from the route at {other}, with which {host}{path} is shared");
+            refuse(key, what, "give the same to both".to_owned())
+        }
         RouteError::Alone { .. } => refuse(
             "weight",
             format!("is of no use: no other route is for {host}{path}"),
@@ -126,7 +150,7 @@ fn problem(error: &RouteError, tables: &[Table<'_>], pools: &[&str]) -> Problem 
             "raise one of them".to_owned(),
         ),
         RouteError::UnknownPool { .. } => {
-            let near = suggest::nearest(table.pool(), pools.iter().copied());
+            let near = suggest::nearest(table.settings.pool(), pools.iter().copied());
             let hint = near.map(|near| format!("did you mean {near}?"));
             let hint = hint.unwrap_or_else(|| format!("there is {}", pools.join(", ")));
             refuse("pool", "is not the name of a pool".to_owned(), hint)

@@ -118,6 +118,8 @@ pub(super) struct RouteSettings {
     pub(super) weight: Option<u16>,
     pub(super) redirect: Option<RedirectTarget>,
     pub(super) redirect_status: Option<RedirectStatus>,
+    pub(super) response_timeout: Option<Duration>,
+    pub(super) stream_timeout: Option<Duration>,
 }
 
 /// A revision of the file, not yet checked beside the runtime.

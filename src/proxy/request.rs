@@ -17,8 +17,10 @@ use super::error::Failure;
 use super::grpc::{self, Call};
 use super::pool::Pool;
 use super::record::RequestRecord;
+use super::time_limits::Limits;
 use super::timeline::{Expiry, Input, Millis, RequestTimeline};
 use super::upgrade::Offer;
+use crate::routes::Timeouts;
 use crate::telemetry::Reason;
 
 /// The one owner of a request under way. Dropped before the request was ended, it ends it as
@@ -43,6 +45,8 @@ pub(crate) struct RequestState {
     upgrade: Cell<bool>,
     /// Whether its body has turned out larger than is taken.
     oversized: Cell<bool>,
+    /// Its time limits, where its route has others than the pool.
+    limits: OnceCell<Box<Limits>>,
     /// The call of gRPC that it is.
     call: OnceCell<Box<Call>>,
     record: RefCell<RequestRecord>,
@@ -70,6 +74,7 @@ impl ActiveRequest {
             takes_interim: request.version() == Version::HTTP_11,
             upgrade: Cell::new(false),
             oversized: Cell::new(false),
+            limits: OnceCell::new(),
             call: OnceCell::new(),
             record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
         });
@@ -130,6 +135,12 @@ impl RequestState {
     #[inline]
     pub(crate) fn pool(&self) -> &Pool {
         self.connection.worker.pool(self.pool.get())
+    }
+
+    /// Its route has time-outs of its own. Called once, when its pool is known.
+    pub(crate) fn is_limited(&self, timeouts: Timeouts) {
+        let limits = Box::new(self.pool().limits.with(timeouts));
+        let _ = self.limits.set(limits);
     }
 
     /// It goes to the pool of this index.
@@ -238,7 +249,8 @@ impl RequestState {
     pub(crate) fn on(&self, input: Input) {
         let worker = &self.connection.worker;
         let mut timeline = self.timeline.get();
-        let timer = timeline.apply(input, worker.clock.next_tick(), &self.pool().limits);
+        let limits = self.limits.get().map_or_else(|| &self.pool().limits, |limits| limits);
+        let timer = timeline.apply(input, worker.clock.next_tick(), limits);
         self.timeline.set(timeline);
         self.deadline.set(timer);
     }

@@ -65,6 +65,9 @@ fn follow(
             active.goes_to(forward.split.side(key.hash));
         }
         active.record().routed(&active.pool().name);
+        if forward.timeouts.are_any() {
+            active.is_limited(forward.timeouts);
+        }
         Ok((key, strips.then(|| forward.target(target).into_owned())))
     })?;
     if let Some(target) = target {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::{PoolConfig, ProxyConfig};
+use crate::routes::Timeouts;
 
 /// Milliseconds since the worker started.
 pub(crate) type Millis = u64;
@@ -73,6 +74,18 @@ impl Limits {
         self.replica.set(millis(pool.wait_for_replica));
         self.stream.set(millis(pool.stream_timeout));
         self.room.set(millis(pool.queue_timeout));
+    }
+
+    /// The same with those of a route in their place.
+    pub(crate) fn with(&self, timeouts: Timeouts) -> Self {
+        let limits = self.clone();
+        if let Some(response) = timeouts.response {
+            limits.response.set(millis(response));
+        }
+        if let Some(stream) = timeouts.stream {
+            limits.stream.set(millis(stream));
+        }
+        limits
     }
 }
 

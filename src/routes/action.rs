@@ -1,6 +1,7 @@
 //! What a route does with its requests.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::path::rest;
 use super::redirect::Redirect;
@@ -22,6 +23,24 @@ pub struct Forward {
     pub split: Split,
     /// Length of the path that replicas do not see.
     pub(super) stripped: usize,
+    /// In place of those of the pool.
+    pub timeouts: Timeouts,
+}
+
+/// Time-outs of the requests of a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the end of a request to the head of its response; `None` for that of the pool.
+    pub response: Option<Duration>,
+    /// For a pause within a stream of events, or of a tunnel; `None` for that of the pool.
+    pub stream: Option<Duration>,
+}
+
+impl Timeouts {
+    /// Whether there is one.
+    pub fn are_any(self) -> bool {
+        self != Self::default()
+    }
 }
 
 impl Forward {
@@ -50,7 +69,8 @@ mod tests {
     #[test]
     fn a_path_is_stripped_where_that_is_asked_for() {
         let target = |path: &str, target: &str| {
-            Forward { split: Split::all_to(0), stripped: path.len() }.target(target).into_owned()
+            let (split, timeouts) = (Split::all_to(0), Timeouts::default());
+            Forward { split, stripped: path.len(), timeouts }.target(target).into_owned()
         };
         for (path, of_request, expected) in [
             ("", "/api/a?b", "/api/a?b"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::action::{Action, Forward};
+use super::action::{Action, Forward, Timeouts};
 use super::error::RouteError;
 use super::host::HostPattern;
 use super::path::PathPrefix;
@@ -36,6 +36,8 @@ pub enum ActionSpec {
         weight: Option<u16>,
         /// Whether replicas see the path without that of the route.
         strip_prefix: bool,
+        /// In place of those of the pool.
+        timeouts: Timeouts,
     },
     /// Their clients are sent elsewhere.
     Redirect {
@@ -49,7 +51,8 @@ pub enum ActionSpec {
 impl Routes {
     /// All requests to the first of the pools.
     pub fn to_one_pool() -> Self {
-        let action = Action::Forward(Forward { split: Split::all_to(0), stripped: 0 });
+        let action =
+            Action::Forward(Forward { split: Split::all_to(0), stripped: 0, timeouts: Timeouts::default() });
         let (host, path) = Default::default();
         Self::of(vec![Route { host, path, action, index: 0, given: Vec::new() }])
     }
@@ -120,6 +123,7 @@ struct Side<'a> {
     pool: &'a str,
     weight: u16,
     strip_prefix: bool,
+    timeouts: Timeouts,
 }
 
 impl<'a> Group<'a> {
@@ -134,7 +138,8 @@ impl<'a> Group<'a> {
             let lost: Vec<_> = lost.collect();
             let known = sides.iter().filter_map(|side| Some((place(side.pool)?, side.pool, side.weight)));
             let stripped = if sides[0].strip_prefix { prefix } else { 0 };
-            let forward = || Action::Forward(Forward { split: Split::between(known), stripped });
+            let timeouts = sides[0].timeouts;
+            let forward = || Action::Forward(Forward { split: Split::between(known), stripped, timeouts });
             return if lost.is_empty() { Ok(forward()) } else { Err(lost) };
         }
         match &spec.action {
@@ -142,9 +147,10 @@ impl<'a> Group<'a> {
                 Ok(Action::Redirect(Redirect { to: to.clone(), status: *status, prefix }))
             }
             ActionSpec::Forward { weight: Some(_), .. } => Err(vec![RouteError::Alone { route }]),
-            ActionSpec::Forward { pool, strip_prefix, .. } => {
+            ActionSpec::Forward { pool, strip_prefix, timeouts, .. } => {
                 let split = place(pool).map(Split::all_to).ok_or_else(|| vec![unknown(route)])?;
-                Ok(Action::Forward(Forward { split, stripped: if *strip_prefix { prefix } else { 0 } }))
+                let stripped = if *strip_prefix { prefix } else { 0 };
+                Ok(Action::Forward(Forward { split, stripped, timeouts: *timeouts }))
             }
         }
     }
@@ -152,8 +158,9 @@ impl<'a> Group<'a> {
     /// The routes of the group, if they can share their requests.
     fn sides(&self) -> Result<Vec<Side<'a>>, Vec<RouteError>> {
         let side = |(route, spec): (usize, &'a RouteSpec)| match &spec.action {
-            ActionSpec::Forward { pool, weight: Some(weight), strip_prefix } => {
-                Some(Side { route, pool, weight: *weight, strip_prefix: *strip_prefix })
+            ActionSpec::Forward { pool, weight: Some(weight), strip_prefix, timeouts } => {
+                let (strip_prefix, timeouts) = (*strip_prefix, *timeouts);
+                Some(Side { route, pool, weight: *weight, strip_prefix, timeouts })
             }
             _ => None,
         };
@@ -172,6 +179,8 @@ impl<'a> Group<'a> {
                 errors.push(RouteError::SamePool { route, other: earlier.route });
             } else if side.strip_prefix != sides[0].strip_prefix {
                 errors.push(RouteError::Stripped { route, other: first.0 });
+            } else if side.timeouts != sides[0].timeouts {
+                errors.push(RouteError::Timed { route, other: first.0 });
             }
         }
         if sides.iter().all(|side| side.weight == 0) {

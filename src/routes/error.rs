@@ -27,6 +27,14 @@ pub enum RouteError {
         /// The earlier one.
         other: usize,
     },
+    /// Of two routes that share their requests one has other time-outs.
+    #[error("shares its requests with a route that has other time-outs")]
+    Timed {
+        /// The later one.
+        route: usize,
+        /// The earlier one.
+        other: usize,
+    },
     /// A route has a weight and shares its requests with nobody.
     #[error("has a weight and no other route to share its requests with")]
     Alone {
@@ -60,6 +68,7 @@ impl RouteError {
             Self::Same { route, .. }
             | Self::SamePool { route, .. }
             | Self::Stripped { route, .. }
+            | Self::Timed { route, .. }
             | Self::Alone { route }
             | Self::Weightless { route }
             | Self::UnknownPool { route }
@@ -70,9 +79,10 @@ impl RouteError {
     /// The route that it contradicts.
     pub fn other(&self) -> Option<usize> {
         match *self {
-            Self::Same { other, .. } | Self::SamePool { other, .. } | Self::Stripped { other, .. } => {
-                Some(other)
-            }
+            Self::Same { other, .. }
+            | Self::SamePool { other, .. }
+            | Self::Stripped { other, .. }
+            | Self::Timed { other, .. } => Some(other),
             _ => None,
         }
     }

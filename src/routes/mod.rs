@@ -23,7 +23,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Forward};
+pub use action::{Action, Forward, Timeouts};
 pub use build::{ActionSpec, RouteSpec};
 pub use error::RouteError;
 pub use host::{HostError, HostPattern};

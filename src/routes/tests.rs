@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use super::action::Timeouts;
 use super::*;
 
 const POOLS: [&str; 4] = ["default", "api", "web", "canary"];
@@ -13,12 +14,22 @@ fn to(host: &str, path: &str, pool: &str) -> RouteSpec {
 }
 
 fn shared(host: &str, path: &str, pool: &str, weight: Option<u16>) -> RouteSpec {
-    let action = ActionSpec::Forward { pool: pool.to_owned(), weight, strip_prefix: false };
+    let action = ActionSpec::Forward {
+        pool: pool.to_owned(),
+        weight,
+        strip_prefix: false,
+        timeouts: Timeouts::default(),
+    };
     RouteSpec { host: host.parse().unwrap(), path: path.parse().unwrap(), action }
 }
 
 fn stripped(host: &str, path: &str, pool: &str, weight: Option<u16>) -> RouteSpec {
-    let action = ActionSpec::Forward { pool: pool.to_owned(), weight, strip_prefix: true };
+    let action = ActionSpec::Forward {
+        pool: pool.to_owned(),
+        weight,
+        strip_prefix: true,
+        timeouts: Timeouts::default(),
+    };
     RouteSpec { action, ..to(host, path, pool) }
 }
 

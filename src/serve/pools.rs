@@ -232,15 +232,18 @@ impl Pools {
         for (pool, _, next) in changed {
             pool.config.send_replace(next.pool.clone());
         }
-        if self.is_made_of(next) {
-            self.routes.borrow_mut().publish(next.routes.clone());
-        }
+        self.follow_routes(next);
         Ok(())
     }
 
-    /// Whether another configuration has the same pools in the same order, to which its routes lead.
-    fn is_made_of(&self, next: &Config) -> bool {
-        self.all.iter().map(|pool| &pool.name).eq(next.pools().iter().map(|(name, _)| *name))
+    /// Has requests follow the routes of another configuration, unless one of them leads to a pool that comes with
+    /// the next start: then they stay as they are. Routes go by the names of pools, whatever their order is there.
+    fn follow_routes(&self, next: &Config) {
+        let names: Vec<_> = self.all.iter().map(|pool| pool.name.as_str()).collect();
+        match next.routes_to(&names) {
+            Ok(routes) if routes.is_some() || names.len() == 1 => self.routes.borrow_mut().publish(routes),
+            Ok(_) | Err(_) => {}
+        }
     }
 
     fn control_of(&self, next: &Config, pool: &Pool) -> ControlConfig {

@@ -181,11 +181,12 @@ fn routes_change_without_a_restart_and_pools_with_one() {
     folder.write("ringherd.toml", &[&pool(&backends[0]), "[[route]]\npool = \"web\"\n"].concat());
     balancer.signal(Signal::HUP);
     assert_eq!(balancer.wait_for_log("configuration reloaded")["needs_restart"], "pool api");
-    assert_eq!(
-        get(&balancer, "a", "/api", "").body,
-        "api",
-        "routes to pools that are not there do not count"
-    );
+    assert_eq!(get(&balancer, "a", "/api", "").body, "web", "routes go by the names of pools that run");
+    let new = [&all, "[pool.new.replicas]\n[[route]]\nhost = \"new\"\npool = \"new\"\n"].concat();
+    folder.write("ringherd.toml", &new);
+    balancer.signal(Signal::HUP);
+    assert_eq!(balancer.wait_for_log("configuration reloaded")["needs_restart"], "pool new");
+    assert_eq!(get(&balancer, "a", "/api", "").body, "web", "all wait for the pool that is not there yet");
 }
 
 #[test]
@@ -205,4 +206,19 @@ fn the_access_log_names_the_pool_that_a_route_leads_to() {
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["pool"].clone())
         .collect();
     assert_eq!(pools, [Value::from("web"), Value::from("api"), Value::Null], "a redirect leads to none");
+}
+
+#[test]
+fn a_route_has_a_time_out_of_its_own() {
+    let folder = Folder::new("route-timeout");
+    let more = "[timeouts]\nresponse = \"20s\"\n[[route]]\npool = \"web\"\n[[route]]\npath = \"/api\"\npool = \"api\"\n\
+                [[route]]\npath = \"/api/soon\"\npool = \"api\"\nresponse-timeout = \"100ms\"\n";
+    let (balancer, backends) = two_pools(&folder, more);
+    backends[1].hold();
+    let public = balancer.public;
+    let later = std::thread::spawn(move || request(public, "GET", "/api/later", None).status);
+    let soon = get(&balancer, "a", "/api/soon", "");
+    assert_eq!((soon.status, soon.header("x-ringherd-error")), (504, Some("response-timeout")));
+    backends[1].release();
+    assert_eq!(later.join().expect("an answer"), 200, "that of its pool is longer");
 }

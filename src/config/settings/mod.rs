@@ -64,14 +64,6 @@ impl Config {
     pub fn changes_needing_restart(&self, other: &Self) -> Vec<String> {
         let mut changes = self.changes(other, |setting| !setting.on_reload && !setting.of_replicas);
         changes.extend(self.pools_not_in(other).chain(other.pools_not_in(self)));
-        let names = |config: &Self| -> Vec<String> {
-            config.pools().into_iter().map(|(name, _)| name.to_owned()).collect()
-        };
-        let (before, after) = (names(self), names(other));
-        if before.len() == after.len() && before.iter().all(|name| after.contains(name)) && before != after {
-            // Routes lead to places in it.
-            changes.push("order of the pools".to_owned());
-        }
         changes
     }
 

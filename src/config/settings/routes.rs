@@ -1,5 +1,7 @@
 //! Routes, in the file alone.
 
+use super::traffic::WAIT;
+use super::{DAY, MILLISECOND};
 use crate::config::model::{Array, Entry, Kind, Table, at};
 use crate::config::tree::{Config, RouteSettings};
 use crate::config::types::{self, route};
@@ -56,6 +58,26 @@ const ROUTE: &[Entry<RouteSettings>] = &[
          them gets a request depends on its key (--key), so a client stays with one.",
     )
     .by_default("none")
+    .on_reload(),
+    Entry::new(
+        "route.response-timeout",
+        "",
+        "DURATION",
+        at!(RouteSettings: response_timeout),
+        WAIT,
+        "Time a replica has from the end of a request to the head of its response, in place of that of the pool.",
+    )
+    .by_default("that of the pool")
+    .on_reload(),
+    Entry::new(
+        "route.stream-timeout",
+        "",
+        "DURATION",
+        at!(RouteSettings: stream_timeout),
+        Kind::duration(MILLISECOND, DAY),
+        "Longest pause within a response of type text/event-stream, and within a tunnel, in place of that of the pool.",
+    )
+    .by_default("that of the pool")
     .on_reload(),
     Entry::new(
         "route.redirect",

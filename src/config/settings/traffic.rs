@@ -161,7 +161,7 @@ pub(super) const HEALTH: &[Entry<Config>] = &[
 ];
 
 /// Bounds of what a request may wait for.
-const WAIT: Kind = Kind::duration(MILLISECOND, HOUR);
+pub(super) const WAIT: Kind = Kind::duration(MILLISECOND, HOUR);
 
 pub(super) const TIMEOUTS: &[Entry<Config>] = &[
     Entry::new(

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{Given, file, good};
 use crate::cluster::KeySource;
-use crate::config::{DEFAULT_POOL, RuntimeConfig, RuntimeKind};
+use crate::config::{Config, DEFAULT_POOL, RuntimeConfig, RuntimeKind};
+use crate::routes::Action;
 
 const TWO: &str = r#"
 [health]
@@ -168,7 +169,16 @@ fn a_change_of_pools_is_named() {
     assert_eq!(restart, ["pool api", "pool rest"]);
     let of = |text: &str| good(file(&format!("{text}[[route]]\npool = \"a\"\n"))).config;
     let (one, other) = (of("[pool.a]\n[pool.b]\n"), of("[pool.b]\n[pool.a]\n"));
-    assert_eq!(one.changes_needing_restart(&other), ["order of the pools"]);
+    assert!(one.changes_needing_restart(&other).is_empty(), "routes go by names");
+    let sides = |config: &Config| -> Vec<usize> {
+        let routes = config.routes_to(&["b", "a"]).expect("both are there").expect("there is a route");
+        let Action::Forward(forward) = routes.find("", "/").expect("it is for all").action() else {
+            panic!()
+        };
+        forward.split.pools().map(|(pool, _)| pool).collect()
+    };
+    assert_eq!((sides(&one), sides(&other)), (vec![1], vec![1]));
+    one.routes_to(&["b"]).expect_err("it is not there");
 }
 
 #[test]

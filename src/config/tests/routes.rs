@@ -1,5 +1,7 @@
 //! `[[route]]`: what it makes, and how contradictions are told.
 
+use std::time::Duration;
+
 use super::{file, good};
 use crate::config::{example_file, schema};
 use crate::routes::{Action, Route, Routes};
@@ -36,6 +38,10 @@ redirect-status = 301
 [[route]]
 path = '/gone'
 redirect = '/api/gone'
+
+[[route]]
+path = '/reports'
+response-timeout = '5m'
 ";
 
 #[test]
@@ -65,6 +71,28 @@ fn what_is_printed_is_what_is_read() {
     assert_eq!(items["required"], serde_json::json!([]));
     let status = &items["properties"]["redirect-status"]["anyOf"];
     assert_eq!(status[0]["enum"], serde_json::json!([301, 302, 307, 308]));
+}
+
+#[test]
+fn a_route_may_have_time_outs_of_its_own() {
+    let response = |target: &str| {
+        let config = good(file(FILE)).config;
+        match config.routes.expect("some").find("any", target).expect("one").action() {
+            Action::Forward(forward) => forward.timeouts.response,
+            Action::Redirect(_) => None,
+        }
+    };
+    assert_eq!(response("/reports/2026"), Some(Duration::from_secs(300)));
+    assert_eq!(response("/api/x"), None, "that of the pool");
+    let shared = "[pool.default]\n[pool.b]\n[[route]]\nweight = 1\n[[route]]\nweight = 1\npool = 'b'\nresponse-timeout = '1s'\n";
+    let told = problems(shared);
+    assert_eq!(
+        told,
+        [
+            "8: route.response-timeout = \"1s\": differs from the route at ringherd.toml:3, with which */ is shared; \
+          give the same to both"
+        ]
+    );
 }
 
 /// The problems of a file, without its name.
