@@ -169,6 +169,7 @@ fn reason_of(error: &ControlError, name_in_path: bool) -> Reason {
         | ControlError::NotKept(_)
         | ControlError::UnknownRevision { .. }
         | ControlError::NoDeploys(_)
+        | ControlError::ImageRefused { .. }
         | ControlError::BadCanary(_)
         | ControlError::BadWeight(_) => Reason::BadRequest,
         ControlError::Ring(_)

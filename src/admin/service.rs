@@ -28,6 +28,7 @@ use super::response_body::Body;
 use super::route::{self, Found, Listener, Read, Route, Write};
 use super::statistics::History;
 use super::{AdminConfig, Sources, dashboard, deploy, metrics, openapi, statistics};
+use crate::control;
 use crate::telemetry::journal::MAX_READERS;
 
 /// Most pools that a refusal names.
@@ -228,6 +229,14 @@ impl Admin {
         let request = change::parse(write, &body.read().await?)?;
         if let Some(record) = record {
             record.set_change(InWords(&request).to_string());
+        }
+        if let control::Request::Deploy(deploy) = &request
+            && deploy.names_image()
+            && self.config.load().token.is_none()
+        {
+            let what = "an image is deployed by request only where the admin API has a token (--admin-token-file): whoever \
+                        may do that chooses what runs on the machine";
+            return Err(Refusal::new(Reason::BadRequest, what));
         }
         let view = control.request(request).await;
         let view = view.map_err(|error| Refusal::of_control(&error, write.names_replica()))?;

@@ -14,7 +14,7 @@ use super::inputs::ReadFile;
 use super::model::{Entry, Name, Problem, Refusal, Source, entries};
 use super::revisions;
 use super::settings::{self, MODEL};
-use super::tree::Config;
+use super::tree::{Config, HeaderSettings};
 use super::types::header::line;
 use super::types::{OnExit, RuntimeKind, no_overlay, sticky_secret, token, without_tls};
 use crate::control::HealthCheck;
@@ -297,33 +297,28 @@ impl Checker<'_> {
         }
     }
 
-    /// The header rules, in their order. What is wrong in one table is refused already.
+    /// The header rules for all pools. What is wrong in one table is refused already.
     fn headers(&mut self) {
-        let mut rules = HeaderRules::default();
         let sources = self.given.tables.get("headers").map_or(&[][..], Vec::as_slice);
         for (table, given) in self.config.headers.iter().zip(sources) {
-            let Some(message) = table.on else { continue };
-            let lines =
-                |texts: &[String]| texts.iter().filter_map(|text| line(text).ok()).collect::<Vec<_>>();
-            let removed = table.remove.iter().filter_map(|name| name.parse().ok()).map(HeaderChange::Remove);
-            let set = lines(&table.set).into_iter().map(|(name, value)| HeaderChange::Set(name, value));
-            let added = lines(&table.add).into_iter().map(|(name, value)| HeaderChange::Add(name, value));
-            for change in removed.chain(set).chain(added) {
-                let is_host = matches!(&change, HeaderChange::Set(name, _) if is_host(name));
-                if is_host && message == Message::Response {
-                    let refusal = Refusal::new("sets Host, which no response has");
-                    let name = Name::unknown("headers.set");
-                    self.problems.push(Problem::new(name, given.source.clone(), None, refusal));
-                }
-                rules.push(message, change, table.always);
-            }
-            if table.always && message == Message::Request {
-                let refusal = Refusal::new("is about responses").hint("leave it out for requests");
-                let name = Name::unknown("headers.always");
+            let mut refuse = |key: &str, refusal: Refusal| {
+                let name = Name::unknown(&format!("headers.{key}"));
                 self.problems.push(Problem::new(name, given.source.clone(), None, refusal));
+            };
+            let sets_host =
+                changes_of(table).iter().any(|it| matches!(it, HeaderChange::Set(name, _) if is_host(name)));
+            if sets_host && table.on == Some(Message::Response) {
+                refuse("set", Refusal::new("sets Host, which no response has"));
+            }
+            if table.always && table.on == Some(Message::Request) {
+                refuse("always", Refusal::new("is about responses").hint("leave it out for requests"));
+            }
+            if table.always && table.pool.is_some() {
+                let refusal = Refusal::new("is about responses of the balancer itself, which are of no pool");
+                refuse("always", refusal.hint("leave out one of always and pool"));
             }
         }
-        self.config.proxy.header_rules = Some(rules).filter(|rules| !rules.is_empty()).map(Arc::new);
+        self.config.proxy.header_rules = header_rules(&self.config.headers, None);
     }
 
     /// The certificates, and whether there is a listener for them and the other way round.
@@ -544,4 +539,24 @@ mod tests {
         assert_eq!(without_newline("abc\r\n"), "abc");
         assert_eq!(without_newline("abc\n\n"), "abc\n");
     }
+}
+
+/// The header rules of a pool, in their order; without one, those for all.
+pub(super) fn header_rules(tables: &[HeaderSettings], pool: Option<&str>) -> Option<Arc<HeaderRules>> {
+    let mut rules = HeaderRules::default();
+    for table in tables.iter().filter(|table| table.pool.as_deref() == pool) {
+        let Some(message) = table.on else { continue };
+        for change in changes_of(table) {
+            rules.push(message, change, table.always);
+        }
+    }
+    Some(rules).filter(|rules| !rules.is_empty()).map(Arc::new)
+}
+
+fn changes_of(table: &HeaderSettings) -> Vec<HeaderChange> {
+    let lines = |texts: &[String]| texts.iter().filter_map(|text| line(text).ok()).collect::<Vec<_>>();
+    let removed = table.remove.iter().filter_map(|name| name.parse().ok()).map(HeaderChange::Remove);
+    let set = lines(&table.set).into_iter().map(|(name, value)| HeaderChange::Set(name, value));
+    let added = lines(&table.add).into_iter().map(|(name, value)| HeaderChange::Add(name, value));
+    removed.chain(set).chain(added).collect()
 }

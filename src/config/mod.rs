@@ -53,6 +53,8 @@ pub fn explain(inputs: Inputs<'_>) -> Result<Loaded, Problems> {
     let mut given = Given::collect(inputs, &mut problems);
     let mut config = agree::agree(&mut given, read_file, &mut problems);
     config.named_pools = pools::named(&given, read_file, &mut problems);
+    let tables = given.tables.get("headers").map_or(&[][..], Vec::as_slice);
+    pools::give_header_rules(&mut config, tables, &mut problems);
     let tables = given.tables.get("route").map_or(&[][..], Vec::as_slice);
     routes::agree(&mut config, tables, &mut problems);
     Problems::none_or(problems)?;

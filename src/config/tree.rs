@@ -135,6 +135,7 @@ pub(super) struct RevisionSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HeaderSettings {
     pub(super) on: Option<Message>,
+    pub(super) pool: Option<String>,
     pub(super) remove: Vec<String>,
     pub(super) set: Vec<String>,
     pub(super) add: Vec<String>,

@@ -13,6 +13,8 @@ pub struct DeployConfig {
     pub revision: Arc<Revision>,
     /// Those that can be deployed, besides the one without a name.
     pub revisions: Vec<Arc<Revision>>,
+    /// What the names of images begin with that can be deployed without a revision; empty for none.
+    pub images: Vec<String>,
     /// Most successors that start at a time (at least 1).
     pub surge: u32,
     /// How long a successor has to be ready before it takes the place of its incumbent.
@@ -31,6 +33,7 @@ impl Default for DeployConfig {
         Self {
             revision: Arc::default(),
             revisions: Vec::new(),
+            images: Vec::new(),
             surge: 1,
             min_healthy: Duration::from_secs(5),
             window: Duration::from_secs(5),
@@ -43,11 +46,19 @@ impl Default for DeployConfig {
 /// `POST /deploy`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployRequest {
-    /// Name of the revision; [`Revision::BASE`] for what the configuration says without one.
+    /// Name of the revision; [`Revision::BASE`] for what the configuration says without one; or an image, by tag or
+    /// digest, where such are allowed.
     pub revision: String,
     /// Deploy it to so many percent of the numbers, rounded up, and then wait to be promoted (1 to 99); `None`
     /// for all at once.
     pub canary: Option<u32>,
+}
+
+impl DeployRequest {
+    /// Whether it names an image, and no revision of the configuration, whose names are other ones.
+    pub fn names_image(&self) -> bool {
+        self.revision.contains([':', '/', '@'])
+    }
 }
 
 /// Where a deploy is.

@@ -105,6 +105,14 @@ pub enum ControlError {
         /// All there are.
         known: Vec<String>,
     },
+    /// The image must not be deployed.
+    #[error("image '{image}' {why}")]
+    ImageRefused {
+        /// Which.
+        image: String,
+        /// Why, as the end of a sentence.
+        why: &'static str,
+    },
     /// All replicas run it.
     #[error("revision '{0}' is deployed already")]
     DeployedAlready(String),

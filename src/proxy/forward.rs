@@ -87,6 +87,9 @@ pub(crate) async fn forward(
     if let Some(rules) = &worker.config().header_rules {
         rules.change_request(head.headers_mut());
     }
+    if let Some(rules) = &active.pool().config().header_rules {
+        rules.change_request(head.headers_mut());
+    }
     let saved = may_be_repeated.then(|| {
         let keeps_case = worker.config().preserve_header_case;
         SavedHead::of(head, &forwarding, peer, via, keeps_case, &worker.head_buffers)
@@ -116,7 +119,7 @@ pub(crate) async fn forward(
         permit: None,
     };
     let mut response = attempts.run(picked).await?;
-    change_response(worker, &mut response, cookie);
+    change_response(&active, &mut response, cookie);
     Ok(response)
 }
 
@@ -152,11 +155,18 @@ async fn wait(active: &ActiveRequest, key: u64) -> Result<Picked, Failure> {
 }
 
 /// Applies the header rules, and begins a sticky session.
-fn change_response(worker: &Worker, response: &mut Response<ReplicaBody>, cookie: Option<Box<HeaderValue>>) {
-    if let Some(rules) = &worker.config().header_rules
-        && response.status() != StatusCode::SWITCHING_PROTOCOLS
-    {
-        rules.change_response(response.headers_mut());
+fn change_response(
+    active: &ActiveRequest,
+    response: &mut Response<ReplicaBody>,
+    cookie: Option<Box<HeaderValue>>,
+) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if let Some(rules) = &active.connection().worker.config().header_rules {
+            rules.change_response(response.headers_mut());
+        }
+        if let Some(rules) = &active.pool().config().header_rules {
+            rules.change_response(response.headers_mut());
+        }
     }
     if let Some(cookie) = cookie {
         response.headers_mut().append(SET_COOKIE, *cookie);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::client::conn::http1 as client;
 use tokio::sync::watch;
 
+use super::header_rules::HeaderRules;
 use super::queue::Queue;
 use super::shared::SharedConnections;
 use super::sticky::{Sticky, StickyConfig, StickySecret};
@@ -47,6 +48,8 @@ pub struct PoolConfig {
     pub max_response_headers: usize,
     /// Longest pause within a body that is an endless stream of events, and within a tunnel.
     pub stream_timeout: Duration,
+    /// What is changed in heads of its requests and responses, behind what is changed for all.
+    pub header_rules: Option<Arc<HeaderRules>>,
     /// Whether responses name the replica that they come from.
     pub expose_replica: bool,
     /// Whether interim responses of replicas are passed on.
@@ -71,6 +74,7 @@ impl Default for PoolConfig {
             max_response_header_bytes: 64 * 1024,
             max_response_headers: 256,
             stream_timeout: Duration::from_secs(60 * 60),
+            header_rules: None,
             expose_replica: false,
             early_hints: false,
             sticky: StickyConfig::default(),

@@ -222,3 +222,19 @@ fn a_route_has_a_time_out_of_its_own() {
     backends[1].release();
     assert_eq!(later.join().expect("an answer"), 200, "that of its pool is longer");
 }
+
+#[test]
+fn header_rules_may_be_for_one_pool() {
+    let folder = Folder::new("pool-headers");
+    let rules = "[[headers]]\non = \"request\"\nset = [\"X-For: all\"]\n\
+                 [[headers]]\non = \"request\"\npool = \"api\"\nset = [\"X-For: api\"]\n\
+                 [[headers]]\non = \"response\"\npool = \"api\"\nadd = [\"X-From: api\"]\n";
+    let (balancer, backends) = two_pools(&folder, &format!("{ROUTES}{rules}"));
+    for (target, pool, from) in [("/x", 0, None), ("/api/x", 1, Some("api"))] {
+        let answer = get(&balancer, "a", target, "");
+        assert_eq!((answer.status, answer.header("x-from")), (200, from), "{target}");
+        let head = backends[pool].heads().pop().expect("a request").to_lowercase();
+        let expected = if pool == 1 { "x-for: api" } else { "x-for: all" };
+        assert!(head.contains(expected), "{head}");
+    }
+}

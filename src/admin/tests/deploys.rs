@@ -167,3 +167,16 @@ async fn replicas_are_shown_with_their_revision() {
         (&json!("base"), &json!("v2"))
     );
 }
+
+#[tokio::test]
+async fn an_image_is_deployed_only_by_who_has_shown_a_token() {
+    const BODY: &str = r#"{"revision":"registry.example.org/web:3"}"#;
+    let open = bench();
+    let refused = open.send(Call::new("POST", "/deploy").json(BODY)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(open.commands().is_empty(), "the pool is not asked");
+    let config = AdminConfig { token: Some("12345678".to_owned()), ..AdminConfig::default() };
+    let guarded = Bench::answering(config, || Ok(deploying(DeployState::Judging)));
+    let call = Call::new("POST", "/deploy").json(BODY).with("authorization", "Bearer 12345678");
+    assert_eq!(guarded.send(call).await.status, StatusCode::ACCEPTED);
+}

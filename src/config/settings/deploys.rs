@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::HOUR;
 use crate::config::model::{Array, Entry, Kind, Needs, Refusal, Table, at};
 use crate::config::tree::{Config, RevisionSettings};
-use crate::config::types::{self, RuntimeKind, image, revision, variable};
+use crate::config::types::{self, RuntimeKind, image, image_prefix, revision, variable};
 
 /// Of settings for replicas that this balancer can replace number by number.
 const REPLACEABLE: Needs<Config> = Needs {
@@ -13,6 +13,10 @@ const REPLACEABLE: Needs<Config> = Needs {
     met: |config| matches!(config.runtime, RuntimeKind::Process | RuntimeKind::Docker),
     strict: true,
 };
+
+/// Of settings for images of containers that this balancer keeps alive itself.
+const DOCKER_ALONE: Needs<Config> =
+    Needs { what: "--runtime docker", met: |config| config.runtime == RuntimeKind::Docker, strict: true };
 
 pub(super) const DEPLOY: &[Entry<Config>] = &[
     Entry::new(
@@ -25,6 +29,18 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
          after a deploy, so that the next start does not go back.",
     )
     .only_with(REPLACEABLE),
+    Entry::new(
+        "deploy.images",
+        "deploy-images",
+        "PREFIX",
+        at!(Config: control.deploy.images),
+        Kind::checked("what the name of an image begins with", "registry.example.org/shop", image_prefix),
+        "What the name of an image begins with that may be deployed without a revision in the file, by tag or digest: \
+         ringherd deploy registry.example.org/shop:v3. Needs an admin token.",
+    )
+    .by_default("none")
+    .only_with(DOCKER_ALONE)
+    .on_reload(),
     Entry::new(
         "deploy.surge",
         "deploy-surge",

@@ -2,7 +2,7 @@
 
 use crate::config::model::{Array, Entry, Kind, Table, at};
 use crate::config::tree::{Config, HeaderSettings};
-use crate::config::types::header;
+use crate::config::types::{self, header};
 use crate::proxy::Message;
 
 const RULES: &[Entry<HeaderSettings>] = &[
@@ -16,6 +16,16 @@ const RULES: &[Entry<HeaderSettings>] = &[
          table fields are removed, then set, then added; tables are applied in the order of the file.",
     )
     .required()
+    .on_reload(),
+    Entry::new(
+        "headers.pool",
+        "",
+        "POOL",
+        at!(HeaderSettings: pool),
+        types::POOL,
+        "Pool whose requests and responses are changed, behind what is changed for all.",
+    )
+    .by_default("all")
     .on_reload(),
     Entry::new(
         "headers.remove",

@@ -144,7 +144,7 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
             "2: revision.v2.command = \"a 'b\": has a ' without its partner",
         ),
         ("[revision.v2]\ncomand = 'a'", "2: revision.v2.comand: unknown key; did you mean command?"),
-        ("[revision.v2]\nimages = 'a'", "2: revision.v2.images: unknown key; did you mean image?"),
+        ("[revision.v2]\nimag = 'a'", "2: revision.v2.imag: unknown key; did you mean image?"),
         (
             "[revision.v2]\nenv = 'PORT=1'",
             "2: revision.v2.env = \"PORT=1\": sets PORT, which each replica is given",

@@ -77,6 +77,11 @@ pub(in crate::config) fn image(text: &str) -> Result<String, Refusal> {
     })
 }
 
+/// What the name of an image begins with: a name, with `/`, `:` or `@` behind it or without.
+pub(in crate::config) fn image_prefix(text: &str) -> Result<String, Refusal> {
+    image(text.trim_end_matches(['/', ':', '@'])).map(|_| text.to_owned())
+}
+
 /// Words in lower case with '/' between them; the first may be a host and its port.
 fn is_repository(name: &str) -> bool {
     let (host, path) = match name.split_once('/') {

@@ -12,7 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 
 pub use command::CommandLine;
 pub(super) use container::{
-    POOL, capability, image, network, no_overlay, pool, tmpfs, user, variable, volume, without_tls,
+    POOL, capability, image, image_prefix, network, no_overlay, pool, tmpfs, user, variable, volume,
+    without_tls,
 };
 pub(super) use revision::revision;
 

@@ -47,7 +47,7 @@ pub(super) fn arguments() -> [Arg; 6] {
         Arg::new("revision")
             .value_name("REVISION")
             .required_unless_present_any(["status", "promote", "abort"])
-            .help("Name of the revision; base for what the configuration says without one"),
+            .help("Name of the revision, or an image where --deploy-images allows it; base for what the configuration says without one"),
         Arg::new("canary")
             .long("canary")
             .value_name("PERCENT")

@@ -15,6 +15,7 @@
 //! What is wrong: a successor that ends, does not start, or has a bad heartbeat; a replica of the new revision that
 //! is ejected for its requests; and what the [`judge`] finds.
 
+mod image;
 mod judge;
 mod show;
 
@@ -231,6 +232,17 @@ impl Pool {
         let revisions = &self.config.deploy.revisions;
         if name == Revision::BASE {
             return Ok(Arc::default());
+        }
+        let asked = DeployRequest { revision: name.to_owned(), canary: None };
+        if asked.names_image() {
+            return match image::check(name, &self.config.deploy.images) {
+                Ok(()) => Ok(Arc::new(Revision {
+                    name: name.to_owned(),
+                    image: Some(name.to_owned()),
+                    ..Revision::default()
+                })),
+                Err(why) => Err(ControlError::ImageRefused { image: name.to_owned(), why }),
+            };
         }
         revisions.iter().find(|revision| revision.name == name).cloned().ok_or_else(|| {
             let named = revisions.iter().map(|revision| revision.name.clone());

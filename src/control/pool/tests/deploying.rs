@@ -204,6 +204,8 @@ fn nothing_else_changes_the_ring_meanwhile_and_there_is_one_at_a_time() {
     let unknown = refused(herd.deploy("v3", None)).to_string();
     assert_eq!(unknown, "there is no revision 'v3'; there are: base, v1, v2");
     assert_eq!(refused(herd.deploy("v1", Some(100))), ControlError::BadCanary(100));
+    let image = refused(herd.deploy("web:3", None)).to_string();
+    assert_eq!(image, "image 'web:3' is not one that may be deployed (--deploy-images)");
     herd.deploying("v1");
     let busy = ControlError::Deploying("v1".into());
     assert_eq!(refused(herd.deploy("v2", None)), busy);
@@ -303,4 +305,16 @@ fn a_deploy_that_a_crash_left_half_done_is_brought_to_an_end() {
         assert_eq!(herd.view().state, DeployState::Succeeded, "{found:?}");
         assert_eq!(herd.revisions(), vec![end; found.len()], "{found:?}");
     }
+}
+
+#[test]
+fn an_image_that_is_allowed_is_a_revision_of_its_own() {
+    let mut herd = herd(1);
+    let mut config = herd.pool.config().clone();
+    config.deploy.images.push("registry/web".into());
+    herd.ask(Request::Reload(Box::new(config)));
+    let actions = herd.deploy("registry/web:3", None);
+    let launch = &launches(&actions)[0];
+    let revision = (launch.revision.shown(), launch.revision.image.as_deref());
+    assert_eq!(revision, ("registry/web:3", Some("registry/web:3")));
 }
