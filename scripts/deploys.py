@@ -249,7 +249,9 @@ class Containers:
             shutil.copy(library, target)
         tar = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
         subprocess.run(
-            ["docker", "import", "--change", 'ENTRYPOINT ["/ringherd"]', "-", self.image],
+            ["docker", "import", "--change", 'ENTRYPOINT ["/ringherd"]',
+             # Its containers are replicas.
+             "--change", "LABEL org.opencontainers.image.title=ringherd", "-", self.image],
             stdin=tar.stdout, stdout=subprocess.DEVNULL, check=True)
         tar.wait()
 
