@@ -54,6 +54,8 @@ class Replica:
         if head.startswith(b"POST "):
             # One write, at the end of the file, as those of the other replicas.
             os.write(self.tally, body + b"\n")
+        while self.revision == "hanging":
+            time.sleep(3600)
         return 500 if self.revision == "failing" else 200
 
 

@@ -13,9 +13,10 @@ that runs it writes to a file. First v1 and v2 are deployed by turns, N times (1
 - how long a deploy took: median and longest.
 
 Then each of these revisions is deployed N times (5): one that does not start, one that responds with 500 to all
-but heartbeats, one that takes 50 ms for a response where the others take 5, and one that crashes after 3 s. Printed are
-how often it was taken back, the requests that failed each time (median and most), and the time until every number had
-its old replica again, from the request for the deploy on.
+but heartbeats, one that takes 50 ms for a response where the others take 5, one that never responds, and one that
+crashes after 3 s. Printed are how often it was taken back, the requests that failed each time (median and most), how
+many were sent during the deploy, and the time until every number had its old replica again, from the request for the
+deploy on.
 
 With --containers replicas are containers of an image of BINARY, made here and removed again; they are the built-in
 ones, which do not count POSTs, and there are 10 deploys and no bad revisions.
@@ -52,11 +53,13 @@ BAD = {
     "does not start": "absent",
     "responds with 500": "failing",
     "10 times slower": "slow",
+    "never responds": "hanging",
     "crashes after 3 s": "crashing",
 }
 SETTINGS = """
 [replicas]
 count = 3
+drain-timeout = "2s"
 
 [routing]
 bounded-load = "off"
@@ -84,6 +87,9 @@ env = ["REVISION=failing"]
 
 [revision.slow]
 env = ["REVISION=slow"]
+
+[revision.hanging]
+env = ["REVISION=hanging"]
 
 [revision.crashing]
 env = ["REVISION=crashing"]

@@ -59,6 +59,9 @@ env = ["REVISION=bad", "BEHAVIOUR=crashes:30"]
 [revision.crashes]
 env = ["REVISION=bad", "BEHAVIOUR=crashes:220"]
 
+[revision.hangs]
+env = ["REVISION=bad", "BEHAVIOUR=hangs"]
+
 [revision.fails]
 env = ["REVISION=bad", "BEHAVIOUR=fails"]
 "#;
@@ -71,8 +74,12 @@ struct Herd {
 
 impl Herd {
     fn start(name: &str) -> Self {
+        Self::start_with(name, REVISIONS)
+    }
+
+    fn start_with(name: &str, settings: &str) -> Self {
         let folder = Folder::new(name);
-        let (file, tally) = (folder.write("ringherd.toml", REVISIONS), folder.write("tally", ""));
+        let (file, tally) = (folder.write("ringherd.toml", settings), folder.write("tally", ""));
         let tally = format!("TALLY={tally}");
         let args = ["--config", &file, "--replica-command", &program::command(), "--replica-env", &tally];
         let balancer = Balancer::start(&args);
@@ -315,7 +322,10 @@ fn nobody_notices_good_revisions() {
 
 /// Deploys a bad revision under load, which has to be taken back: what clients saw, and the deploy.
 fn taken_back(revision: &str) -> (Seen, Value) {
-    let herd = Herd::start(revision);
+    taken_back_from(&Herd::start(revision), revision)
+}
+
+fn taken_back_from(herd: &Herd, revision: &str) -> (Seen, Value) {
     let ring = herd.ring();
     let load = herd.load();
     let deploy = herd.deploy(revision);
@@ -352,6 +362,22 @@ fn a_revision_that_fails_is_taken_back_after_few_requests() {
         failed.map(|why| why.strip_prefix("500 bad ").unwrap_or_else(|| panic!("{why}"))).collect();
     assert!(!numbers.is_empty());
     assert!(numbers.iter().all(|number| *number == numbers[0]), "only those of one number: {numbers:?}");
+}
+
+/// All clients wait at it soon, and go on elsewhere when it is stopped.
+#[test]
+fn a_revision_that_never_responds_is_taken_back_before_its_requests_are_given_up() {
+    let _alone = alone();
+    let settings = REVISIONS
+        .replace("min-healthy = \"100ms\"", "min-healthy = \"1s\"")
+        .replace("window = \"200ms\"", "window = \"10s\"")
+        .replace("max-slowdown = 0 ", "max-slowdown = 10 ")
+        .replace("count = 3", "count = 3\ndrain-timeout = \"200ms\"");
+    let (seen, deploy) = taken_back_from(&Herd::start_with("hangs", &settings), "hangs");
+    let reason = deploy["reason"].as_str().expect("text");
+    assert!(reason.contains("without a response yet"), "{reason}");
+    assert_eq!(seen.failed, [""; 0]);
+    assert!(seen.failed_posts().len() <= WRITERS, "{:?}", seen.failed_posts());
 }
 
 #[test]

@@ -19,6 +19,8 @@ enum Behaviour {
     Good,
     /// Responds with 500.
     Fails,
+    /// Never responds.
+    Hangs,
     /// Is good, and exits so long after its first heartbeat.
     Crashes(Duration),
 }
@@ -41,6 +43,7 @@ fn replica() {
         Some(millis) => Behaviour::Crashes(Duration::from_millis(millis.expect("a number"))),
         None => match &*variable("BEHAVIOUR") {
             "fails" => Behaviour::Fails,
+            "hangs" => Behaviour::Hangs,
             "does not start" => process::exit(3),
             _ => Behaviour::Good,
         },
@@ -86,6 +89,9 @@ impl Program {
             // One write, at the end of the file, whoever else writes to it.
             let line = format!("{body}\n");
             (&self.tally).write_all(line.as_bytes()).expect("the disk has room");
+        }
+        while matches!(self.behaviour, Behaviour::Hangs) {
+            thread::park();
         }
         (if matches!(self.behaviour, Behaviour::Fails) { 500 } else { 200 }, &self.name)
     }
