@@ -90,8 +90,10 @@ impl Program {
             let line = format!("{body}\n");
             (&self.tally).write_all(line.as_bytes()).expect("the disk has room");
         }
-        while matches!(self.behaviour, Behaviour::Hangs) {
-            thread::park();
+        if matches!(self.behaviour, Behaviour::Hangs) {
+            loop {
+                thread::park();
+            }
         }
         (if matches!(self.behaviour, Behaviour::Fails) { 500 } else { 200 }, &self.name)
     }
