@@ -1,3 +1,5 @@
+//! Deploys: number by number, and back.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
