@@ -304,10 +304,16 @@ impl Writer {
 
     /// What was counted at each replica on the ring since it came.
     pub(super) fn deploy_samples(&self) -> Vec<(ReplicaId, DeploySample)> {
-        let sample = |endpoint: &Endpoint| DeploySample {
-            requests: endpoint.experience().0,
-            errors: endpoint.failures() + endpoint.responses()[SERVER_ERRORS],
-            latencies: endpoint.latencies(),
+        let sample = |endpoint: &Endpoint| {
+            let (responses, failures) = (endpoint.responses(), endpoint.failures());
+            DeploySample {
+                requests: endpoint.experience().0,
+                errors: failures + responses[SERVER_ERRORS],
+                latencies: endpoint.latencies(),
+                begun: endpoint.requests(),
+                answered: failures + responses.iter().sum::<u64>(),
+                in_flight: endpoint.in_flight(),
+            }
         };
         let of_member = |member: &MemberSpec| Some((member.id, sample(self.endpoints.get(&member.id)?)));
         self.listed.iter().filter_map(of_member).collect()

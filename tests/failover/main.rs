@@ -4,6 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deploys;
+mod program;
 mod tunnels;
 
 use std::collections::HashSet;

@@ -199,7 +199,7 @@ impl Pool {
             Event::RequestsFailed { id, streak, last } => self.requests_failed(id, streak, last, now),
             Event::TrialEnded { id, went_well } => self.trial_ended(id, went_well, now),
             Event::SuccessRates(samples) => self.compare_success_rates(&samples, now),
-            Event::DeploySamples(samples) => self.judge_deploy(samples),
+            Event::DeploySamples(samples) => self.judge_deploy(samples, now),
             Event::Published(version) => self.published(version, now),
             Event::Drained(id) => self.end_drain(id, "drained"),
             Event::Tick => {}

@@ -3,8 +3,13 @@
 //! Both are looked at over the same time, so that what is wrong with all of them, such as a database that is slow,
 //! is not held against the new one. Where the old ones had too few requests in that time, because all numbers have
 //! the new revision by then, those since the deploy began stand in.
+//!
+//! A revision that never responds has no times to compare. So requests that began before a time and still wait count as
+//! slow. Nobody times each of them: how many had begun by then is remembered, and no more than the responses since the
+//! beginning can be theirs.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use fxhash::FxHashMap;
 
@@ -25,6 +30,9 @@ const MIN_SLOW: u64 = 5;
 /// would be expected of a revision that is just within the limit.
 const SLOW_PERCENT: u64 = 2;
 
+/// Looks that are remembered: with one each 100 ms a minute of them, which is the default for a response to come.
+const LOOKS: usize = 600;
+
 /// What is no difference between times: a busy machine makes it.
 const JITTER: Duration = Duration::from_millis(10);
 
@@ -37,6 +45,12 @@ pub struct DeploySample {
     pub errors: u64,
     /// How long the heads of responses took.
     pub latencies: Latencies,
+    /// Requests that were sent to it.
+    pub begun: u64,
+    /// Those of them that had a response, or failed.
+    pub answered: u64,
+    /// Those that have not ended at this moment.
+    pub in_flight: u64,
 }
 
 /// What requests met with at replicas of one revision.
@@ -45,6 +59,8 @@ struct Tally {
     requests: u64,
     errors: u64,
     latencies: Latencies,
+    begun: u64,
+    answered: u64,
 }
 
 impl Tally {
@@ -52,6 +68,8 @@ impl Tally {
         self.requests += sample.requests;
         self.errors += sample.errors;
         self.latencies.add(&sample.latencies);
+        self.begun += sample.begun;
+        self.answered += sample.answered;
     }
 
     /// The share that failed, 0 to 1. A request may be counted as failed before it has ended.
@@ -84,22 +102,61 @@ pub(super) struct Judge {
     whole: Sides,
     /// Since the last numbers were taken over.
     window: Sides,
+    /// In flight at this moment, at the old and at the new revision.
+    in_flight: [u64; 2],
+    /// How many requests of the new revision had begun in this window, and when that was seen.
+    looks: VecDeque<(Instant, u64)>,
+    /// The largest share of requests, 0 to 1, that seem to wait at the old revision: clients that go away do not
+    /// wait, but had no response either.
+    usually_open: f64,
 }
 
 impl Judge {
     /// More numbers have the new revision from now on.
     pub(super) fn begin_window(&mut self) {
         self.window = Sides::default();
+        self.looks.clear();
+    }
+
+    /// Looks at all replicas that are on the ring now.
+    pub(super) fn look(
+        &mut self,
+        samples: impl IntoIterator<Item = (ReplicaId, bool, DeploySample)>,
+        now: Instant,
+    ) {
+        self.in_flight = [0; 2];
+        for (id, is_new, sample) in samples {
+            self.in_flight[usize::from(is_new)] += sample.in_flight;
+            self.see(id, is_new, sample);
+        }
+        self.looks.truncate(LOOKS - 1);
+        self.looks.push_front((now, self.window.new.begun));
+        let old = &self.window.old;
+        if old.begun >= MIN_REQUESTS {
+            let open = old.begun.saturating_sub(old.answered).min(self.in_flight[0]);
+            self.usually_open = self.usually_open.max(open as f64 / old.begun as f64);
+        }
+    }
+
+    /// Requests of the new revision that wait longer than this, at least.
+    fn overdue(&self, limit: Duration) -> u64 {
+        let Some((now, _)) = self.looks.front() else { return 0 };
+        let was_before = |(at, _): &&(Instant, u64)| now.duration_since(*at) > limit;
+        let begun = self.looks.iter().find(was_before).map_or(0, |(_, begun)| *begun);
+        begun.saturating_sub(self.window.new.answered).min(self.in_flight[1])
     }
 
     /// Takes in what was counted at a replica. What the old ones met with before the first look is not about this
     /// deploy.
-    pub(super) fn see(&mut self, id: ReplicaId, is_new: bool, sample: DeploySample) {
+    fn see(&mut self, id: ReplicaId, is_new: bool, sample: DeploySample) {
         let news = match self.seen.get(&id) {
             Some(before) => DeploySample {
                 requests: sample.requests.saturating_sub(before.requests),
                 errors: sample.errors.saturating_sub(before.errors),
                 latencies: sample.latencies.since(&before.latencies),
+                begun: sample.begun.saturating_sub(before.begun),
+                answered: sample.answered.saturating_sub(before.answered),
+                in_flight: sample.in_flight,
             },
             None if is_new => sample.clone(),
             None => DeploySample::default(),
@@ -120,7 +177,26 @@ impl Judge {
         let new = &self.window.new;
         let is_enough = self.window.old.requests >= MIN_REQUESTS;
         let old = if is_enough { &self.window.old } else { &self.whole.old };
-        too_many_errors(old, new, config).or_else(|| too_slow(old, new, config))
+        too_many_errors(old, new, config).or_else(|| self.too_slow(old, config))
+    }
+
+    fn too_slow(&self, old: &Tally, config: &DeployConfig) -> Option<String> {
+        let usual = old.p99().filter(|_| config.max_slowdown > 0.0)?;
+        let limit = usual.mul_f64(config.max_slowdown.max(1.0)) + JITTER;
+        let times = &self.window.new.latencies;
+        let (late, overdue) = (times.above(limit), self.overdue(limit));
+        let (slow, all) = (late + overdue, times.len() + overdue);
+        let usual_waits = if overdue > 0 { 2.0 * self.usually_open } else { 0.0 };
+        let allowed = all as f64 * (SLOW_PERCENT as f64 / 100.0 + usual_waits);
+        (slow >= MIN_SLOW && slow as f64 > allowed).then(|| {
+            let waiting = if overdue > 0 { format!(", {overdue} of them without a response yet") } else { String::new() };
+            format!(
+                "{slow} of its {all} requests took longer than {}{waiting}; 99 % of those of the old revision took at \
+                 most {} (--deploy-max-slowdown)",
+                humantime::format_duration(whole_micros(limit)),
+                humantime::format_duration(whole_micros(usual)),
+            )
+        })
     }
 }
 
@@ -135,20 +211,6 @@ fn too_many_errors(old: &Tally, new: &Tally, config: &DeployConfig) -> Option<St
             new.errors,
             new.requests.max(new.errors),
             100.0 * before
-        )
-    })
-}
-
-fn too_slow(old: &Tally, new: &Tally, config: &DeployConfig) -> Option<String> {
-    let usual = old.p99().filter(|_| config.max_slowdown > 0.0)?;
-    let limit = usual.mul_f64(config.max_slowdown.max(1.0)) + JITTER;
-    let (slow, all) = (new.latencies.above(limit), new.latencies.len());
-    (slow >= MIN_SLOW && slow * 100 > all * SLOW_PERCENT).then(|| {
-        format!(
-            "{slow} of its {all} requests took longer than {}; 99 % of those of the old revision took at most {} \
-             (--deploy-max-slowdown)",
-            humantime::format_duration(whole_micros(limit)),
-            humantime::format_duration(whole_micros(usual)),
         )
     })
 }
@@ -169,15 +231,14 @@ mod tests {
     fn sample(requests: u64, errors: u64, millis: u64) -> DeploySample {
         let mut latencies = Latencies::default();
         (0..requests).for_each(|_| latencies.count(Duration::from_millis(millis)));
-        DeploySample { requests, errors, latencies }
+        DeploySample { requests, errors, latencies, begun: requests, answered: requests, in_flight: 0 }
     }
 
     fn verdict(old: DeploySample, new: DeploySample) -> Option<String> {
         let mut judge = Judge::default();
         judge.see(OLD, false, DeploySample::default());
         judge.begin_window();
-        judge.see(OLD, false, old);
-        judge.see(NEW, true, new);
+        judge.look([(OLD, false, old), (NEW, true, new)], Instant::now());
         judge.verdict(&DeployConfig::default())
     }
 
@@ -223,6 +284,44 @@ mod tests {
         judge.see(ReplicaId(3), true, sample(10, 10, 5));
         judge.see(NEW, true, sample(10_010, 0, 5));
         assert!(judge.verdict(&DeployConfig::default()).is_some(), "not hidden behind the first number");
+    }
+
+    /// So many looks, one each 100 ms, at an old revision that responds within 5 ms and a new one of which `of` says
+    /// what was counted by then: begun, answered, in flight.
+    fn looks(count: u32, of: impl Fn(u64) -> (DeploySample, (u64, u64, u64))) -> Option<String> {
+        let (mut judge, start) = (Judge::default(), Instant::now());
+        judge.look([(OLD, false, DeploySample::default())], start);
+        judge.begin_window();
+        for look in 0..count {
+            let (old, (begun, answered, in_flight)) = of(look.into());
+            let new = DeploySample { begun, answered, in_flight, ..sample(answered, 0, 5) };
+            judge.look([(OLD, false, old), (NEW, true, new)], start + look * Duration::from_millis(100));
+        }
+        judge.verdict(&DeployConfig::default())
+    }
+
+    #[test]
+    fn one_that_does_not_respond_is_too_slow() {
+        let old = |look: u64| sample(100 + 10 * look, 0, 5);
+        let hangs = looks(3, |look| (old(look), (10, 0, if look == 0 { 0 } else { 10 })));
+        let hangs = hangs.expect("condemned");
+        assert!(hangs.starts_with("10 of its 10 requests took longer than 2"), "{hangs}");
+        assert!(hangs.contains(", 10 of them without a response yet; 99 %"), "{hangs}");
+        let in_part = looks(20, |look| (old(look), (10 * look, 5 * look, 5 * look)));
+        assert!(in_part.is_some(), "every second request hangs");
+        assert_eq!(
+            looks(20, |look| (old(look), (10 * look, 0, 0))),
+            None,
+            "clients that go away do not wait"
+        );
+        assert_eq!(looks(1, |look| (old(look), (50, 0, 50))), None, "they have just begun");
+        let few = looks(20, |look| (old(look), (100 * look, (100 * look).saturating_sub(4), 4)));
+        assert_eq!(few, None, "four are no proof");
+        let streams = looks(20, |look| {
+            let open = DeploySample { answered: 95 + 9 * look, in_flight: 500, ..old(look) };
+            (open, (100 * look, 95 * look, 500))
+        });
+        assert_eq!(streams, None, "as many clients go away as at the old one");
     }
 
     proptest! {

@@ -319,14 +319,14 @@ impl Pool {
     }
 
     /// What was counted at the replicas on the ring.
-    pub(super) fn judge_deploy(&mut self, samples: Vec<(ReplicaId, DeploySample)>) {
+    pub(super) fn judge_deploy(&mut self, samples: Vec<(ReplicaId, DeploySample)>, now: Instant) {
         let Some(deploy) = &mut self.deploys.under_way else { return };
-        for (id, sample) in samples {
-            let Some(member) = self.members.number_of(id).and_then(|number| self.members.get(number)) else {
-                continue;
-            };
-            deploy.judge.see(id, member.revision == deploy.to, sample);
-        }
+        let (members, to) = (&self.members, &deploy.to);
+        let of_member = |(id, sample)| {
+            let member = members.number_of(id).and_then(|number| members.get(number))?;
+            Some((id, member.revision == *to, sample))
+        };
+        deploy.judge.look(samples.into_iter().filter_map(of_member), now);
         if let Some(reason) = deploy.judge.verdict(&self.config.deploy) {
             deploy.fail(&reason, None);
         }

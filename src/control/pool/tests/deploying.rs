@@ -1,7 +1,10 @@
+//! Deploys: number by number, and back.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
+use crate::cluster::Latencies;
 use crate::control::pool::DeploySample;
 use crate::control::{DeployConfig, DeployRequest, DeployState, DeployStep, DeployView};
 use crate::runtime::{Found, Revision};
@@ -166,6 +169,43 @@ fn requests_that_fail_at_the_new_revision_take_it_back() {
     assert!(view.reason.contains("300 of its 300 requests failed"), "{}", view.reason);
     assert!(stops(&actions).is_empty(), "requests may be at it");
     assert_eq!(stops(&herd.step(Event::Drained(next))), [next]);
+}
+
+#[test]
+fn a_revision_that_never_responds_is_taken_back_in_its_window() {
+    let mut herd = herd(3);
+    let before = herd.placed();
+    let next = herd.deploying("v1");
+    // At the old revision all is well all the while; the new one has the requests of ten clients, which wait.
+    let mut looks = 0;
+    let mut look = |herd: &mut Herd| {
+        looks += 1;
+        let sample = |id: ReplicaId| {
+            let mut latencies = Latencies::default();
+            (0..100 * looks).for_each(|_| latencies.count(Duration::from_millis(5)));
+            let well = DeploySample {
+                requests: 100 * looks,
+                latencies,
+                begun: 100 * looks,
+                ..DeploySample::default()
+            };
+            let well = DeploySample { answered: well.begun, ..well };
+            let hangs = DeploySample { begun: 10, in_flight: 10, ..DeploySample::default() };
+            (id, if id == next { hangs } else { well })
+        };
+        let samples = herd.placed().into_values().map(sample).collect();
+        herd.step(Event::DeploySamples(samples))
+    };
+    look(&mut herd);
+    herd.bring_up(next);
+    herd.calm(MIN_HEALTHY);
+    look(&mut herd);
+    assert_eq!(herd.view().state, DeployState::Judging, "they may have just begun: {:?}", herd.view());
+    herd.calm(Duration::from_millis(100));
+    look(&mut herd);
+    let view = herd.view();
+    assert_eq!((view.state, herd.placed()), (DeployState::Reverted, before));
+    assert!(view.reason.contains("10 of them without a response yet"), "{}", view.reason);
 }
 
 #[test]
