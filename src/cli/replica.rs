@@ -86,7 +86,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
         return served.map_err(|error| error.to_string());
     };
     let words: Vec<_> = words.cloned().collect();
-    let stop = *matches.get_one("stop-signal").expect("--stop-signal has a default");
+    let stop = matches.get_one("stop-signal").copied().unwrap_or_default();
     let code = runtime.block_on(shim::run(&words, stop)).map_err(|error| {
         format!("cannot supervise the program: {error}; check the limits of processes and files")
     })?;
