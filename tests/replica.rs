@@ -216,6 +216,30 @@ async fn sigterm_is_handed_on() {
     assert_eq!(shim.end().await.code(), Some(7));
 }
 
+/// The shim gets it too, as one of the group, and lives on.
+#[tokio::test]
+async fn a_program_is_told_to_end_by_its_own_signal() {
+    for signal in ["INT", "QUIT", "HUP", "USR1", "USR2", "WINCH"] {
+        let script = format!(
+            "trap '' TERM; trap 'sleep 0.1; echo once; exit 7' {signal}; echo ready; while :; do sleep 0.05; done"
+        );
+        for balancer_is_gone in [false, true] {
+            let signal = format!("SIG{signal}");
+            let args = ["--exec", "--stop-signal", &signal, "--", "sh", "-c", &script];
+            let mut shim = start(replica(&args).stderr(Stdio::piped()));
+            shim.says("ready").await;
+            if balancer_is_gone {
+                drop(shim.stdin.take());
+            } else {
+                shim.watched.kill(Signal::TERM);
+            }
+            shim.says("once").await;
+            let code = shim.end().await.code();
+            assert!(balancer_is_gone || code == Some(7), "{signal}: {code:?}");
+        }
+    }
+}
+
 /// As `npm start` is: a shell that ends at once, and behind it a server that has to clean up.
 const WRAPPER: &str =
     "sh -c 'trap \"sleep 0.2; echo cleaned up; exit\" TERM; echo $$; while :; do sleep 0.05; done'; true";

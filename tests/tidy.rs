@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cluster", &["ring", "routes"]),
     ("routes", &["names"]),
     ("proxy", &["ring", "routes", "cluster", "listen", "telemetry", "tls"]),
-    // Of the replica only the words in which it reports to whoever started it.
+    // Of the replica only the words in which it reports to whoever started it, and the signals that end it.
     ("runtime", &["names", "replica", "telemetry", "http_client"]),
     ("control", &["names", "ring", "cluster", "runtime", "listen", "telemetry", "tls"]),
     ("admin", &["names", "ring", "cluster", "control", "listen", "runtime", "telemetry", "tls"]),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::replica::{self, ReplicaConfig, shim};
+use crate::replica::{self, ReplicaConfig, StopSignal, shim};
 
 const DEFAULT_NAME: &str = "0";
 
@@ -44,13 +44,21 @@ pub fn command() -> Command {
 
 /// The arguments that the process runtime uses for `--replica-command`; hidden, because nobody needs
 /// them by hand.
-fn exec_args() -> [Arg; 2] {
+fn exec_args() -> [Arg; 3] {
     let exec = Arg::new("exec")
         .long("exec")
         .action(ArgAction::SetTrue)
         .requires("command")
         .hide(true)
         .help("Run another program that ends with standard input");
+    let stop = Arg::new("stop-signal")
+        .long("stop-signal")
+        .value_name("SIGNAL")
+        .requires("exec")
+        .default_value(StopSignal::default().name())
+        .value_parser(|name: &str| StopSignal::named(name).ok_or("not a signal that asks for an end"))
+        .hide(true)
+        .help("Signal that tells the program to end");
     let command = Arg::new("command")
         .value_name("PROGRAM")
         .num_args(1..)
@@ -59,7 +67,7 @@ fn exec_args() -> [Arg; 2] {
         .hide(true)
         .value_parser(value_parser!(OsString))
         .help("The program and its arguments");
-    [exec, command]
+    [exec, stop, command]
 }
 
 /// Runs the replica until it is stopped.
@@ -78,7 +86,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
         return served.map_err(|error| error.to_string());
     };
     let words: Vec<_> = words.cloned().collect();
-    let code = runtime.block_on(shim::run(&words)).map_err(|error| {
+    let stop = matches.get_one("stop-signal").copied().unwrap_or_default();
+    let code = runtime.block_on(shim::run(&words, stop)).map_err(|error| {
         format!("cannot supervise the program: {error}; check the limits of processes and files")
     })?;
     std::process::exit(code)
@@ -137,6 +146,10 @@ mod tests {
         let matches = parse(&["--exec", "--", "prog", "--name", "-x"]).unwrap();
         let words: Vec<_> = matches.get_many::<OsString>("command").unwrap().collect();
         assert_eq!(words, ["prog", "--name", "-x"]);
+        assert_eq!(matches.get_one("stop-signal"), Some(&StopSignal::Term));
+        let matches = parse(&["--exec", "--stop-signal", "SIGQUIT", "--", "prog"]).unwrap();
+        assert_eq!(matches.get_one("stop-signal"), Some(&StopSignal::Quit));
+        assert!(parse(&["--exec", "--stop-signal", "SIGKILL", "--", "prog"]).is_err());
         assert!(parse(&["--exec"]).is_err());
         assert!(parse(&["--", "prog"]).is_err());
         assert!(parse(&["--listen", "nowhere"]).is_err());

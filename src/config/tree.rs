@@ -86,7 +86,7 @@ pub struct Config {
     pub(super) process_dir: Option<String>,
     /// What becomes of replicas at a stop; also in `control`.
     pub(super) on_exit: OnExit,
-    /// How containers are made; `stop_timeout` and `env` hold for child processes too.
+    /// How containers are made; `stop_signal`, `stop_timeout` and `env` hold for child processes too.
     pub(super) containers: engine::Spec,
     /// Cores of a replica; also in `containers`.
     pub(super) cpus: Option<f64>,
@@ -219,6 +219,7 @@ impl Config {
                 command: self.command.0.clone(),
                 env: self.containers.env.clone(),
                 dir: self.process_dir.as_ref().map(PathBuf::from),
+                stop_signal: self.containers.stop_signal,
                 stop_timeout: self.containers.stop_timeout,
             }),
             RuntimeKind::Fixed => RuntimeConfig::Fixed(self.upstreams.clone()),

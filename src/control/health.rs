@@ -256,9 +256,13 @@ impl Check {
         } else {
             let status =
                 StatusCode::from_u16(code).map_or_else(|_| code.to_string(), |status| status.to_string());
-            // A server that is not well says 5xx; what has no such path says one of these.
-            let hint = if (300..500).contains(&code) { ": check --health-path" } else { "" };
-            Verdict::Bad(format!("{address}{path} answered {status}{hint}"))
+            // A server that is not well says 5xx; one that has no such path says one of these.
+            let hint = if (300..500).contains(&code) {
+                ": set --health-path to a path that it answers with 2xx"
+            } else {
+                ""
+            };
+            Verdict::Bad(format!("{address} responds, but GET {path} gives {status}{hint}"))
         }
     }
 
@@ -381,8 +385,14 @@ mod tests {
     #[tokio::test]
     async fn anything_else_is_bad_and_says_why() {
         for (answer, why) in [
-            ("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n", "answered 503"),
-            ("HTTP/1.1 302 Found\r\nlocation: /\r\n\r\n", "answered 302"),
+            (
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+                "responds, but GET /heartbeat gives 503 Service Unavailable",
+            ),
+            (
+                "HTTP/1.1 302 Found\r\nlocation: /\r\n\r\n",
+                "GET /heartbeat gives 302 Found: set --health-path to a path that it answers with 2xx",
+            ),
             ("nonsense\r\n\r\n", "no HTTP answer"),
             ("", "no HTTP answer"),
         ] {

@@ -131,7 +131,7 @@ async fn an_ill_replica_is_ejected_and_comes_back() {
         let reader = herd.readers.reader();
         herd.fake.set_mood("Server 1", Mood::Sick);
         let view = herd.until(|view| view.replicas[0].state == State::Ejected).await;
-        assert!(view.replicas[0].note.contains("answered 503"), "{}", view.replicas[0].note);
+        assert!(view.replicas[0].note.contains("GET /heartbeat gives 503"), "{}", view.replicas[0].note);
         assert_eq!(picked(&reader), ["Server 2".to_owned()].into());
         assert_eq!(view.version, before.version, "nothing is published for that");
         herd.fake.set_mood("Server 1", Mood::Well);

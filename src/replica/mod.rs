@@ -13,6 +13,7 @@ pub mod shim;
 mod stop;
 
 pub use server::{ReplicaConfig, ReplicaError, serve};
+pub use stop::StopSignal;
 
 use tokio::runtime::LocalRuntime;
 

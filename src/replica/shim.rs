@@ -1,12 +1,12 @@
 //! The shim: a process between the balancer and another program that runs as a replica.
 //!
 //! A program that knows nothing of the balancer would outlive it. So the shim waits until its own
-//! standard input closes, and then ends the program. Otherwise it is transparent: it passes on SIGTERM,
-//! and exits with the program's exit code. The program writes to the shim's standard error itself; the
+//! standard input closes, and then ends the program. Otherwise it is transparent: it passes SIGTERM on, as
+//! the signal that the program knows, and exits with the program's exit code. The program writes to the shim's standard error itself; the
 //! shim's standard output has nothing but [`Report`]s.
 //!
 //! The program runs in the shim's process group, so that the balancer can kill both if the shim is
-//! killed. SIGTERM goes to the whole group: the program may be a shell or `npm`, and the server its
+//! killed. That signal goes to the whole group: the program may be a shell or `npm`, and the server its
 //! child. The shim stays until nobody of the group is left, and it reaps what the program leaves behind.
 
 use std::ffi::OsString;
@@ -19,16 +19,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::report::Report;
-use super::stop::{StopSignals, stdin_closed};
+use super::stop::{StopSignal, StopSignals, stdin_closed};
 
 /// Exit code if the program cannot be run, as in shells.
 const CANNOT_RUN: i32 = 127;
 
-/// Time between SIGTERM and SIGKILL once the balancer is gone.
+/// Time between the stop signal and SIGKILL once the balancer is gone.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a program (the first of `words`, the others are its arguments) until it and its process group
-/// have ended. Returns the exit code: that of the program, or 128 + n if signal n killed it, or 127 if
+/// have ended; `stop` tells them to end. Returns the exit code: that of the program, or 128 + n if signal n killed it, or 127 if
 /// it could not be run.
 ///
 /// The outcome of the start is reported on standard output. So is the end of a program that others of
@@ -36,18 +36,20 @@ const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The operating system refuses signals, pipes or the like.
-pub async fn run(words: &[OsString]) -> io::Result<i32> {
+pub async fn run(words: &[OsString], stop: StopSignal) -> io::Result<i32> {
     own_group();
     // Where that is refused, what the program leaves behind is not waited for.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     // Before the program is started: a SIGTERM in between would end the shim alone.
     let mut signals = StopSignals::listen()?;
     let mut ends = signal(SignalKind::child())?;
+    // It comes to the shim too, which must live on.
+    let _survived = signal(SignalKind::from_raw(stop.number().as_raw()))?;
     let mut group = match spawn(words) {
-        Ok(program) => Group::of(program),
+        Ok(program) => Group::of(program, stop),
         Err(error) => {
             let program = words.first().map_or_else(String::new, |word| word.display().to_string());
-            Report::Failed(format!("cannot run '{program}': {error}; check --replica-command")).send();
+            Report::Failed(format!("cannot run '{program}': {error}")).send();
             return Ok(CANNOT_RUN);
         }
     };
@@ -94,15 +96,17 @@ struct Group {
     program: Pid,
     /// Exit code of the program, once it has ended.
     code: Option<i32>,
-    /// Whether the group was sent SIGTERM.
+    /// What tells the group to end.
+    stop: StopSignal,
+    /// Whether the group was sent it.
     terminated: bool,
-    /// Whether our own SIGTERM to the group is on its way to us.
+    /// Whether our own signal to the group is on its way to us.
     echo: bool,
 }
 
 impl Group {
-    fn of(program: Pid) -> Self {
-        Self { program, code: None, terminated: false, echo: false }
+    fn of(program: Pid, stop: StopSignal) -> Self {
+        Self { program, code: None, stop, terminated: false, echo: false }
     }
 
     /// Reaps who has ended. Returns the program's exit code if nobody of the group is left.
@@ -124,18 +128,19 @@ impl Group {
         None
     }
 
-    /// SIGTERM arrived: from the balancer, or back from ourselves.
+    /// SIGTERM or SIGINT arrived: from the balancer, or back from ourselves.
     fn signalled(&mut self) {
         if !std::mem::take(&mut self.echo) {
             self.terminate();
         }
     }
 
-    /// Sends SIGTERM to the whole group, the shim included.
+    /// Sends the stop signal to the whole group, the shim included.
     fn terminate(&mut self) {
-        self.echo = true;
+        // The others come back to nobody.
+        self.echo = matches!(self.stop, StopSignal::Term | StopSignal::Int);
         self.terminated = true;
-        let _ = rustix::process::kill_current_process_group(Signal::TERM);
+        let _ = rustix::process::kill_current_process_group(self.stop.number());
     }
 }
 

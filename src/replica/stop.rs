@@ -1,9 +1,67 @@
-//! When a replica has to end: a signal, or the end of its standard input.
+//! When a replica has to end: a signal, or the end of its standard input. And by which signal a program
+//! that is not ours is told to.
 
 use std::io::{self, Read};
 
+use rustix::process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+
+/// The signal that asks a program for an orderly end: programs differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum StopSignal {
+    /// SIGTERM.
+    #[default]
+    Term,
+    /// SIGINT.
+    Int,
+    /// SIGQUIT.
+    Quit,
+    /// SIGHUP.
+    Hup,
+    /// SIGUSR1.
+    Usr1,
+    /// SIGUSR2.
+    Usr2,
+    /// SIGWINCH.
+    Winch,
+}
+
+impl StopSignal {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Term, Self::Int, Self::Quit, Self::Hup, Self::Usr1, Self::Usr2, Self::Winch];
+
+    /// Its name, as in `SIGTERM`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Term => "SIGTERM",
+            Self::Int => "SIGINT",
+            Self::Quit => "SIGQUIT",
+            Self::Hup => "SIGHUP",
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
+            Self::Winch => "SIGWINCH",
+        }
+    }
+
+    /// The one with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal| signal.name() == name)
+    }
+
+    pub(super) fn number(self) -> process::Signal {
+        match self {
+            Self::Term => process::Signal::TERM,
+            Self::Int => process::Signal::INT,
+            Self::Quit => process::Signal::QUIT,
+            Self::Hup => process::Signal::HUP,
+            Self::Usr1 => process::Signal::USR1,
+            Self::Usr2 => process::Signal::USR2,
+            Self::Winch => process::Signal::WINCH,
+        }
+    }
+}
 
 /// The signals that ask for an orderly end.
 pub(super) struct StopSignals {

@@ -25,6 +25,8 @@ pub use handle::RuntimeHandle;
 pub use process::Process;
 pub use revision::Revision;
 
+pub use crate::replica::StopSignal;
+
 /// Id of one incarnation of a replica; unique in the process of the balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplicaId(pub u64);

@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use ringherd::runtime::StopSignal;
 use ringherd::runtime::engine::{ReadOnly, Spec};
 
 use super::*;
@@ -109,4 +110,35 @@ async fn a_program_runs_as_the_user_that_is_asked_for() {
     bench.started(1).await;
     let user = docker(&["inspect", "-f", "{{.Config.User}}", &pool.container("web")]).await;
     assert_eq!(user, "www-data:www-data");
+}
+
+/// SIGWINCH ends the workers of nginx, and not nginx.
+#[tokio::test]
+async fn a_program_is_told_to_end_by_the_signal_that_is_configured() {
+    if !available() {
+        return;
+    }
+    for (signal, ends) in [(StopSignal::Quit, true), (StopSignal::Winch, false)] {
+        let pool = Pool::new();
+        let open = |spec: &mut Spec| {
+            spec.capabilities = words(&["CHOWN", "SETUID", "SETGID", "DAC_OVERRIDE", "NET_BIND_SERVICE"]);
+            spec.read_only = ReadOnly::Off;
+            spec.stop_signal = signal;
+            spec.stop_timeout = Duration::from_secs(if ends { 30 } else { 1 });
+        };
+        let Some(mut bench) = nginx(&pool, open).await else { return };
+        let address = bench.started(1).await;
+        // Before it listens, any signal ends it.
+        let ready = async {
+            while get(address, "/").await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        bounded(ready).await;
+        let told = docker(&["inspect", "-f", "{{.Config.StopSignal}}", &pool.container("web")]).await;
+        assert_eq!(told, signal.name());
+        bench.runtime.stop(ReplicaId(1));
+        let end = bench.exited(1).await;
+        assert_eq!(end, if ends { "exit status 0" } else { "killed by signal 9 (SIGKILL)" });
+    }
 }

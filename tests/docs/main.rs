@@ -37,7 +37,9 @@ fn the_table_of_settings_is_that_of_the_code() {
 /// All documents, relative to the root.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["", "docs", "docs/adr", "docs/experiments", "docs/internals"] {
+    for folder in
+        ["", "docs", "docs/adr", "docs/experiments", "docs/guides", "docs/internals", "examples/two-services"]
+    {
         let entries = fs::read_dir(root().join(folder)).expect("a folder of documents");
         let names = entries.flatten().map(|entry| Path::new(folder).join(entry.file_name()));
         found.extend(names.filter(|path| path.extension().is_some_and(|extension| extension == "md")));

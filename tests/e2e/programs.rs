@@ -16,9 +16,12 @@ fn unnamed() -> String {
     format!("{} replica --listen 127.0.0.1:{{port}}", env!("CARGO_BIN_EXE_ringherd"))
 }
 
-/// What is logged when a replica does not heed SIGTERM.
-const SIGKILL: &str =
-    "killed with SIGKILL: it had not ended in time after SIGTERM; if it needs longer, raise --stop-timeout";
+/// What is logged when a replica does not heed this signal.
+fn killed_after(signal: &str) -> String {
+    format!(
+        "killed with SIGKILL: it had not ended in time after {signal}; if it needs longer, raise --stop-timeout"
+    )
+}
 
 /// A program whose server is the child of a shell, which dies of SIGTERM at once. The clean-up takes a
 /// while and writes to `file`.
@@ -84,9 +87,29 @@ fn a_program_that_ignores_sigterm_is_killed() {
     let answer = request(balancer.admin, "DELETE", "/rm", Some(r#"{"n":1}"#));
     assert_eq!(answer.status, 200, "{answer:?}");
     all_gone(&processes);
-    let event = balancer.wait_for_log(SIGKILL);
+    let event = balancer.wait_for_log(&killed_after("SIGTERM"));
     assert_eq!((&event["level"], &event["replica"]), (&"WARN".into(), &"Server 1".into()), "{event}");
     assert_eq!(event["stop_timeout"], "100ms", "{event}");
+}
+
+/// One that takes SIGTERM for something else, as nginx and uwsgi do.
+#[test]
+fn a_program_ends_by_the_signal_that_is_configured() {
+    let file = no_file("quit");
+    let script = format!(
+        "trap '' TERM; trap 'echo done > {}; kill $!; exit' QUIT; {} & while :; do sleep 0.05; done",
+        file.display(),
+        unnamed()
+    );
+    let command = format!("sh -c \"{script}\"");
+    let args = ["--replica-command", &command, "--replicas", "1", "--stop-signal"];
+    let mut balancer = Balancer::start(&[&args[..], &["QUIT"]].concat());
+    let processes = descendants(balancer.pid());
+    balancer.signal(Signal::TERM);
+    assert_eq!(balancer.wait().code(), Some(0));
+    assert!(file.exists(), "it has cleaned up");
+    all_gone(&processes);
+    std::fs::remove_file(&file).expect("it was written");
 }
 
 #[test]
@@ -194,7 +217,16 @@ fn what_keeps_a_program_from_starting_is_warned_of_with_the_option_to_change() {
     assert!(reason.contains("'/no/such/folder'") && reason.contains("--replica-dir"), "{reason}");
     let path = ["--replica-command", &command(), "--replicas", "1", "--health-path", "/wrong"];
     let reason = warned(&mut Balancer::start(&path), "replica is not ready");
-    assert!(reason.contains("/wrong answered 400") && reason.contains("--health-path"), "{reason}");
+    assert!(reason.contains("responds, but GET /wrong gives 400 Bad Request: set --health-path"), "{reason}");
+    let short = ["--start-timeout", "1s"];
+    let mut balancer = Balancer::start(&[&path[..], &short].concat());
+    let reason = warned(&mut balancer, "replica failed to start");
+    assert!(reason.contains("responds, but GET /wrong gives 400"), "{reason}");
+    assert!(!reason.contains("--start-timeout"), "time is not what it lacks: {reason}");
+    let why = "responds, but GET /wrong gives 400";
+    wait_until("/ring tells why", || {
+        request(balancer.admin, "GET", "/ring", None).body.contains(why).then_some(())
+    });
     let slow = ["--replica-command", "sleep 1000", "--replicas", "1", "--start-timeout", "3s"];
     let reason = warned(&mut Balancer::start(&slow), "replica failed to start");
     assert!(reason.contains("cannot connect") && reason.contains("--start-timeout"), "{reason}");

@@ -7,6 +7,7 @@ use crate::config::model::{Entry, Kind, Needs, at};
 use crate::config::tree::Config;
 use crate::config::types;
 use crate::config::types::{OnExit, RuntimeKind, capability, image, network, tmpfs, user, variable, volume};
+use crate::runtime::StopSignal;
 use crate::runtime::engine::ReadOnly;
 
 pub(super) const REPLICAS: &[Entry<Config>] = &[
@@ -77,12 +78,23 @@ pub(super) const REPLICAS: &[Entry<Config>] = &[
     .of_replicas()
     .only_with(PROCESS_ONLY),
     Entry::new(
+        "replicas.stop-signal",
+        "stop-signal",
+        "SIGNAL",
+        at!(Config: containers.stop_signal),
+        Kind::choice::<StopSignal>(),
+        "Signal that tells the program of a replica to end once its requests have: QUIT for nginx, say. As \
+         a process the whole group gets it. The built-in replica knows TERM and INT. \
+         With --runtime swarm TERM leaves the choice to the image.",
+    )
+    .only_with(Needs { strict: false, ..NOT_FIXED }),
+    Entry::new(
         "replicas.stop-timeout",
         "stop-timeout",
         "DURATION",
         at!(Config: containers.stop_timeout),
         Kind::duration(Duration::ZERO, HOUR),
-        "Time a replica has to end after SIGTERM, before SIGKILL.",
+        "Time a replica has to end after --stop-signal, before SIGKILL.",
     )
     .only_with(Needs { strict: false, ..NOT_FIXED }),
     Entry::new(
@@ -189,8 +201,8 @@ pub(super) const CONTAINERS: &[Entry<Config>] = &[
         "KEY=VALUE",
         at!(Config: containers.env),
         Kind::checked("KEY=VALUE", "LOG_LEVEL=debug", variable),
-        "Variable of the replicas' environment, besides PORT, SERVER_ID (the name) and SERVER_NUMBER. \
-         Processes have those of the balancer too. Not for secrets: the engine and ringherd check show it.",
+        "Variable of the replicas' environment, besides PORT, SERVER_ID (the name), SERVER_NUMBER \
+         and SERVER_REVISION. Processes have those of the balancer too. Not for secrets: the engine and ringherd check show it.",
     )
     .of_words()
     .of_replicas()

@@ -4,6 +4,7 @@ use super::{Given, env, file, flags, good, needs, samples};
 use crate::config::model::{Kind, Refusal, Value};
 use crate::config::types::{POOL, capability, image, network, tmpfs, user, variable, volume};
 use crate::config::{Config, RuntimeConfig, entries};
+use crate::runtime::StopSignal;
 use crate::runtime::docker::DockerConfig;
 use crate::runtime::engine::{Host, ReadOnly, Spec};
 use crate::runtime::swarm::SwarmConfig;
@@ -53,6 +54,7 @@ fn everything_reaches_the_specification() {
     let given: Vec<_> = given.iter().map(|(flag, value)| (*flag, value.as_str())).collect();
     let variable = ("replica-env", "LOG_LEVEL=debug");
     let more = [DOCKER, ("replica-command", "serve"), ("stop-timeout", "7s"), ("on-exit", "keep"), variable];
+    let more = [&more[..], &[("stop-signal", "QUIT")]].concat();
     let config = good(flags(&[&given[..], &more].concat())).config;
     assert_eq!(
         spec(&config),
@@ -71,6 +73,7 @@ fn everything_reaches_the_specification() {
             volumes: vec!["/srv/www:/usr/share/nginx/html:ro".to_owned()],
             user: Some("www-data:www-data".to_owned()),
             capabilities: vec!["NET_BIND_SERVICE".to_owned()],
+            stop_signal: StopSignal::Quit,
             stop_timeout: std::time::Duration::from_secs(7),
         }
     );
@@ -299,13 +302,14 @@ fn labels() {
 #[test]
 fn a_process_has_its_environment_folder_and_command() {
     let given = [("replica-env", "A=1"), ("replica-env", "B=two words"), ("replica-dir", "/srv/app")];
-    let more = [("replica-command", "npm start"), ("stop-timeout", "7s")];
+    let more = [("replica-command", "npm start"), ("stop-signal", "INT"), ("stop-timeout", "7s")];
     let RuntimeConfig::Process(process) = good(flags(&[&given[..], &more].concat())).config.runtime() else {
         panic!("not process")
     };
     assert_eq!(process.env, ["A=1", "B=two words"]);
     assert_eq!(process.dir.as_deref(), Some(std::path::Path::new("/srv/app")));
     assert_eq!((process.command, process.stop_timeout.as_secs()), (vec!["npm".into(), "start".into()], 7));
+    assert_eq!(process.stop_signal, StopSignal::Int);
     let problems = flags(&[DOCKER, ("replica-dir", "/srv/app")]).problems();
     assert!(problems.len() == 1 && problems[0].ends_with("use --runtime process"), "{problems:?}");
 }

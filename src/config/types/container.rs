@@ -11,7 +11,7 @@ use crate::runtime::engine::Host;
 const OWN_LABELS: &str = "io.ringherd.";
 
 /// Variables that each replica is given.
-const OWN_VARIABLES: [&str; 3] = ["PORT", "SERVER_ID", "SERVER_NUMBER"];
+const OWN_VARIABLES: [&str; 4] = ["PORT", "SERVER_ID", "SERVER_NUMBER", "SERVER_REVISION"];
 
 /// The name of a pool: part of names of containers, host names and labels.
 pub(in crate::config) const POOL: Kind =

@@ -28,6 +28,7 @@ use crate::proxy::{
     HalfClose, Io, Message, ProxyProtocol, RateError, RateKey, RateLimit, TraceContext, UpstreamHttp,
 };
 use crate::ring::{Family, Placement, Probing};
+use crate::runtime::StopSignal;
 use crate::runtime::engine::ReadOnly;
 use crate::telemetry::access::{Destination, Format};
 use crate::telemetry::logs::LogFormat;
@@ -72,6 +73,15 @@ pub enum OnExit {
 choices!(PublicAdmin { Auto = "auto", On = "on", Off = "off" });
 choices!(RuntimeKind { Process = "process", Fixed = "fixed", Docker = "docker", Swarm = "swarm" });
 choices!(OnExit { Remove = "remove", Keep = "keep" });
+choices!(StopSignal {
+    Term = "TERM",
+    Int = "INT",
+    Quit = "QUIT",
+    Hup = "HUP",
+    Usr1 = "USR1",
+    Usr2 = "USR2",
+    Winch = "WINCH"
+});
 choices!(ReadOnly { On = "on", Off = "off" });
 choices!(Family { Classic = "classic", Modified = "modified" });
 choices!(Probing { Quadratic = "quadratic", Linear = "linear" });

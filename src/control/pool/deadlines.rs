@@ -134,9 +134,13 @@ impl Pool {
             Some(instance) if instance.address.is_some() => {
                 let bad = member.last_bad();
                 let place = if bad.contains("cannot connect") { self.where_to_listen() } else { "" };
-                format!(
-                    "no good heartbeat within {limit}{bad}{place}; if it is slow to start, raise --start-timeout"
-                )
+                // One that responds at another path does not get faster.
+                let slow = if bad.contains("--health-path") {
+                    ""
+                } else {
+                    "; if it is slow to start, raise --start-timeout"
+                };
+                format!("no good heartbeat within {limit}{bad}{place}{slow}")
             }
             _ => format!("did not start within {limit}; if that is too short, raise --start-timeout"),
         }

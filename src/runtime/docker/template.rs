@@ -5,8 +5,8 @@
 use serde_json::{Value, json};
 
 use super::context::{DEFAULT_BRIDGE, EngineContext};
-use crate::runtime::Launch;
 use crate::runtime::engine::{ReadOnly, Spec, labels, naming, program};
+use crate::runtime::{Launch, StopSignal};
 
 /// Processes and threads in one container.
 const PIDS_LIMIT: u32 = 512;
@@ -43,6 +43,10 @@ pub(super) fn container(context: &EngineContext, launch: &Launch, image: &Image,
     });
     if let Some(user) = &spec.user {
         body["User"] = json!(user);
+    }
+    if spec.stop_signal != StopSignal::default() {
+        // For those who stop it in our place.
+        body["StopSignal"] = json!(spec.stop_signal.name());
     }
     if let Some(command) = program::command(spec, launch, image.is_ours) {
         body["Cmd"] = json!(command);
@@ -139,10 +143,11 @@ mod tests {
             volumes: list(&["/srv/www:/usr/share/nginx/html:ro", "data:/data"]),
             user: Some("www-data:www-data".to_owned()),
             capabilities: list(&["CHOWN", "SETUID"]),
+            stop_signal: StopSignal::Quit,
             ..Spec::default()
         };
         let body = body(&spec, false, "net");
-        assert_eq!(body["User"], json!("www-data:www-data"));
+        assert_eq!((&body["User"], &body["StopSignal"]), (&json!("www-data:www-data"), &json!("SIGQUIT")));
         let config = &body["HostConfig"];
         assert_eq!(config["ReadonlyRootfs"], json!(false));
         let tmpfs = json!({ "/tmp": SCRATCH, "/var/cache/nginx": SCRATCH, "/run": "size=1m,mode=755" });

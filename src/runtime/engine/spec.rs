@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Host;
+use crate::replica::StopSignal;
 
 /// Whether a replica's root file system is read-only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -49,7 +50,9 @@ pub struct Spec {
     pub user: Option<String>,
     /// Capabilities that a replica has, such as `NET_BIND_SERVICE`; all others are dropped.
     pub capabilities: Vec<String>,
-    /// Time between SIGTERM and SIGKILL when a replica is stopped.
+    /// What tells a replica to end.
+    pub stop_signal: StopSignal,
+    /// Time between that signal and SIGKILL when a replica is stopped.
     pub stop_timeout: Duration,
 }
 
@@ -70,6 +73,7 @@ impl Default for Spec {
             volumes: Vec::new(),
             user: None,
             capabilities: Vec::new(),
+            stop_signal: StopSignal::default(),
             stop_timeout: Duration::from_secs(5),
         }
     }

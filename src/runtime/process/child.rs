@@ -17,6 +17,7 @@ use super::group::ProcessGroup;
 use super::orphans::{Registration, spawn_own};
 use super::output::Lines;
 use super::ports::PortLease;
+use crate::replica::StopSignal;
 use crate::replica::report::Report;
 use crate::runtime::output::{Run, Writer};
 use crate::runtime::{Launch, RuntimeEvent, RuntimeEvents, exit};
@@ -90,7 +91,8 @@ impl Child {
                 return None;
             }
         };
-        let reason = match unless_stopped(running.reported(), &mut end).await {
+        let origin = CommandTemplate::origin(&self.launch);
+        let reason = match unless_stopped(running.reported(&origin), &mut end).await {
             Ok(Ok(Reported { address, pid })) => {
                 self.report(RuntimeEvent::Started { id, address, instance: format!("pid {pid}") });
                 if let Some(port) = &running.port {
@@ -119,7 +121,7 @@ impl Child {
         None
     }
 
-    /// Waits for the end of what [`Child::run`] has left, which had SIGTERM from the shim.
+    /// Waits for the end of what [`Child::run`] has left, which was told to by the shim.
     pub(super) async fn clear_up(&self, mut left: RunningChild) {
         self.wait_or_kill(&mut left).await;
         left.last_output().await;
@@ -138,16 +140,18 @@ impl Child {
         }
     }
 
-    /// Waits for the end of a child that was sent SIGTERM; sends SIGKILL if that takes too long.
+    /// Waits for the end of a child that was told to; sends SIGKILL if that takes too long.
     async fn wait_or_kill(&self, running: &mut RunningChild) -> String {
         if let Ok(reason) = timeout(self.stop_timeout, running.gone()).await {
             return reason;
         }
         let stop_timeout = humantime::format_duration(self.stop_timeout);
+        let signal = if running.port.is_some() { self.template.stop_signal() } else { StopSignal::Term };
         tracing::warn!(
             replica = self.launch.name,
             %stop_timeout,
-            "killed with SIGKILL: it had not ended in time after SIGTERM; if it needs longer, raise --stop-timeout"
+            "killed with SIGKILL: it had not ended in time after {}; if it needs longer, raise --stop-timeout",
+            signal.name()
         );
         running.kill().await
     }
@@ -199,8 +203,8 @@ impl RunningChild {
         }
     }
 
-    /// Waits for the report.
-    async fn reported(&mut self) -> Result<Reported, String> {
+    /// Waits for the report. `origin` says where the command of another program is configured.
+    async fn reported(&mut self, origin: &str) -> Result<Reported, String> {
         let report = timeout(REPORT_TIMEOUT, self.read_report()).await;
         let report = report.map_err(|_| {
             let seconds = REPORT_TIMEOUT.as_secs();
@@ -214,7 +218,8 @@ impl RunningChild {
                 let [address, _] = addresses_of(port);
                 Ok(Reported { address, pid })
             }
-            (Report::Failed(reason), _) => Err(reason),
+            (Report::Failed(reason), None) => Err(reason),
+            (Report::Failed(reason), Some(_)) => Err(format!("{reason}; check {origin}")),
             (report, _) => Err(format!("its process reported '{report}', which does not fit its command")),
         }
     }

@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use super::ProcessConfig;
 use super::ports::{PortLease, Ports};
+use crate::replica::StopSignal;
 use crate::runtime::Launch;
 
 /// Prefix of the variables that configure the balancer; one holds the admin token.
@@ -23,6 +24,7 @@ pub(super) struct CommandTemplate {
     command: Vec<String>,
     env: Vec<String>,
     dir: Option<PathBuf>,
+    stop_signal: StopSignal,
     ports: Ports,
 }
 
@@ -38,8 +40,8 @@ pub(super) struct PreparedCommand {
 impl CommandTemplate {
     /// A template for the command of `config`, or for the built-in replica if that is empty.
     pub(super) fn new(config: ProcessConfig) -> Self {
-        let ProcessConfig { command, env, dir, stop_timeout: _ } = config;
-        Self { program: own_program(), command, env, dir, ports: Ports::default() }
+        let ProcessConfig { command, env, dir, stop_signal, stop_timeout: _ } = config;
+        Self { program: own_program(), command, env, dir, stop_signal, ports: Ports::default() }
     }
 
     /// The same template with another program in place of our own binary.
@@ -62,6 +64,19 @@ impl CommandTemplate {
         }
     }
 
+    /// What tells another program than the built-in replica to end.
+    pub(super) fn stop_signal(&self) -> StopSignal {
+        self.stop_signal
+    }
+
+    /// Where the command of `launch` is configured.
+    pub(super) fn origin(launch: &Launch) -> String {
+        match &launch.revision.command {
+            Some(_) => format!("the command of revision '{}'", launch.revision.shown()),
+            None => "--replica-command".to_owned(),
+        }
+    }
+
     /// The command for one replica, which its revision may say in place of the configuration.
     ///
     /// # Errors
@@ -74,7 +89,7 @@ impl CommandTemplate {
             None => command.args(["--listen", "127.0.0.1:0", "--exit-with-stdin"]),
             Some(port) => command
                 .env("PORT", port.number().to_string())
-                .args(["--exec", "--"])
+                .args(["--exec", "--stop-signal", self.stop_signal.name(), "--"])
                 .args(words.iter().map(|word| launch.fill_in(word, port.number()))),
         };
         Ok(PreparedCommand { command, port })
@@ -161,13 +176,25 @@ mod tests {
             command,
             env: vec!["A=b=c".to_owned()],
             dir: Some("/".into()),
+            stop_signal: StopSignal::Quit,
             ..Default::default()
         };
         let prepared = CommandTemplate::new(config).prepare(&launch()).unwrap();
         let port = prepared.port.unwrap().number().to_string();
         let twice = format!("{port}{port}");
-        let expected =
-            ["replica", "--name", "Server 1", "--exec", "--", "prog", "--id=Server 1/7", &twice, "{x}"];
+        let expected = [
+            "replica",
+            "--name",
+            "Server 1",
+            "--exec",
+            "--stop-signal",
+            "SIGQUIT",
+            "--",
+            "prog",
+            "--id=Server 1/7",
+            &twice,
+            "{x}",
+        ];
         assert_eq!(words(&prepared.command), expected);
         let environment: Vec<_> = prepared.command.as_std().get_envs().collect();
         for (key, value) in [
@@ -195,11 +222,22 @@ mod tests {
             (words(&prepared.command)[3..].to_vec(), prepared.port.is_some())
         };
         let built_in = || ["--listen", "127.0.0.1:0", "--exit-with-stdin"].map(String::from).to_vec();
-        let program = |name: &str| ["--exec", "--", name].map(String::from).to_vec();
+        let program =
+            |name: &str| ["--exec", "--stop-signal", "SIGTERM", "--", name].map(String::from).to_vec();
         assert_eq!(of(&["old"], None), (program("old"), true));
         assert_eq!(of(&["old"], Some(&["{number}"])), (program("7"), true));
         assert_eq!(of(&["old"], Some(&[])), (built_in(), false));
         assert_eq!(of(&[], Some(&["new"])), (program("new"), true));
+    }
+
+    #[test]
+    fn where_a_command_comes_from() {
+        let of = |command| {
+            let revision = Revision { name: "v2".into(), command, ..Default::default() };
+            CommandTemplate::origin(&of_revision(revision))
+        };
+        assert_eq!(of(None), "--replica-command");
+        assert_eq!(of(Some(vec!["new".to_owned()])), "the command of revision 'v2'");
     }
 
     #[test]

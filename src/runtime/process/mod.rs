@@ -29,6 +29,7 @@ use self::child::Child;
 use self::command::CommandTemplate;
 use super::output::Outputs;
 use super::{Launch, Owner, ReplicaId, Runtime, RuntimeEvents};
+use crate::replica::StopSignal;
 
 /// How replicas are run as child processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +41,21 @@ pub struct ProcessConfig {
     pub env: Vec<String>,
     /// Folder that it runs in; `None` for that of this process.
     pub dir: Option<PathBuf>,
-    /// Time between SIGTERM and SIGKILL when a replica is stopped.
+    /// What tells a program to end; the built-in replica gets SIGTERM.
+    pub stop_signal: StopSignal,
+    /// Time between that signal and SIGKILL when a replica is stopped.
     pub stop_timeout: Duration,
 }
 
 impl Default for ProcessConfig {
     fn default() -> Self {
-        Self { command: Vec::new(), env: Vec::new(), dir: None, stop_timeout: Duration::from_secs(5) }
+        Self {
+            command: Vec::new(),
+            env: Vec::new(),
+            dir: None,
+            stop_signal: StopSignal::default(),
+            stop_timeout: Duration::from_secs(5),
+        }
     }
 }
 
@@ -76,7 +85,7 @@ struct ChildHandle {
 /// How a child is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StopMode {
-    /// SIGTERM, then SIGKILL.
+    /// The stop signal, then SIGKILL.
     Stop,
     /// SIGKILL at once.
     Kill,

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::context::SwarmContext;
-use crate::runtime::Launch;
 use crate::runtime::engine::{ReadOnly, Spec, labels, naming, program};
+use crate::runtime::{Launch, StopSignal};
 
 /// Longest name of a service that a Swarm accepts, in characters.
 const MAX_NAME: usize = 63;
@@ -100,6 +100,9 @@ fn container(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
     if let Some(user) = &spec.user {
         container["User"] = json!(user);
     }
+    if spec.stop_signal != StopSignal::default() {
+        container["StopSignal"] = json!(spec.stop_signal.name());
+    }
     if !spec.capabilities.is_empty() {
         container["CapabilityAdd"] = json!(spec.capabilities);
     }
@@ -190,11 +193,13 @@ mod tests {
             volumes: list(&["/srv:/www:ro", "data:/data"]),
             user: Some("33".to_owned()),
             capabilities: list(&["CHOWN"]),
+            stop_signal: StopSignal::Winch,
             ..Spec::default()
         };
         let container = &made(&spec, false)["TaskTemplate"]["ContainerSpec"];
         assert_eq!((&container["ReadOnly"], &container["User"]), (&json!(false), &json!("33")));
         assert_eq!(container["CapabilityAdd"], json!(["CHOWN"]));
+        assert_eq!(container["StopSignal"], json!("SIGWINCH"));
         let mounts: Vec<_> = container["Mounts"].as_array().unwrap().iter().collect();
         let shown: Vec<_> = mounts.iter().map(|mount| (&mount["Type"], &mount["Target"])).collect();
         let words = [("bind", "/www"), ("volume", "/data"), ("tmpfs", "/tmp"), ("tmpfs", "/run")];

@@ -18,7 +18,7 @@ pub(in crate::runtime::docker) const REMOVED: &str = "its container was removed 
 const REMOVAL_PAUSES: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Sends SIGTERM unless the container was `asked` to end already, then SIGKILL if it has not ended
+/// Sends the stop signal unless the container was `asked` to end already, then SIGKILL if it has not ended
 /// in time, and removes the container. Returns how it ended, in words; `None` if there was no such
 /// container.
 ///
@@ -29,15 +29,17 @@ pub(in crate::runtime::docker) async fn run(
     container: &str,
     asked: bool,
 ) -> Result<Option<String>, CallError> {
+    let spec = &context.config.spec;
     if !asked {
-        signal(context, container, "SIGTERM").await?;
+        signal(context, container, spec.stop_signal.name()).await?;
     }
-    if !has_ended(context, container, context.config.spec.stop_timeout).await? {
-        let stop_timeout = humantime::format_duration(context.config.spec.stop_timeout);
+    if !has_ended(context, container, spec.stop_timeout).await? {
+        let stop_timeout = humantime::format_duration(spec.stop_timeout);
         tracing::warn!(
             container = naming::short(container),
             %stop_timeout,
-            "killed with SIGKILL: it had not ended in time after SIGTERM; if it needs longer, raise --stop-timeout"
+            "killed with SIGKILL: it had not ended in time after {}; if it needs longer, raise --stop-timeout",
+            spec.stop_signal.name()
         );
         signal(context, container, "SIGKILL").await?;
         has_ended(context, container, CALL_TIMEOUT).await?;
