@@ -84,7 +84,7 @@ impl Latencies {
                 seen += u64::from(count);
                 seen >= wanted
             })
-            .map(|bucket| end_of(bucket))
+            .map(end_of)
     }
 
     /// How many took longer than `limit`, as far as the buckets tell: those that are in its own did not.
@@ -151,7 +151,9 @@ mod tests {
             percent in 1_u64..=100,
         ) {
             let mut latencies = Latencies::default();
-            times.iter().for_each(|&time| latencies.count(micros(time)));
+            for &time in &times {
+                latencies.count(micros(time));
+            }
             times.sort_unstable();
             let index = (times.len() as u64 * percent).div_ceil(100) as usize - 1;
             let found = latencies.percentile(percent).unwrap();
@@ -162,7 +164,9 @@ mod tests {
         #[test]
         fn above_counts_no_time_that_is_shorter(times in prop::collection::vec(0_u64..1_000_000, 0..100), limit in 0_u64..1_000_000) {
             let mut latencies = Latencies::default();
-            times.iter().for_each(|&time| latencies.count(micros(time)));
+            for &time in &times {
+                latencies.count(micros(time));
+            }
             let longer = times.iter().filter(|&&time| time > limit).count() as u64;
             let much_longer = times.iter().filter(|&&time| time > limit + limit / 8 + 1).count() as u64;
             let found = latencies.above(micros(limit));

@@ -9,6 +9,7 @@ use std::task::Poll;
 use http::header::{SET_COOKIE, TE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 
+use super::apply_rules;
 use super::clock::TICK;
 use super::error::Failure;
 use super::pool::Pool;
@@ -84,12 +85,7 @@ pub(crate) async fn forward(
     // What a replica did for an upgrade before it failed is not known from the method.
     let may_be_repeated = has_no_body && offer.is_none() && head.method().is_idempotent();
     let peer = &connection.address_text;
-    if let Some(rules) = &worker.config().header_rules {
-        rules.change_request(head.headers_mut());
-    }
-    if let Some(rules) = &active.pool().config().header_rules {
-        rules.change_request(head.headers_mut());
-    }
+    apply_rules::to_request(active, head.headers_mut());
     let saved = may_be_repeated.then(|| {
         let keeps_case = worker.config().preserve_header_case;
         SavedHead::of(head, &forwarding, peer, via, keeps_case, &worker.head_buffers)
@@ -119,7 +115,10 @@ pub(crate) async fn forward(
         permit: None,
     };
     let mut response = attempts.run(picked).await?;
-    change_response(&active, &mut response, cookie);
+    apply_rules::to_response(active, &mut response);
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, *cookie);
+    }
     Ok(response)
 }
 
@@ -151,25 +150,6 @@ async fn wait(active: &ActiveRequest, key: u64) -> Result<Picked, Failure> {
         queue::wait_for_room(active, key, &[]).await
     } else {
         await_replica(active, key).await
-    }
-}
-
-/// Applies the header rules, and begins a sticky session.
-fn change_response(
-    active: &ActiveRequest,
-    response: &mut Response<ReplicaBody>,
-    cookie: Option<Box<HeaderValue>>,
-) {
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        if let Some(rules) = &active.connection().worker.config().header_rules {
-            rules.change_response(response.headers_mut());
-        }
-        if let Some(rules) = &active.pool().config().header_rules {
-            rules.change_response(response.headers_mut());
-        }
-    }
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(SET_COOKIE, *cookie);
     }
 }
 

@@ -13,7 +13,6 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::{Failure, REASON};
-use super::field_name;
 use super::forwarding::{Forwarding, WayFields, is_of_way};
 use super::grpc;
 use super::timeline::BodyKind;
@@ -274,11 +273,13 @@ static IS_OF_HOST: [bool; 256] = {
 /// replica trusts or that concerns one connection: some servers add trailers to the head.
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     let is_taken = |name: &&HeaderName| {
-        is_of_way(name) || **name == REQUEST_ID || **name == HOST || HOP_BY_HOP.contains(name)
+        let is_of_head = is_of_way(name) || **name == REQUEST_ID || **name == HOST;
+        is_of_head || HOP_BY_HOP.contains(name) || !super::field_name::is_token(name)
     };
     let taken: Vec<HeaderName> = trailers.keys().filter(is_taken).cloned().collect();
-    taken.into_iter().for_each(|name| drop(trailers.remove(name)));
-    field_name::retain_tokens(trailers);
+    for name in taken {
+        trailers.remove(name);
+    }
 }
 
 /// Takes out of the trailers of a response what concerns one connection, for a client to whom that is

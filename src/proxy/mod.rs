@@ -3,6 +3,7 @@
 //! Knows the [`crate::cluster`] it routes by, and nothing of who publishes it.
 
 mod address_text;
+mod apply_rules;
 mod client_limits;
 mod clock;
 mod connection;

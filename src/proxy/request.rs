@@ -249,7 +249,7 @@ impl RequestState {
     pub(crate) fn on(&self, input: Input) {
         let worker = &self.connection.worker;
         let mut timeline = self.timeline.get();
-        let limits = self.limits.get().map_or_else(|| &self.pool().limits, |limits| limits);
+        let limits = self.limits.get().map_or(&self.pool().limits, |limits| limits);
         let timer = timeline.apply(input, worker.clock.next_tick(), limits);
         self.timeline.set(timeline);
         self.deadline.set(timer);

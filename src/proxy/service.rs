@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 
+use super::apply_rules;
 use super::connection::Connection;
 use super::error::Failure;
 use super::forwarding::WayFields;
@@ -102,13 +103,6 @@ fn serve_locally(
     Some(local.serve(request, origin))
 }
 
-/// Applies the header rules that hold for responses of our own.
-fn change_own(active: &ActiveRequest, headers: &mut HeaderMap) {
-    if let Some(rules) = &active.connection().worker.config().header_rules {
-        rules.change_own(headers);
-    }
-}
-
 /// Our own response to a request that is not forwarded, of which `request` is what was not sent.
 pub(super) fn refuse<B>(
     failure: &Failure,
@@ -129,7 +123,7 @@ pub(super) fn refuse<B>(
     if let Some(id) = active.record().id() {
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }
-    change_own(&active, response.headers_mut());
+    apply_rules::to_own(&active, response.headers_mut());
     close_where_due(&active, response.headers_mut());
     if active.is_client_gone() {
         // Nobody gets the response.
@@ -193,7 +187,7 @@ fn redirected<B>(request: &Request<B>, active: &ActiveRequest) -> Option<Respons
             response = failure.to_response().map(Full::new);
         }
     }
-    change_own(active, response.headers_mut());
+    apply_rules::to_own(active, response.headers_mut());
     if request.headers().contains_key(UPGRADE) {
         active.offers_upgrade();
     }

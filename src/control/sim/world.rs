@@ -373,7 +373,7 @@ impl World {
 
     /// What requests met with is looked at; some replica fails its own.
     pub(super) fn judge(&mut self, choice: u8) {
-        let bad = self.some_living(choice).filter(|_| choice % 4 == 0);
+        let bad = self.some_living(choice).filter(|_| choice.is_multiple_of(4));
         let requests = u64::from(choice);
         let sample = |&id: &ReplicaId| {
             let errors = if Some(id) == bad { requests } else { 0 };
