@@ -517,6 +517,26 @@ fn without_newline(content: &str) -> &str {
     line.strip_suffix('\r').unwrap_or(line)
 }
 
+/// The header rules of a pool, in their order; without one, those for all.
+pub(super) fn header_rules(tables: &[HeaderSettings], pool: Option<&str>) -> Option<Arc<HeaderRules>> {
+    let mut rules = HeaderRules::default();
+    for table in tables.iter().filter(|table| table.pool.as_deref() == pool) {
+        let Some(message) = table.on else { continue };
+        for change in changes_of(table) {
+            rules.push(message, change, table.always);
+        }
+    }
+    Some(rules).filter(|rules| !rules.is_empty()).map(Arc::new)
+}
+
+fn changes_of(table: &HeaderSettings) -> Vec<HeaderChange> {
+    let lines = |texts: &[String]| texts.iter().filter_map(|text| line(text).ok()).collect::<Vec<_>>();
+    let removed = table.remove.iter().filter_map(|name| name.parse().ok()).map(HeaderChange::Remove);
+    let set = lines(&table.set).into_iter().map(|(name, value)| HeaderChange::Set(name, value));
+    let added = lines(&table.add).into_iter().map(|(name, value)| HeaderChange::Add(name, value));
+    removed.chain(set).chain(added).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -539,24 +559,4 @@ mod tests {
         assert_eq!(without_newline("abc\r\n"), "abc");
         assert_eq!(without_newline("abc\n\n"), "abc\n");
     }
-}
-
-/// The header rules of a pool, in their order; without one, those for all.
-pub(super) fn header_rules(tables: &[HeaderSettings], pool: Option<&str>) -> Option<Arc<HeaderRules>> {
-    let mut rules = HeaderRules::default();
-    for table in tables.iter().filter(|table| table.pool.as_deref() == pool) {
-        let Some(message) = table.on else { continue };
-        for change in changes_of(table) {
-            rules.push(message, change, table.always);
-        }
-    }
-    Some(rules).filter(|rules| !rules.is_empty()).map(Arc::new)
-}
-
-fn changes_of(table: &HeaderSettings) -> Vec<HeaderChange> {
-    let lines = |texts: &[String]| texts.iter().filter_map(|text| line(text).ok()).collect::<Vec<_>>();
-    let removed = table.remove.iter().filter_map(|name| name.parse().ok()).map(HeaderChange::Remove);
-    let set = lines(&table.set).into_iter().map(|(name, value)| HeaderChange::Set(name, value));
-    let added = lines(&table.add).into_iter().map(|(name, value)| HeaderChange::Add(name, value));
-    removed.chain(set).chain(added).collect()
 }

@@ -17,9 +17,14 @@ pub(crate) fn are_tokens(headers: &HeaderMap) -> bool {
 
 /// Takes out of trailers what HTTP/1 has no name for.
 pub(crate) fn retain_tokens(trailers: &mut HeaderMap) {
-    let others: Vec<_> = trailers.keys().filter(|name| !is_token(name)).cloned().collect();
-    for name in others {
-        trailers.remove(name);
+    remove_fields(trailers, |name| !is_token(name));
+}
+
+/// Takes out all fields with such names.
+pub(crate) fn remove_fields(headers: &mut HeaderMap, is_such: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<_> = headers.keys().filter(|name| is_such(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
     }
 }
 

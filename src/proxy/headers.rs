@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use super::error::{Failure, REASON};
+use super::field_name::{is_token, remove_fields};
 use super::forwarding::{Forwarding, WayFields, is_of_way};
 use super::grpc;
 use super::timeline::BodyKind;
@@ -272,14 +273,10 @@ static IS_OF_HOST: [bool; 256] = {
 /// Takes out of the trailers of a client's request what would stand in its head for something that a
 /// replica trusts or that concerns one connection: some servers add trailers to the head.
 pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
-    let is_taken = |name: &&HeaderName| {
-        let is_of_head = is_of_way(name) || **name == REQUEST_ID || **name == HOST;
-        is_of_head || HOP_BY_HOP.contains(name) || !super::field_name::is_token(name)
-    };
-    let taken: Vec<HeaderName> = trailers.keys().filter(is_taken).cloned().collect();
-    for name in taken {
-        trailers.remove(name);
-    }
+    remove_fields(trailers, |name| {
+        let is_of_head = is_of_way(name) || *name == REQUEST_ID || *name == HOST;
+        is_of_head || HOP_BY_HOP.contains(name) || !is_token(name)
+    });
 }
 
 /// Takes out of the trailers of a response what concerns one connection, for a client to whom that is
