@@ -17,8 +17,13 @@ use super::PATIENCE;
 
 /// Runs a test to its end. A hang fails it.
 pub fn run<F: Future>(test: F) -> F::Output {
+    run_within(PATIENCE, test)
+}
+
+/// Runs a test that moves much to its end. A hang of so long fails it.
+pub fn run_within<F: Future>(patience: Duration, test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.expect("it ends") })
+    runtime.block_on(async { tokio::time::timeout(patience, test).await.expect("it ends") })
 }
 
 /// Asks again and again, a little apart, while connections go on.

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use crate::common::http2::{Client, get, run, until, url};
+use crate::common::http2::{Client, get, run_within, until, url};
 use crate::common::taken::switch;
 use crate::common::tls::{Pair, TlsClient};
 use crate::common::{Balancer, PATIENCE};
@@ -139,9 +139,12 @@ async fn answer_http2(
     }
 }
 
+/// Until all buffers are full, some 50 MB move through the one thread of replica and clients.
+const MUCH_PATIENCE: Duration = PATIENCE.saturating_mul(6);
+
 /// Waits until so many requests have come to the replica, and nothing moves any more.
 async fn until_stalled(passed: &Passed, requests: u64) {
-    let end = Instant::now() + PATIENCE * 2 / 3;
+    let end = Instant::now() + MUCH_PATIENCE - PATIENCE;
     let mut before = (passed.now(), Instant::now());
     while before.0.0 < requests || before.1.elapsed() < Duration::from_secs(1) {
         assert!(Instant::now() < end, "{:?} of {requests}", passed.now());
@@ -159,7 +162,7 @@ fn held<T>(requests: u64, begin: impl AsyncFnOnce(&Stage) -> T) -> u64 {
 
 /// The same before a replica that speaks this version.
 fn held_before<T>(http: &'static str, requests: u64, begin: impl AsyncFnOnce(&Stage) -> T) -> u64 {
-    run(async {
+    run_within(MUCH_PATIENCE, async {
         let passed = Arc::<Passed>::default();
         let upstream = match http {
             "h2" => endless_http2(Arc::clone(&passed)).await,
