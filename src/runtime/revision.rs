@@ -18,6 +18,11 @@ impl Revision {
     /// What replicas run before the first deploy, where no revision is configured for that.
     pub const BASE: &'static str = "base";
 
+    /// Whether it is known by its name alone: what it said is in no configuration any more.
+    pub fn is_forgotten(&self) -> bool {
+        !self.name.is_empty() && *self == Self { name: self.name.clone(), ..Self::default() }
+    }
+
     /// The name for people: that of the one without a name is [`Revision::BASE`].
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { Self::BASE } else { &self.name }

@@ -97,6 +97,14 @@ impl Pool {
         }
     }
 
+    /// A replica has another number than when its heartbeat had to wait for room: it waits under that.
+    pub(super) fn follow_waiting(&mut self, number: u32) {
+        let instance = self.members.get(number).and_then(|member| member.instance());
+        if let Some(since) = instance.and_then(|instance| instance.checks.waits_since()) {
+            self.heartbeats.waiting.insert((since, number));
+        }
+    }
+
     pub(super) fn heartbeat(&mut self, id: ReplicaId, verdict: Verdict, now: Instant) {
         if !self.heartbeats.under_way.remove(&id) {
             return;
@@ -174,6 +182,10 @@ impl Pool {
         } else {
             let heals = member.listed.is_some();
             member.list();
+            if has_served {
+                // It had its place before a deploy, and was down when it got it back.
+                self.out.push(Action::SetUp(id, true));
+            }
             self.members.show(number);
             if heals {
                 self.publish_healed();

@@ -139,6 +139,7 @@ impl Pool {
             self.additions.renumber(ticket, from, to);
         }
         self.members.insert(to, member);
+        self.follow_waiting(to);
     }
 
     /// Makes members of what is none.

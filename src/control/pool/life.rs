@@ -126,9 +126,13 @@ impl Pool {
             // What was taken over is gone; what comes is new.
             self.members.set_existing(number, None);
         }
+        let current = self.deploys.current();
         let Some(member) = self.members.get_mut(number) else { return };
         if is_ours {
             member.cause = Some(cause);
+            if member.revision.is_forgotten() {
+                member.revision = current;
+            }
         }
         if ended.is_some_and(|instance| instance.has_settled(now)) {
             member.backoff.settled();

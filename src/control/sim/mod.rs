@@ -54,7 +54,7 @@ fn config(kind: u8) -> ControlConfig {
 }
 
 fn revision(name: &str) -> Arc<Revision> {
-    Arc::new(Revision { name: name.to_owned(), ..Revision::default() })
+    Arc::new(Revision { name: name.to_owned(), env: vec![format!("NAME={name}")], ..Revision::default() })
 }
 
 fn ring(placement: Placement, slots: u32) -> Params {

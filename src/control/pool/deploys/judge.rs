@@ -97,6 +97,8 @@ struct Sides {
 /// What was seen of a deploy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Judge {
+    /// Whether anybody was looked at: those that are there at first have a past that is not about this deploy.
+    has_looked: bool,
     /// What was counted at each replica when last looked at.
     seen: FxHashMap<ReplicaId, DeploySample>,
     whole: Sides,
@@ -125,10 +127,14 @@ impl Judge {
         now: Instant,
     ) {
         self.in_flight = [0; 2];
+        let before = std::mem::take(&mut self.seen);
         for (id, is_new, sample) in samples {
+            // Those that are gone are forgotten.
+            self.seen.extend(before.get(&id).map(|seen| (id, seen.clone())));
             self.in_flight[usize::from(is_new)] += sample.in_flight;
             self.see(id, is_new, sample);
         }
+        self.has_looked = true;
         self.looks.truncate(LOOKS - 1);
         self.looks.push_front((now, self.window.new.begun));
         let old = &self.window.old;
@@ -158,7 +164,7 @@ impl Judge {
                 answered: sample.answered.saturating_sub(before.answered),
                 in_flight: sample.in_flight,
             },
-            None if is_new => sample.clone(),
+            None if is_new && self.has_looked => sample.clone(),
             None => DeploySample::default(),
         };
         for sides in [&mut self.whole, &mut self.window] {
@@ -236,7 +242,7 @@ mod tests {
 
     fn verdict(old: DeploySample, new: DeploySample) -> Option<String> {
         let mut judge = Judge::default();
-        judge.see(OLD, false, DeploySample::default());
+        judge.look([(OLD, false, DeploySample::default())], Instant::now());
         judge.begin_window();
         judge.look([(OLD, false, old), (NEW, true, new)], Instant::now());
         judge.verdict(&DeployConfig::default())
@@ -269,20 +275,26 @@ mod tests {
     #[test]
     fn what_was_before_the_deploy_says_nothing() {
         let mut judge = Judge::default();
-        judge.see(OLD, false, sample(1000, 900, 500));
-        judge.see(OLD, false, sample(1100, 900, 500));
+        judge.look(
+            [(OLD, false, sample(1000, 900, 500)), (NEW, true, sample(1000, 900, 500))],
+            Instant::now(),
+        );
+        judge.look(
+            [(OLD, false, sample(1100, 900, 500)), (NEW, true, sample(1001, 900, 500))],
+            Instant::now(),
+        );
         let (old, new) = judge.experience();
-        assert_eq!((old.requests, old.errors, new.requests), (100, 0, 0));
+        assert_eq!((old.requests, old.errors, new.requests, new.errors), (100, 0, 1, 0));
     }
 
     #[test]
     fn a_window_forgets_what_the_numbers_before_did() {
         let mut judge = Judge::default();
-        judge.see(OLD, false, DeploySample::default());
-        judge.see(NEW, true, sample(10_000, 0, 5));
+        judge.look([(OLD, false, DeploySample::default())], Instant::now());
+        judge.look([(NEW, true, sample(10_000, 0, 5))], Instant::now());
         judge.begin_window();
-        judge.see(ReplicaId(3), true, sample(10, 10, 5));
-        judge.see(NEW, true, sample(10_010, 0, 5));
+        let third = (ReplicaId(3), true, sample(10, 10, 5));
+        judge.look([third, (NEW, true, sample(10_010, 0, 5))], Instant::now());
         assert!(judge.verdict(&DeployConfig::default()).is_some(), "not hidden behind the first number");
     }
 

@@ -63,6 +63,10 @@ struct Deploy {
     passed: BTreeSet<u32>,
     /// Those that the old revision serves again.
     reverted: BTreeSet<u32>,
+    /// Those that the new revision keeps, because the old one did not become ready again.
+    kept: BTreeSet<u32>,
+    /// Whether nobody waits for the old revision any more.
+    is_given_up: bool,
     /// How many numbers are the canary, until it is promoted.
     canary: Option<usize>,
     failure: Option<Failure>,
@@ -168,8 +172,10 @@ impl Pool {
             (_, true) => return Err(ControlError::DeployedAlready(to.shown().to_owned())),
             _ => {}
         }
-        // Each that leaves is still a process.
-        if pending.len() + self.departures.len() > 2 * self.config.max_replicas as usize {
+        // Each that leaves is still a process, and there are to be no more than twice as many as there may be.
+        let members = self.members.len();
+        let most = 2 * members.max(self.config.max_replicas as usize);
+        if members + pending.len() + self.departures.len() > most {
             return Err(ControlError::Busy);
         }
         let share = |percent: u32| (all.len() * percent as usize).div_ceil(100).clamp(1, pending.len());
@@ -184,6 +190,8 @@ impl Pool {
             batch: BTreeSet::new(),
             passed: BTreeSet::new(),
             reverted: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            is_given_up: false,
             canary,
             failure: None,
             judge: Judge::default(),
@@ -276,6 +284,9 @@ impl Pool {
         let deploy = self.deploys.under_way.as_mut().ok_or(ControlError::NotDeploying)?;
         if deploy.failure.is_none() {
             deploy.failure = Some(Failure { reason: reason.to_owned(), replica: None, is_wanted: true });
+        } else if deploy.stage == Stage::Reverting {
+            // Asked for again: incumbents that do not become ready are waited for no more.
+            deploy.is_given_up = true;
         }
         Ok(())
     }
@@ -411,11 +422,18 @@ impl Pool {
         for number in &batch {
             // Beside there are no requests to try it with: should it come back, it begins anew.
             self.forget_outlier(*number);
-            self.members.exchange(*number, BESIDE + number);
+            self.exchange(*number);
             self.note_member(BESIDE + number, Transition::Standby, &reason);
         }
         self.publish_places(batch, now);
         self.tell_deploy();
+    }
+
+    /// The replica of a number and the one beside it change places.
+    fn exchange(&mut self, number: u32) {
+        self.members.exchange(number, BESIDE + number);
+        self.follow_waiting(number);
+        self.follow_waiting(BESIDE + number);
     }
 
     /// Publishes that the replicas of these numbers are others from now on.
@@ -501,10 +519,10 @@ impl Pool {
         let lost: Vec<_> = others.into_iter().filter(|number| !serves(number)).collect();
         let back: Vec<_> = ready.iter().chain(&lost).copied().collect();
         if back.is_empty() {
-            return false;
+            return deploy.is_given_up && self.keep_places(now);
         }
         for number in &back {
-            self.members.exchange(*number, BESIDE + number);
+            self.exchange(*number);
         }
         self.publish_places(ready, now);
         if let Some(deploy) = &mut self.deploys.under_way {
@@ -518,6 +536,19 @@ impl Pool {
             self.retire_beside(number, "the deploy is taken back", now);
         }
         true
+    }
+
+    /// The new revision keeps the places that the old one does not come back for. Returns whether there are any.
+    fn keep_places(&mut self, now: Instant) -> bool {
+        let Some(deploy) = &mut self.deploys.under_way else { return false };
+        let kept: Vec<_> = deploy.batch.union(&deploy.passed).copied().collect();
+        deploy.batch.clear();
+        deploy.passed.clear();
+        deploy.kept.extend(&kept);
+        for number in &kept {
+            self.retire_beside(*number, "the deploy is taken back no further", now);
+        }
+        !kept.is_empty()
     }
 
     /// Lets the replica beside a number go: drains it, if requests can be at it.

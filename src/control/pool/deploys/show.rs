@@ -20,7 +20,7 @@ impl Pool {
         let state = end.map_or_else(|| deploy.state(), |(state, _)| state);
         let failure = deploy.failure.as_ref();
         let (old, new) = deploy.judge.experience();
-        let all = [&deploy.pending, &deploy.batch, &deploy.passed, &deploy.reverted];
+        let all = [&deploy.pending, &deploy.batch, &deploy.passed, &deploy.reverted, &deploy.kept];
         let mut numbers: Vec<_> =
             all.into_iter().flatten().map(|&number| self.view_of_number(deploy, number)).collect();
         numbers.sort_by_key(|number| number.number);
@@ -62,7 +62,7 @@ impl Deploy {
     fn step(&self, number: u32) -> DeployStep {
         if self.pending.contains(&number) {
             DeployStep::Pending
-        } else if self.passed.contains(&number) {
+        } else if self.passed.contains(&number) || self.kept.contains(&number) {
             DeployStep::Passed
         } else if self.reverted.contains(&number) {
             DeployStep::Reverted

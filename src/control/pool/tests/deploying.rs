@@ -13,7 +13,7 @@ const MIN_HEALTHY: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(5);
 
 fn revision(name: &str) -> Arc<Revision> {
-    Arc::new(Revision { name: name.to_owned(), ..Revision::default() })
+    Arc::new(Revision { name: name.to_owned(), env: vec![format!("NAME={name}")], ..Revision::default() })
 }
 
 fn herd(replicas: u32) -> Herd {
@@ -357,4 +357,42 @@ fn an_image_that_is_allowed_is_a_revision_of_its_own() {
     let launch = &launches(&actions)[0];
     let revision = (launch.revision.shown(), launch.revision.image.as_deref());
     assert_eq!(revision, ("registry/web:3", Some("registry/web:3")));
+}
+
+#[test]
+fn an_incumbent_that_was_ill_beside_takes_requests_once_it_is_back() {
+    let mut herd = herd(1);
+    let before = herd.placed()[&1];
+    let next = herd.deploying("v1");
+    herd.bring_up(next);
+    herd.calm(MIN_HEALTHY);
+    for _ in 0..2 {
+        herd.bad(before);
+    }
+    herd.exit(next);
+    assert_eq!(herd.view().state, DeployState::Reverted, "it has its place again, and is ill");
+    let mut actions = Actions::default();
+    while !actions.contains(&Action::SetUp(before, true)) {
+        assert_eq!(herd.id(1), before, "it is not given up meanwhile");
+        actions.extend(herd.calm(Duration::from_millis(100)));
+    }
+    assert_eq!((herd.placed()[&1], herd.state(1)), (before, State::Ready));
+}
+
+#[test]
+fn who_does_not_come_back_is_waited_for_until_an_abort_is_asked_for_again() {
+    let mut herd = herd(2);
+    let before = herd.placed();
+    let next = herd.deploying("v1");
+    herd.bring_up(next);
+    herd.calm(MIN_HEALTHY);
+    herd.exit(before[&1]);
+    herd.ask(Request::AbortDeploy);
+    assert_eq!(herd.view().state, DeployState::Reverting, "what serves is not taken away for what does not");
+    herd.ask(Request::AbortDeploy);
+    assert_eq!(herd.view().state, DeployState::Aborted);
+    assert_eq!(herd.steps(), [DeployStep::Passed, DeployStep::Pending]);
+    assert_eq!((herd.placed()[&1], herd.revisions()), (next, vec!["v1".to_owned(), "base".to_owned()]));
+    // What is left to do can be done.
+    assert_eq!(launches(&herd.deploy("v1", None))[0].number, 2);
 }
