@@ -3,8 +3,8 @@
 //! 400: the request can never succeed here. `/add` and `/rm` have always used it for every bad
 //! request, so a taken name and a count beyond the limits are 400, and not the finer 409 or 422.
 //! 404: the resource named by the path does not exist. 409: well formed, but the current ring does
-//! not allow it. 502: the replicas that the balancer started did not become ready; not 503, because a
-//! retry seldom helps. 503 with `Retry-After`: not now.
+//! not allow it, or what is or can be deployed. 502: the replicas that the balancer started did not become
+//! ready; not 503, because a retry seldom helps. 503 with `Retry-After`: not now.
 
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -167,15 +167,16 @@ fn reason_of(error: &ControlError, name_in_path: bool) -> Reason {
         | ControlError::OwnEndpoint(_)
         | ControlError::Discovered(_)
         | ControlError::NotKept(_)
-        | ControlError::UnknownRevision { .. }
-        | ControlError::NoDeploys(_)
-        | ControlError::ImageRefused { .. }
         | ControlError::BadCanary(_)
         | ControlError::BadWeight(_) => Reason::BadRequest,
         ControlError::Ring(_)
         | ControlError::Shared(_)
         | ControlError::NotRunning(_)
         | ControlError::Deploying(_)
+        | ControlError::DeployNotNow(_)
+        | ControlError::UnknownRevision { .. }
+        | ControlError::NoDeploys(_)
+        | ControlError::ImageRefused { .. }
         | ControlError::NotDeploying
         | ControlError::NotWaiting(_)
         | ControlError::DeployedAlready(_)

@@ -236,7 +236,7 @@ impl Admin {
         {
             let what = "an image is deployed by request only where the admin API has a token (--admin-token-file): whoever \
                         may do that chooses what runs on the machine";
-            return Err(Refusal::new(Reason::BadRequest, what));
+            return Err(Refusal::new(Reason::Conflict, what));
         }
         let view = control.request(request).await;
         let view = view.map_err(|error| Refusal::of_control(&error, write.names_replica()))?;

@@ -91,6 +91,9 @@ pub enum ControlError {
     /// A deploy is under way.
     #[error("a deploy of revision '{0}' is under way: wait for its end, or take it back (DELETE /deploy)")]
     Deploying(String),
+    /// A deploy cannot begin yet.
+    #[error("a deploy cannot begin now: {0}; try again in a moment")]
+    DeployNotNow(&'static str),
     /// No deploy is under way.
     #[error("no deploy is under way")]
     NotDeploying,

@@ -120,8 +120,8 @@ async fn what_cannot_be_deployed_is_refused() {
         (ControlError::NotWaiting("v2".to_owned()), StatusCode::CONFLICT),
         (ControlError::DeployedAlready("v2".to_owned()), StatusCode::CONFLICT),
         (ControlError::NothingToDeploy, StatusCode::CONFLICT),
-        (ControlError::UnknownRevision { name: "v3".to_owned(), known: known() }, StatusCode::BAD_REQUEST),
-        (ControlError::NoDeploys("swarm"), StatusCode::BAD_REQUEST),
+        (ControlError::UnknownRevision { name: "v3".to_owned(), known: known() }, StatusCode::CONFLICT),
+        (ControlError::NoDeploys("swarm"), StatusCode::CONFLICT),
     ] {
         let message = error.to_string();
         let bench = Bench::new(AdminConfig::default(), Err(error));
@@ -173,7 +173,7 @@ async fn an_image_is_deployed_only_by_who_has_shown_a_token() {
     const BODY: &str = r#"{"revision":"registry.example.org/web:3"}"#;
     let open = bench();
     let refused = open.send(Call::new("POST", "/deploy").json(BODY)).await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused.status, StatusCode::CONFLICT);
     assert!(open.commands().is_empty(), "the pool is not asked");
     let config = AdminConfig { token: Some("12345678".to_owned()), ..AdminConfig::default() };
     let guarded = Bench::answering(config, || Ok(deploying(DeployState::Judging)));

@@ -162,7 +162,7 @@ impl Pool {
         let to = self.revision_named(&request.revision)?;
         let ours = |member: &Member| member.owner().is_balancer();
         if !self.additions.tickets().is_empty() {
-            return Err(ControlError::Busy);
+            return Err(ControlError::DeployNotNow("replicas are being added"));
         }
         let all: Vec<_> = self.members.iter().filter(|(_, member)| ours(member)).collect();
         let pending: BTreeSet<_> =
@@ -176,7 +176,7 @@ impl Pool {
         let members = self.members.len();
         let most = 2 * members.max(self.config.max_replicas as usize);
         if members + pending.len() + self.departures.len() > most {
-            return Err(ControlError::Busy);
+            return Err(ControlError::DeployNotNow("too many replicas are still leaving"));
         }
         let share = |percent: u32| (all.len() * percent as usize).div_ceil(100).clamp(1, pending.len());
         let canary = request.canary.map(share);
