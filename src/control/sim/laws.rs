@@ -37,6 +37,8 @@ pub(super) struct Laws {
     launched: BTreeSet<ReplicaId>,
     /// Those that were told to stop.
     stopped: BTreeSet<ReplicaId>,
+    /// The deploy that was told of last, and what revision its numbers had when it began.
+    deploying: (u64, BTreeMap<u32, String>),
     /// Starts of each number since it was taken.
     starts: BTreeMap<u32, Vec<Instant>>,
 }
@@ -76,6 +78,7 @@ impl Laws {
             good: BTreeSet::new(),
             launched: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            deploying: (0, BTreeMap::new()),
             starts: BTreeMap::new(),
         }
     }
@@ -184,8 +187,30 @@ impl Laws {
             Action::Unready { reason, .. } | Action::EjectionRefused { reason, .. } => {
                 assert!(!reason.is_empty());
             }
-            Action::TellDeploy(deploy) => see_deploy(deploy, pool),
+            Action::TellDeploy(deploy) => self.see_deploy(deploy, pool),
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
+        }
+    }
+
+    /// Every number of a deploy that has ended has the revision that its end says: the new one, or the one before.
+    fn see_deploy(&mut self, deploy: &DeployView, pool: &Pool) {
+        assert_eq!(deploy.state.has_ended(), deploy.ended.is_some());
+        let revision = |number: u32| {
+            pool.member(number).expect("nobody leaves during a deploy").revision.shown().to_owned()
+        };
+        let numbers = deploy.numbers.iter().map(|number| number.number);
+        if self.deploying.0 != deploy.id {
+            self.deploying = (deploy.id, numbers.map(|number| (number, revision(number))).collect());
+        }
+        if !deploy.state.has_ended() || pool.is_stopping() {
+            return;
+        }
+        assert_eq!(deploy.state == DeployState::Succeeded, deploy.reason.is_empty(), "{deploy:?}");
+        for number in &deploy.numbers {
+            // Asked for twice, an abort waits no more for what does not come back.
+            let is_new = deploy.state == DeployState::Succeeded || number.step == DeployStep::Passed;
+            let wanted = if is_new { &deploy.to } else { &self.deploying.1[&number.number] };
+            assert_eq!(revision(number.number), *wanted, "{deploy:?}");
         }
     }
 
@@ -350,21 +375,4 @@ pub(super) fn see_view(view: &View, pool: &Pool) {
 pub(super) fn all_well(pool: &Pool) -> bool {
     let goal = if pool.is_stopping() { State::Stopped } else { State::Ready };
     pool.members().all(|member| member.state == goal)
-}
-
-/// Every number of a deploy that has ended has the revision that its end says.
-fn see_deploy(deploy: &DeployView, pool: &Pool) {
-    assert_eq!(deploy.state.has_ended(), deploy.ended.is_some());
-    let wanted = match deploy.state {
-        DeployState::Succeeded => &deploy.to,
-        DeployState::Reverted | DeployState::Aborted => &deploy.from,
-        _ => return,
-    };
-    assert_eq!(deploy.state == DeployState::Succeeded, deploy.reason.is_empty(), "{deploy:?}");
-    for number in deploy.numbers.iter().filter(|_| !pool.is_stopping()) {
-        let member = pool.member(number.number).expect("nobody leaves during a deploy");
-        // Asked for twice, an abort waits no more for what does not come back.
-        let is_kept = number.step == DeployStep::Passed;
-        assert_eq!(member.revision.shown(), if is_kept { &deploy.to } else { wanted }, "{deploy:?}");
-    }
 }

@@ -178,11 +178,14 @@ impl Pool {
         if members + pending.len() + self.departures.len() > most {
             return Err(ControlError::DeployNotNow("too many replicas are still leaving"));
         }
+        // Another one than the current where an abort has left some numbers with the new revision, or a crash did.
+        let replaced = pending.first().and_then(|number| self.members.get(*number));
+        let from = replaced.map_or_else(|| self.deploys.current(), |member| Arc::clone(&member.revision));
         let share = |percent: u32| (all.len() * percent as usize).div_ceil(100).clamp(1, pending.len());
         let canary = request.canary.map(share);
         self.deploys.count += 1;
         self.deploys.under_way = Some(Deploy {
-            from: self.deploys.current(),
+            from,
             to,
             began: now,
             stage: Stage::Starting,

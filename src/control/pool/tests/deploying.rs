@@ -393,6 +393,10 @@ fn who_does_not_come_back_is_waited_for_until_an_abort_is_asked_for_again() {
     assert_eq!(herd.view().state, DeployState::Aborted);
     assert_eq!(herd.steps(), [DeployStep::Passed, DeployStep::Pending]);
     assert_eq!((herd.placed()[&1], herd.revisions()), (next, vec!["v1".to_owned(), "base".to_owned()]));
-    // What is left to do can be done.
+    // What is left to do can be done, and another revision taken back to what each number had.
+    herd.deploy("v2", None);
+    assert_eq!(herd.view().from, "v1");
+    herd.ask(Request::AbortDeploy);
+    assert_eq!(herd.revisions(), ["v1", "base"]);
     assert_eq!(launches(&herd.deploy("v1", None))[0].number, 2);
 }
