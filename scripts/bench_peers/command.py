@@ -35,6 +35,8 @@ def arguments(description):
     parser.add_argument("--binary", action="append", default=[], metavar="[LABEL=]PATH",
                         help="a ringherd to measure; repeated with labels, builds are compared. Without it one is "
                              "built with the profile dist")
+    parser.add_argument("--trained", action="store_true",
+                        help="measure a build of scripts/build-dist as well, which takes two builds more")
     parser.add_argument("--io", action="append", default=[], metavar="MODE",
                         help="start ringherd with --io MODE; repeated, modes are compared")
     parser.add_argument("--peers", default=None, metavar="NAME,...",
@@ -64,12 +66,21 @@ def arguments(description):
     except ValueError as error:
         parser.error(f"--workloads: {error}")
     if given.update and (len(given.chosen) < len(workloads.ALL) or max(len(given.binary), len(given.io)) > 1):
-        parser.error("--update needs all workloads and one ringherd, because a document is of one run")
+        parser.error("--update needs all workloads, and one ringherd or that and the --trained one, because a document "
+                     "is of one run")
     return parser, given
 
 
 def target_folder():
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+
+def trained():
+    script = ROOT / "scripts" / "build-dist"
+    made = subprocess.run([script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if made.returncode:
+        sys.exit("ringherd cannot be trained; leave out --trained, or name a build with --binary")
+    return made.stdout.split()[-1]
 
 
 def build():
@@ -92,8 +103,11 @@ def our_contenders(parser, given):
     labels = [label for label, _ in programs]
     if len(programs) > 1 and (None in labels or len(set(labels)) < len(labels)):
         parser.error("--binary: several of them need a label each, such as --binary old=PATH --binary new=PATH")
+    programs = programs or [(None, build())]
+    if given.trained:
+        programs.append(("trained", trained()))
     made = []
-    for label, path in programs or [(None, build())]:
+    for label, path in programs:
         for mode in given.io or [None]:
             words = [label or "ringherd"] + ([mode] if len(given.io) > 1 else [])
             extra = ["--io", mode] if mode else []
