@@ -36,7 +36,10 @@ class Pools(Balancer):
         return {pool["name"]: pool["version"] for pool in self.ask("GET", "/pools")["pools"]}
 
     def metric(self, name):
-        return float(re.search(rf"^{name} (\S+)", self.text("/metrics"), re.M).group(1))
+        """The sum of it in all pools."""
+        values = re.findall(rf"^{name}(?:{{.*?}})? (\S+)$", self.text("/metrics"), re.M)
+        assert values, name
+        return sum(map(float, values))
 
     def family(self):
         """The balancer, and all processes of its replicas."""

@@ -38,9 +38,8 @@ pub use response_body::Body;
 pub use route::{Listener, is_public_route};
 pub use service::{Admin, Context};
 
-use crate::control::Observer;
-use crate::telemetry::Traffic;
 use crate::telemetry::access::Losses;
+use crate::telemetry::{Journal, Traffic};
 use crate::tls::Certificates;
 
 /// The configuration of the admin service.
@@ -69,8 +68,8 @@ impl fmt::Debug for AdminConfig {
 /// The sources of metrics and events, besides the view of the cluster. Those of `Default` stay empty.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Counters and journal of the control plane.
-    pub observer: Observer,
+    /// What happened.
+    pub journal: Journal,
     /// Counters of the data plane.
     pub traffic: Traffic,
     /// Certificates of the TLS listener, if there is one.

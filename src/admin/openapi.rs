@@ -1,15 +1,64 @@
 //! `GET /openapi.json`: the `OpenAPI` document of the admin API.
 //!
-//! Written by hand; tests compare it with the router, and the reference in `docs` is generated from
-//! it. It needs the token as other routes do, so that a client without one learns nothing.
+//! Written by hand, but for the paths of each pool; tests compare it with the router, and the reference
+//! in `docs` is generated from it. It needs the token as other routes do, so that a client without one
+//! learns nothing.
+
+use http::Method;
+use serde_json::{Map, Value, json};
 
 use super::response::{self, AdminResponse};
+use super::route;
 
 const DOCUMENT: &str = include_str!("openapi.json");
 
-/// The response with the document.
-pub(super) fn response() -> AdminResponse {
-    response::with_type("application/json", DOCUMENT)
+/// The response with the document of a balancer with the pools of these names.
+pub(super) fn response<'a>(pools: impl Iterator<Item = &'a str>) -> AdminResponse {
+    response::with_type("application/json", format!("{:#}\n", document(pools)))
+}
+
+/// The document. Each path that is about one pool is there twice: as it is, for the first pool, and behind
+/// `/pools/{pool}`.
+fn document<'a>(pools: impl Iterator<Item = &'a str>) -> Value {
+    let mut document: Value = serde_json::from_str(DOCUMENT).expect("tests read it");
+    let pool = json!({
+        "name": "pool",
+        "in": "path",
+        "required": true,
+        "description": "Name of the pool.",
+        "schema": {"type": "string", "enum": pools.collect::<Vec<_>>()},
+    });
+    if let Some(paths) = document["paths"].as_object_mut() {
+        let of_pools: Map<_, _> =
+            paths.iter().filter_map(|(path, item)| of_each_pool(path, item, &pool)).collect();
+        paths.extend(of_pools);
+    }
+    document
+}
+
+/// A path behind that of a pool, if it is about one.
+fn of_each_pool(path: &str, item: &Value, pool: &Value) -> Option<(String, Value)> {
+    let is_operation = |key: &str| key.parse::<Method>().is_ok_and(|_| item[key]["operationId"].is_string());
+    let methods: Vec<_> = item.as_object()?.keys().filter(|key| is_operation(key)).cloned().collect();
+    let method = methods.first()?.to_uppercase().parse().ok()?;
+    let path = format!("/pools/{{pool}}{path}");
+    route::is_of_one_pool(&method, &path).then(|| {
+        let mut item = item.clone();
+        for method in methods {
+            let operation = &mut item[method];
+            operation["operationId"] =
+                format!("{}OfPool", operation["operationId"].as_str().unwrap_or("")).into();
+            let responses = operation["responses"].as_object_mut();
+            responses.map(|responses| {
+                responses
+                    .entry("404")
+                    .or_insert_with(|| json!({"$ref": "#/components/responses/NoSuchPool"}));
+            });
+        }
+        let parameters = item["parameters"].as_array().into_iter().flatten();
+        item["parameters"] = std::iter::once(pool).chain(parameters).cloned().collect();
+        (path, item)
+    })
 }
 
 #[cfg(test)]
@@ -27,7 +76,7 @@ mod tests {
         ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"];
 
     fn document() -> Value {
-        serde_json::from_str(DOCUMENT).expect("JSON")
+        super::document(["web", "api"].into_iter())
     }
 
     /// The methods of each path, with those that the document implies.
@@ -48,7 +97,7 @@ mod tests {
     #[test]
     fn each_documented_path_is_routed_with_just_its_methods() {
         for (path, documented) in documented() {
-            let path = path.replace("{name}", "S4");
+            let path = path.replace("{name}", "S4").replace("{pool}", "web");
             for method in METHODS {
                 let found = route::find(Listener::Admin, &method.parse::<Method>().unwrap(), &path);
                 assert_eq!(found.is_ok(), documented.contains(method), "{method} {path}");
@@ -79,6 +128,29 @@ mod tests {
             };
             assert!(known, "{path} is not in openapi.json");
         }
+    }
+
+    #[test]
+    fn paths_about_one_pool_are_there_for_each() {
+        let document = document();
+        let path = &document["paths"]["/pools/{pool}/replicas/{name}/kill"];
+        let names: Vec<_> =
+            path["parameters"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["pool", "name"]);
+        assert_eq!(path["parameters"][0]["schema"]["enum"], json!(["web", "api"]));
+        assert_eq!(path["post"]["operationId"], "killReplicaOfPool");
+        let rep = &document["paths"]["/pools/{pool}/rep"]["get"];
+        assert_eq!(rep["responses"]["404"]["$ref"], "#/components/responses/NoSuchPool");
+        assert!(document["paths"]["/pools/{pool}/metrics"].is_null());
+        let ids: Vec<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|item| {
+                METHODS.iter().filter_map(|method| item[method.to_lowercase()]["operationId"].as_str())
+            })
+            .collect();
+        assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len(), "{ids:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::control::{Control, View};
 use crate::runtime::output::Outputs;
+use crate::telemetry::Upkeep;
 
 /// A handle on each pool, in their order. Clones share it.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct PoolHandle {
     pub control: Control,
     /// What its replicas write.
     pub outputs: Outputs,
+    /// How often its supervisor did what.
+    pub upkeep: Arc<Upkeep>,
 }
 
 impl Pools {
@@ -42,7 +45,11 @@ impl Pools {
 
     /// All of them, as they are.
     pub(super) fn views(&self) -> Vec<PoolView> {
-        let view = |pool: &PoolHandle| PoolView { name: pool.name.clone(), view: pool.control.view() };
+        let view = |pool: &PoolHandle| PoolView {
+            name: pool.name.clone(),
+            view: pool.control.view(),
+            upkeep: Arc::clone(&pool.upkeep),
+        };
         self.0.iter().map(view).collect()
     }
 }
@@ -52,6 +59,7 @@ impl Pools {
 pub(super) struct PoolView {
     pub(super) name: String,
     pub(super) view: Arc<View>,
+    pub(super) upkeep: Arc<Upkeep>,
 }
 
 impl PoolView {

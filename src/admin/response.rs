@@ -193,7 +193,7 @@ pub(super) fn version() -> AdminResponse {
 }
 
 impl<'a> From<&'a PoolView> for PoolJson<'a> {
-    fn from(PoolView { name, view }: &'a PoolView) -> Self {
+    fn from(PoolView { name, view, .. }: &'a PoolView) -> Self {
         let endpoints = view.replicas.iter().filter_map(|replica| replica.endpoint.as_ref());
         Self {
             name,

@@ -125,13 +125,19 @@ pub(super) fn find(listener: Listener, method: &Method, path: &str) -> Result<Fo
     }
 }
 
+/// Whether a path of the admin API names a pool that it is about.
+pub(super) fn is_of_one_pool(method: &Method, path: &str) -> bool {
+    find(Listener::Admin, method, path).is_ok_and(|found| found.pool.is_some())
+}
+
 impl Route {
     /// Whether it is about one pool.
     fn is_of_one_pool(&self) -> bool {
         match self {
-            Self::Read(read) => {
-                matches!(read, Read::Replicas | Read::Ring | Read::Sectors | Read::Log(_) | Read::Deploy)
-            }
+            Self::Read(read) => matches!(
+                read,
+                Read::Replicas | Read::Ring | Read::Sectors | Read::Log(_) | Read::Deploy | Read::Statistics
+            ),
             Self::Write(_) => true,
         }
     }
@@ -287,6 +293,7 @@ mod tests {
             (Method::POST, "/replicas/S%201/kill", Route::Write(Write::Kill("S 1".to_owned()))),
             (Method::GET, "/replicas/S%201/log", Route::Read(Read::Log("S 1".to_owned()))),
             (Method::GET, "/deploy", Route::Read(Read::Deploy)),
+            (Method::GET, "/statistics", Route::Read(Read::Statistics)),
             (Method::POST, "/deploy", Route::Write(Write::Deploy)),
             (Method::DELETE, "/deploy", Route::Write(Write::AbortDeploy)),
             (Method::POST, "/deploy/promote", Route::Write(Write::Promote)),

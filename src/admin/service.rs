@@ -114,7 +114,7 @@ impl Admin {
         let mut body = RequestBody::new(body);
         let route = route::find(context.listener, &head.method, head.uri.path());
         let mut record = matches!(&route, Ok(Found { route: Route::Write(_), .. }))
-            .then(|| AuditRecord::begin(context.peer, &head, self.sources.observer.journal.clone()));
+            .then(|| AuditRecord::begin(context.peer, &head, self.sources.journal.clone()));
         let response = self.respond(route, &head, &mut body, &context, record.as_mut()).await;
         let mut response = response.unwrap_or_else(Refusal::into_response);
         if let Some(record) = record {
@@ -177,7 +177,8 @@ impl Admin {
     }
 
     fn read(&self, read: &Read, pool: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
-        let pool = self.pool(pool)?;
+        let named = pool;
+        let pool = self.pool(named)?;
         let view = pool.control.view();
         match read {
             Read::Page => Ok(dashboard::page()),
@@ -186,9 +187,9 @@ impl Admin {
             Read::Ring => Ok(response::ring(&view)),
             Read::Sectors => Ok(response::sectors(&view)),
             Read::Deploy => deploy::response(&view),
-            Read::Statistics => Ok(response::statistics(&self.history.seconds())),
+            Read::Statistics => Ok(response::statistics(&self.history.seconds(named))),
             Read::Version => Ok(response::version()),
-            Read::Document => Ok(openapi::response()),
+            Read::Document => Ok(openapi::response(self.pools.names())),
             Read::Metrics => Ok(metrics::response(self.pools.views(), &self.sources, &head.headers)),
             Read::Events => self.events(head),
             Read::Log(name) => self.followers.respond(pool, name, head.uri.query(), &self.end_of_streams),
@@ -200,7 +201,7 @@ impl Admin {
     /// The stream of the journal, from the entry after the last one that the client has seen.
     fn events(&self, head: &Parts) -> Result<AdminResponse, Refusal> {
         let after = last_event_id(head)?;
-        let reader = self.sources.observer.journal.read(after).ok_or_else(|| {
+        let reader = self.sources.journal.read(after).ok_or_else(|| {
             Refusal::new(
                 Reason::Busy,
                 format!("{MAX_READERS} clients read events already, which is the limit"),

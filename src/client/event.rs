@@ -40,6 +40,8 @@ pub enum EventKind {
     },
     /// An outage of the runtime has begun or ended.
     Outage {
+        /// Name of the pool; empty if the balancer does not tell.
+        pool: String,
         /// Whether replicas can be started and stopped.
         available: bool,
         /// Why they cannot; empty if they can.
@@ -56,6 +58,9 @@ pub enum EventKind {
 /// A change of a replica's state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaChange {
+    /// Name of the pool; empty if the balancer does not tell.
+    #[serde(default)]
+    pub pool: String,
     /// Name of the replica.
     pub replica: String,
     /// Number on the ring, at least 1.
@@ -76,6 +81,9 @@ pub struct ReplicaChange {
 /// The publication of a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
+    /// Name of the pool; empty if the balancer does not tell.
+    #[serde(default)]
+    pub pool: String,
     /// Version of the snapshot.
     pub version: u64,
     /// Number of replicas on the ring.
@@ -112,14 +120,44 @@ pub struct Stats {
     pub in_flight: u64,
     /// Number of open connections of clients.
     pub connections: u64,
-    /// The replicas, by number.
+    /// The replicas of all pools, by number.
     pub replicas: Vec<ReplicaStats>,
+    /// The pools, of which the first is the one that paths without a pool are about.
+    pub pools: Vec<PoolStats>,
+}
+
+/// Statistics of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PoolStats {
+    /// Its name.
+    pub name: String,
+    /// Version of its ring.
+    pub version: u64,
+    /// Number of its requests since the start of the balancer.
+    pub requests: u64,
+    /// Requests per second.
+    pub requests_per_second: f64,
+    /// Responses 5xx and failures per second.
+    pub errors_per_second: f64,
+    /// Retries per second.
+    pub retries_per_second: f64,
+    /// Requests per second that passed over a full replica.
+    pub spills_per_second: f64,
+    /// Median duration of requests, in milliseconds; `None` without requests.
+    pub p50_ms: Option<f64>,
+    /// 99th percentile of the durations, in milliseconds; `None` without requests.
+    pub p99_ms: Option<f64>,
+    /// Number of requests in flight.
+    pub in_flight: u64,
 }
 
 /// Statistics of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReplicaStats {
+    /// Name of its pool; empty if the balancer does not tell.
+    pub pool: String,
     /// Number on the ring.
     pub number: u32,
     /// Name as the user gave it.
@@ -187,7 +225,40 @@ impl Event {
     }
 }
 
+impl Stats {
+    /// What they say of one pool: that of this name, or the first. Connections are those of all clients. Without
+    /// that pool, and from a balancer that does not tell pools apart, they are as they were.
+    #[must_use]
+    pub fn of_pool(mut self, name: Option<&str>) -> Self {
+        let is_wanted = |pool: &&PoolStats| name.is_none_or(|name| pool.name == name);
+        let Some(pool) = self.pools.iter().find(is_wanted).cloned() else { return self };
+        self.replicas.retain(|replica| replica.pool == pool.name);
+        self.version = pool.version;
+        // Those of a lone pool are those of all requests, also of such as reach none.
+        if self.pools.len() > 1 {
+            self.requests = pool.requests;
+            self.requests_per_second = pool.requests_per_second;
+            self.errors_per_second = pool.errors_per_second;
+            self.retries_per_second = pool.retries_per_second;
+            self.spills_per_second = pool.spills_per_second;
+            (self.p50_ms, self.p99_ms, self.in_flight) = (pool.p50_ms, pool.p99_ms, pool.in_flight);
+        }
+        self
+    }
+}
+
 impl EventKind {
+    /// The pool that it is about, if it is about one and says which.
+    pub fn pool(&self) -> Option<&str> {
+        let pool = match self {
+            Self::Replica(ReplicaChange { pool, .. })
+            | Self::Publish(Publication { pool, .. })
+            | Self::Outage { pool, .. } => pool,
+            Self::Change { .. } | Self::Config(_) | Self::Stats(_) | Self::Other(_) => return None,
+        };
+        Some(pool.as_str()).filter(|pool| !pool.is_empty())
+    }
+
     fn of(message: &Message) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
         struct Attempt {
@@ -199,6 +270,8 @@ impl EventKind {
         }
         #[derive(Deserialize)]
         struct Outage {
+            #[serde(default)]
+            pool: String,
             available: bool,
             #[serde(default)]
             reason: String,
@@ -218,8 +291,8 @@ impl EventKind {
                 Self::Change { peer, request, change, outcome }
             }
             "outage" => {
-                let Outage { available, reason } = read(message)?;
-                Self::Outage { available, reason }
+                let Outage { pool, available, reason } = read(message)?;
+                Self::Outage { pool, available, reason }
             }
             "config" => Self::Config(read::<Reload>(message)?.message),
             "stats" => Self::Stats(read(message)?),

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use self::messages::Messages;
 pub use error::Error;
-pub use event::{Event, EventKind, Events, Publication, ReplicaChange, ReplicaStats, Stats};
+pub use event::{Event, EventKind, Events, PoolStats, Publication, ReplicaChange, ReplicaStats, Stats};
 pub use log::{Log, LogPiece};
 pub use plain::{plain, plain_json};
 pub use report::{
@@ -91,7 +91,7 @@ impl Client {
 
     /// Gets the statistics of the last two minutes.
     pub async fn past(&self) -> Result<PastReport, Error> {
-        self.read("/statistics").await
+        self.read(&self.path("/statistics")).await
     }
 
     /// Adds `count` replicas, and names the first of them `names`. Returns the JSON of the response, as

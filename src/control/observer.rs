@@ -87,10 +87,9 @@ struct OutageFacts<'a> {
 }
 
 impl Observer {
-    /// The same for what is about the pool of this name.
-    #[must_use]
-    pub fn of_pool(&self, name: &str) -> Self {
-        Self { pool: name.into(), ..self.clone() }
+    /// For what is about the pool of this name, which is told in `journal`.
+    pub fn of_pool(name: &str, journal: Journal) -> Self {
+        Self { journal, upkeep: Arc::default(), pool: name.into() }
     }
 
     /// The pool in log lines, where there may be others.

@@ -26,7 +26,7 @@ use super::{
 use crate::cluster::{Endpoint, Load, OutcomeReader, PoolSnapshot, Publisher, Routing, cluster, outcomes};
 use crate::listen::{Engine, Guarded};
 use crate::ring::{Family, Node, Params, Placement, Probing, Ring};
-use crate::telemetry::{Totals, Traffic};
+use crate::telemetry::{RequestTotals, Traffic};
 
 /// Connects to who plays the replica.
 struct ToTest(mpsc::UnboundedSender<DuplexStream>);
@@ -151,7 +151,7 @@ impl Lab {
         }
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        self.traffic.totals()
+    pub(super) fn totals(&self) -> RequestTotals {
+        self.traffic.totals().all()
     }
 }

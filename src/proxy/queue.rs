@@ -70,7 +70,7 @@ pub(super) async fn wait_for_room(
         return Err(Failure::Overloaded);
     };
     let _waiting = pool.queue.enter();
-    worker.recorder.queued();
+    worker.recorder.requests(Some(pool.index)).queued();
     active.on(Input::AwaitRoom);
     // Never closed, so an error is that the time is over.
     let Ok(Ok(_turn)) = active.within(pin!(pool.queue.turn.acquire())).await else {

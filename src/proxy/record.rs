@@ -14,7 +14,7 @@ use super::trace;
 use super::worker::Worker;
 use crate::cluster::{Detour, Endpoint, Picked};
 use crate::telemetry::access::Line;
-use crate::telemetry::{Reason, Recorder};
+use crate::telemetry::{Reason, Recorder, RequestCounters};
 
 /// What is known of a request under way, for counters and access log.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct RequestRecord {
     id: Option<HeaderValue>,
     /// Where it came from, if that is not the peer.
     client: Option<IpAddr>,
+    /// Index of the pool that it goes to, once that is known.
+    pool: Option<usize>,
     log: Option<Box<LogRecord>>,
 }
 
@@ -70,6 +72,7 @@ impl RequestRecord {
             sent: None,
             id: if logged { request.headers().get(REQUEST_ID).cloned() } else { None },
             client: None,
+            pool: None,
             log: logged.then(|| Box::new(LogRecord::of(request))),
         }
     }
@@ -92,6 +95,17 @@ impl RequestRecord {
         self.client = Some(client);
     }
 
+    /// It goes to the pool of this index.
+    pub(crate) fn goes_to(&mut self, pool: usize) {
+        self.pool = Some(pool);
+    }
+
+    /// The counters of the requests that go where it goes.
+    #[inline]
+    pub(crate) fn counters<'a>(&self, recorder: &'a Recorder) -> &'a RequestCounters {
+        recorder.requests(self.pool)
+    }
+
     /// Its route leads to the pool of this name.
     pub(crate) fn routed(&mut self, pool: &Arc<str>) {
         if let Some(log) = &mut self.log {
@@ -103,10 +117,11 @@ impl RequestRecord {
     pub(crate) fn picked(&mut self, picked: &Picked, recorder: &Recorder) {
         if let Some(detour) = picked.detour.filter(|_| !self.passed_over) {
             self.passed_over = true;
+            let counters = self.counters(recorder);
             match detour {
-                Detour::Full => recorder.passed_over_full(),
-                Detour::Down => recorder.passed_over_down(),
-                Detour::Warming => recorder.passed_over_warming(),
+                Detour::Full => counters.passed_over_full(),
+                Detour::Down => counters.passed_over_down(),
+                Detour::Warming => counters.passed_over_warming(),
             }
         }
         if let Some(log) = &mut self.log {
@@ -119,14 +134,14 @@ impl RequestRecord {
 
     /// It is tried again, from now on.
     pub(crate) fn retried(&mut self, recorder: &Recorder) {
-        recorder.retried();
+        self.counters(recorder).retried();
         self.mark = Instant::now();
     }
 
     /// A connection to the replica was made.
     pub(crate) fn connected(&mut self, recorder: &Recorder) {
         let took = self.lap();
-        recorder.connected(took);
+        self.counters(recorder).connected(took);
         if let Some(log) = &mut self.log {
             log.connect = Some(took);
         }
@@ -136,7 +151,7 @@ impl RequestRecord {
     pub(crate) fn upstream_responded(&mut self, endpoint: &Endpoint, status: u16, recorder: &Recorder) {
         let after = self.lap();
         endpoint.responded(status, after);
-        recorder.upstream(after);
+        self.counters(recorder).upstream(after);
         if let Some(log) = &mut self.log {
             log.upstream = Some(after);
         }
@@ -145,7 +160,7 @@ impl RequestRecord {
     /// A response with this status begins.
     pub(crate) fn responds(&mut self, status: u16, recorder: &Recorder) {
         self.status = status;
-        recorder.responded(status);
+        self.counters(recorder).responded(status);
     }
 
     /// Whether the response has a status that says that nobody could serve it.
@@ -176,7 +191,7 @@ impl RequestRecord {
     /// It becomes a tunnel. Its response is over, and counted: how long a tunnel is used says nothing of
     /// how fast anything was.
     pub(crate) fn becomes_tunnel(&mut self, recorder: &Recorder) {
-        recorder.ended(self.began.elapsed(), 0);
+        self.counters(recorder).ended(self.began.elapsed(), 0);
         self.sent = Some(0);
     }
 
@@ -189,11 +204,12 @@ impl RequestRecord {
     /// Counts it, and writes its line in the access log.
     pub(crate) fn finish(&mut self, worker: &Worker, peer: SocketAddr) {
         let total = self.began.elapsed();
+        let counters = self.counters(&worker.recorder);
         if self.sent.is_none() {
-            worker.recorder.ended(total, self.bytes);
+            counters.ended(total, self.bytes);
         }
         if let Some(reason) = self.reason {
-            worker.recorder.failed(reason);
+            counters.failed(reason);
         }
         if let (Some(log), Some(access)) = (&self.log, &worker.access) {
             let client = self.client.unwrap_or_else(|| peer.ip().to_canonical());
@@ -204,9 +220,10 @@ impl RequestRecord {
     /// Counts something that was refused with `status` before it was a request, and writes its line, in
     /// which nothing is known of it.
     pub(crate) fn refused(worker: &Worker, peer: SocketAddr, status: u16, reason: Option<Reason>) {
-        worker.recorder.responded(status);
+        let counters = worker.recorder.requests(None);
+        counters.responded(status);
         if let Some(reason) = reason {
-            worker.recorder.failed(reason);
+            counters.failed(reason);
         }
         if let Some(access) = &worker.access {
             access.borrow_mut().write(&Line {

@@ -105,7 +105,7 @@ impl ActiveRequest {
         }
         record.finish(worker, state.connection.peer);
         if let Some(call) = state.call.get() {
-            worker.recorder.called(call.outcome(record.status(), record.reason()));
+            record.counters(&worker.recorder).called(call.outcome(record.status(), record.reason()));
         }
         state.connection.end(state);
     }
@@ -146,6 +146,7 @@ impl RequestState {
     /// It goes to the pool of this index.
     pub(crate) fn goes_to(&self, pool: usize) {
         self.pool.set(pool);
+        self.record().goes_to(pool);
     }
 
     /// What is counted and logged of it.

@@ -26,6 +26,7 @@ pub(super) fn follow_route(
     address_key: u64,
 ) -> Result<Option<Key>, Failure> {
     if active.connection().worker.reader.with(|snapshot| snapshot.routes().is_none()) {
+        active.goes_to(0);
         return Ok(None);
     }
     follow(active, request, host, id, address_key)

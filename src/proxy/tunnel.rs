@@ -15,7 +15,7 @@ use super::transport::Transport;
 use super::upstream::{Lease, UpgradedStream};
 use super::worker::Worker;
 use crate::cluster::InFlight;
-use crate::telemetry::Reason;
+use crate::telemetry::{Reason, RequestCounters};
 
 /// A tunnel that begins as soon as the client's stream is free of HTTP.
 #[derive(Debug)]
@@ -33,18 +33,27 @@ enum Side {
 }
 
 /// Counts a tunnel as open until it drops.
-struct Open(Rc<Worker>);
+struct Open {
+    worker: Rc<Worker>,
+    /// Index of its pool.
+    pool: usize,
+}
 
 impl Open {
-    fn new(worker: Rc<Worker>) -> Self {
-        worker.recorder.tunnel_opened();
-        Self(worker)
+    fn new(worker: Rc<Worker>, pool: usize) -> Self {
+        let open = Self { worker, pool };
+        open.counters().tunnel_opened();
+        open
+    }
+
+    fn counters(&self) -> &RequestCounters {
+        self.worker.recorder.requests(Some(self.pool))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.recorder.tunnel_closed();
+        self.counters().tunnel_closed();
     }
 }
 
@@ -65,7 +74,7 @@ impl Tunnel {
         request.record().becomes_tunnel(&worker.recorder);
         request.on(Input::Tunnel);
         let _registered = worker.tunnels.register(request.state(), in_flight.endpoint());
-        let _open = Open::new(Rc::clone(&worker));
+        let open = Open::new(Rc::clone(&worker), request.pool().index);
         let (mut up, mut down) = (Pipe::new(early), Pipe::new(first));
         let mut broken = None;
         let mut breaks = |side: Side| {
@@ -78,7 +87,7 @@ impl Tunnel {
             if moved_up || moved_down {
                 request.on(Input::TunnelBytes);
                 request.record().passes(sent, received);
-                worker.recorder.tunnelled(sent, received);
+                open.counters().tunnelled(sent, received);
             }
             // What can be read no more has been reset, and the other side is not to wait. What takes no
             // more may have said something before.

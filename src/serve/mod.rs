@@ -29,12 +29,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin, Context, Listener, Sources};
 use crate::cluster::KeySource;
 use crate::config::{Config, PublicAdmin};
-use crate::control::{ControlError, Observer};
+use crate::control::ControlError;
 use crate::proxy::worker::ClientCounts;
 use crate::proxy::{LocalRoutes, Origin, RequestBody, Shared, StickySecret, Via};
 use crate::runtime::process::reap_orphans;
 use crate::telemetry::access::AccessLogHandle;
-use crate::telemetry::{Traffic, logs};
+use crate::telemetry::{Journal, Traffic, logs};
 use crate::tls::{Acceptor, CertificateError};
 use descriptors::ConnectionLimit;
 use pools::{Pools, Started};
@@ -124,7 +124,7 @@ fn listen_hint(source: &io::Error) -> &'static str {
 /// by the next balancer.
 pub fn run(mut config: Config, reload: Reload) -> Result<(), Error> {
     logs::init(config.log_format);
-    let traffic = Traffic::default();
+    let traffic = Traffic::of_pools(config.pools().len());
     let limit = ConnectionLimit::new(&config, traffic.clone())?;
     let sockets = Sockets::bind(&config)?;
     let tls = certificates::load(&config.tls, config.tls_listen.is_some())?;
@@ -152,16 +152,16 @@ async fn serve(
     // Before any replica is started: a signal must never find us without a handler.
     let mut signals = Signals::new(!reload.has_file)?;
     tokio::task::spawn_local(reap_orphans()?);
-    let observer = Observer::default();
+    let journal = Journal::default();
     let own_addresses =
         [sockets.public_address, sockets.admin_address].into_iter().chain(sockets.tls_address);
     let Started { pools, mut supervising, shared: shared_pools, readers } =
-        Pools::start(&config, own_addresses.collect(), &observer)?;
+        Pools::start(&config, own_addresses.collect(), &journal)?;
     let (access, handle) = requests::open(&config.access)?.unzip();
     requests::reopen_on_signal(handle.as_ref())?;
     let losses = handle.as_ref().map(AccessLogHandle::losses);
     let certificates = tls.as_ref().map(|acceptor| Arc::clone(acceptor.certificates()));
-    let sources = Sources { observer: observer.clone(), traffic: traffic.clone(), certificates, losses };
+    let sources = Sources { journal: journal.clone(), traffic: traffic.clone(), certificates, losses };
     let admin = Admin::new(config.admin.clone(), pools.handles()).with_sources(sources);
     let (stop_admin, administering) = administer(&admin, sockets.admin)?;
 
@@ -194,9 +194,9 @@ async fn serve(
             stop: stopped,
         };
         if let Some(acceptor) = &tls {
-            tokio::task::spawn_local(certificates::watch(acceptor.clone(), observer.journal.clone()));
+            tokio::task::spawn_local(certificates::watch(acceptor.clone(), journal.clone()));
         }
-        pools.watch(&observer.journal);
+        pools.watch(&journal);
         let mut workers = Workers::spawn(proxy, config.grace, sockets.public, sockets.tls, &shared)?;
         if let Some(address) = sockets.tls_address {
             tracing::info!(%address, redirects = config.proxy.https_port.is_some(), "listening for TLS");
@@ -208,7 +208,7 @@ async fn serve(
             admin: admin.clone(),
             limit,
             tls: tls.zip(sockets.tls_address.map(|address| address.port())),
-            journal: observer.journal.clone(),
+            journal: journal.clone(),
         };
         outcome = tokio::select! {
             outcome = run_until_stopped(&reloader, &pools, &mut signals, &mut workers) => outcome,

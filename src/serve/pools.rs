@@ -22,7 +22,7 @@ use crate::control::{
 use crate::proxy::{PoolConfig, PoolShared, UpstreamHttp};
 use crate::runtime::output::Outputs;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
-use crate::telemetry::Journal;
+use crate::telemetry::{Journal, Upkeep};
 use crate::tls::Connector;
 
 /// How long connections wait in the kernel's queue for the first replicas, so that a client
@@ -80,6 +80,8 @@ struct Pool {
     told: RefCell<ControlConfig>,
     /// What its replicas write.
     outputs: Outputs,
+    /// How often its supervisor did what.
+    upkeep: Arc<Upkeep>,
 }
 
 impl Pools {
@@ -90,7 +92,7 @@ impl Pools {
     pub(super) fn start(
         config: &Config,
         own_addresses: Vec<SocketAddr>,
-        observer: &Observer,
+        journal: &Journal,
     ) -> Result<Started, Error> {
         let (mut parts, mut begun, mut children) = (Vec::new(), Vec::new(), Vec::new());
         for (name, config) in config.pools() {
@@ -112,7 +114,9 @@ impl Pools {
             let (name, config, upstream_tls, outcomes, told, outputs) = begun;
             let http2 = config.pool.upstream_http == UpstreamHttp::H2;
             let supervisor = supervisor.reaching(Reach { tls: upstream_tls.clone(), http2 });
-            supervising.spawn_local(supervisor.observed_by(observer.of_pool(name)).run());
+            let observer = Observer::of_pool(name, journal.clone());
+            let upkeep = Arc::clone(&observer.upkeep);
+            supervising.spawn_local(supervisor.observed_by(observer).run());
             let (sender, receiver) = watch::channel(config.pool.clone());
             let starting = Arc::<AtomicUsize>::default();
             shared.push(PoolShared {
@@ -132,6 +136,7 @@ impl Pools {
                 runtime,
                 told,
                 outputs,
+                upkeep,
             });
         }
         let pools = Self { all: pools, routes: RefCell::new(routes), own_addresses, children };
@@ -144,6 +149,7 @@ impl Pools {
             name: pool.name.clone(),
             control: pool.control.clone(),
             outputs: pool.outputs.clone(),
+            upkeep: Arc::clone(&pool.upkeep),
         };
         admin::Pools::new(self.all.iter().map(handle).collect())
     }

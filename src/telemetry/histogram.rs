@@ -4,6 +4,7 @@
 //! The buckets are those of HDR histograms with three significant bits, from 1 µs to 134 s.
 
 use std::array;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use super::Tally;
@@ -75,13 +76,19 @@ impl Default for Durations {
     }
 }
 
-impl Durations {
-    /// Adds those of `histogram`.
-    pub fn include(&mut self, histogram: &Histogram) {
-        for (count, bucket) in self.counts.iter_mut().zip(&histogram.buckets) {
-            *count += bucket.get();
+impl AddAssign for Durations {
+    fn add_assign(&mut self, other: Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
         }
-        self.nanos = self.nanos.wrapping_add(histogram.nanos.get());
+        self.nanos = self.nanos.wrapping_add(other.nanos);
+    }
+}
+
+impl Durations {
+    /// Those of `histogram`.
+    pub fn of(histogram: &Histogram) -> Self {
+        Self { counts: histogram.buckets.iter().map(Tally::get).collect(), nanos: histogram.nanos.get() }
     }
 
     /// Those that came after `earlier`, a state of the same histograms.
@@ -147,9 +154,7 @@ mod tests {
     fn of(micros: impl IntoIterator<Item = u64>) -> Durations {
         let histogram = Histogram::default();
         micros.into_iter().for_each(|micros| histogram.record(Duration::from_micros(micros)));
-        let mut durations = Durations::default();
-        durations.include(&histogram);
-        durations
+        Durations::of(&histogram)
     }
 
     #[test]

@@ -8,14 +8,17 @@ pub mod histogram;
 pub mod journal;
 pub mod logs;
 pub mod reason;
+pub mod requests;
 pub mod tally;
 pub mod traffic;
 pub mod upkeep;
 
 pub use grpc::GrpcCode;
 pub use handshake::{Handshake, HandshakeFailure};
+pub use histogram::Durations;
 pub use journal::Journal;
 pub use reason::Reason;
+pub use requests::{RequestCounters, RequestTotals};
 pub use tally::Tally;
 pub use traffic::{Recorder, RefusedConnection, Totals, Traffic};
 pub use upkeep::Upkeep;

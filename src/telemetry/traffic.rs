@@ -3,15 +3,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use super::histogram::{Durations, Histogram};
-use super::{GrpcCode, Handshake, HandshakeFailure, Reason, Tally};
-
-/// Classes of responses: `1xx` to `5xx`, by the first digit of the status, and what is none of them. A
-/// client is to take such a status for a 5xx (RFC 9110, section 15); here it is told apart, because
-/// no correct server sends one.
-pub const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+use super::requests::{RequestCounters, RequestTotals, add_up};
+use super::{Handshake, HandshakeFailure, Tally};
 
 /// Why a connection is closed before anything on it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,35 +30,22 @@ impl RefusedConnection {
 }
 
 /// The counters of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shard {
-    responses: [Tally; CLASSES.len()],
-    reasons: [Tally; Reason::ALL.len()],
-    calls: [Tally; GrpcCode::ALL.len()],
-    retries: Tally,
-    full: Tally,
-    queued: Tally,
-    down: Tally,
-    warming: Tally,
+    /// Of the requests that reach no pool, and then of those of each pool.
+    requests: Box<[RequestCounters]>,
     accepted: Tally,
     closed: Tally,
     refused: [Tally; RefusedConnection::ALL.len()],
     http2: Tally,
     handshakes: [Tally; Handshake::ALL.len()],
     handshake_failures: [Tally; HandshakeFailure::ALL.len()],
-    bytes: Tally,
-    tunnels_opened: Tally,
-    tunnels_closed: Tally,
-    tunnel_sent: Tally,
-    tunnel_received: Tally,
-    total: Histogram,
-    upstream: Histogram,
-    connect: Histogram,
 }
 
 /// The counters of all workers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Traffic {
+    pools: usize,
     shards: Arc<Mutex<Vec<Arc<Shard>>>>,
     limit: Arc<AtomicU64>,
 }
@@ -73,10 +54,22 @@ pub struct Traffic {
 #[derive(Debug)]
 pub struct Recorder(Arc<Shard>);
 
+impl Default for Traffic {
+    /// For the one pool that there is without others.
+    fn default() -> Self {
+        Self::of_pools(1)
+    }
+}
+
 impl Traffic {
+    /// Counters for so many pools.
+    pub fn of_pools(pools: usize) -> Self {
+        Self { pools, shards: Arc::default(), limit: Arc::default() }
+    }
+
     /// Counters for one more worker.
     pub fn recorder(&self) -> Recorder {
-        let shard = Arc::<Shard>::default();
+        let shard = Arc::new(Shard::of_pools(self.pools));
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&shard));
         Recorder(shard)
     }
@@ -93,74 +86,33 @@ impl Traffic {
 
     /// All added up, as of now.
     pub fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = Totals { pools: vec![RequestTotals::default(); self.pools], ..Totals::default() };
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         shards.iter().for_each(|shard| totals.include(shard));
         totals
     }
 }
 
+impl Shard {
+    fn of_pools(pools: usize) -> Self {
+        Self {
+            requests: (0..=pools).map(|_| RequestCounters::default()).collect(),
+            accepted: Tally::default(),
+            closed: Tally::default(),
+            refused: Default::default(),
+            http2: Tally::default(),
+            handshakes: Default::default(),
+            handshake_failures: Default::default(),
+        }
+    }
+}
+
 impl Recorder {
-    /// A response was begun with this status.
+    /// Those of the requests of the pool of this index; of those that reach no pool without one.
     #[inline]
-    pub fn responded(&self, status: u16) {
-        // The first digit less one; what is below 100 or above 599 is in the last class.
-        let class = usize::from(status / 100).wrapping_sub(1).min(CLASSES.len() - 1);
-        self.0.responses[class].add(1);
-    }
-
-    /// A request is over, after `total` since its head was complete; `bytes` of its response's body
-    /// went out.
-    #[inline]
-    pub fn ended(&self, total: Duration, bytes: u64) {
-        self.0.total.record(total);
-        self.0.bytes.add(bytes);
-    }
-
-    /// The head of a replica's response came `after` the request was sent.
-    #[inline]
-    pub fn upstream(&self, after: Duration) {
-        self.0.upstream.record(after);
-    }
-
-    /// A connection to a replica took this long.
-    pub fn connected(&self, took: Duration) {
-        self.0.connect.record(took);
-    }
-
-    /// A request got no whole response from a replica.
-    pub fn failed(&self, reason: Reason) {
-        self.0.reasons[reason as usize].add(1);
-    }
-
-    /// A call of gRPC is over, with this status.
-    pub fn called(&self, code: GrpcCode) {
-        self.0.calls[code as usize].add(1);
-    }
-
-    /// A request is tried again.
-    pub fn retried(&self) {
-        self.0.retries.add(1);
-    }
-
-    /// A request waits for room at a replica.
-    pub fn queued(&self) {
-        self.0.queued.add(1);
-    }
-
-    /// The owner of a request's slot was passed over: it had its share of the load.
-    pub fn passed_over_full(&self) {
-        self.0.full.add(1);
-    }
-
-    /// The owner of a request's slot was passed over: it was down, or had failed at the request.
-    pub fn passed_over_down(&self) {
-        self.0.down.add(1);
-    }
-
-    /// The owner of a request's slot was passed over: it had just come.
-    pub fn passed_over_warming(&self) {
-        self.0.warming.add(1);
+    pub fn requests(&self, pool: Option<usize>) -> &RequestCounters {
+        let index = pool.map_or(0, |pool| pool + 1);
+        self.0.requests.get(index).unwrap_or(&self.0.requests[0])
     }
 
     /// A client has connected.
@@ -192,43 +144,15 @@ impl Recorder {
     pub fn connection_refused(&self, why: RefusedConnection) {
         self.0.refused[why as usize].add(1);
     }
-
-    /// A tunnel has begun.
-    pub fn tunnel_opened(&self) {
-        self.0.tunnels_opened.add(1);
-    }
-
-    /// It has ended.
-    pub fn tunnel_closed(&self) {
-        self.0.tunnels_closed.add(1);
-    }
-
-    /// So many bytes of a tunnel were sent to its replica, and received from it.
-    pub fn tunnelled(&self, sent: usize, received: usize) {
-        self.0.tunnel_sent.add(sent as u64);
-        self.0.tunnel_received.add(received as u64);
-    }
 }
 
 /// The counters of all workers at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Totals {
-    /// Responses begun, by class, in the order of [`CLASSES`].
-    pub responses: [u64; CLASSES.len()],
-    /// Requests without a whole response from a replica, in the order of [`Reason::ALL`].
-    pub reasons: [u64; Reason::ALL.len()],
-    /// Calls of gRPC, in the order of [`GrpcCode::ALL`].
-    pub calls: [u64; GrpcCode::ALL.len()],
-    /// Attempts that followed a failed one.
-    pub retries: u64,
-    /// Requests that have waited for room at a replica.
-    pub queued: u64,
-    /// Requests that passed over an owner that had its share of the load.
-    pub full: u64,
-    /// Requests that passed over an owner that was down, or had failed at them.
-    pub down: u64,
-    /// Requests that passed over an owner that had just come.
-    pub warming: u64,
+    /// Those of requests that reached no pool.
+    pub no_pool: RequestTotals,
+    /// Those of the requests of each pool.
+    pub pools: Vec<RequestTotals>,
     /// Connections accepted from clients.
     pub accepted: u64,
     /// Those that have ended.
@@ -242,113 +166,71 @@ pub struct Totals {
     pub handshakes: [u64; Handshake::ALL.len()],
     /// TLS handshakes that failed, in the order of [`HandshakeFailure::ALL`].
     pub handshake_failures: [u64; HandshakeFailure::ALL.len()],
-    /// Bytes of response bodies.
-    pub bytes: u64,
-    /// Tunnels ever begun.
-    pub tunnels_opened: u64,
-    /// Those that have ended.
-    pub tunnels_closed: u64,
-    /// Bytes that tunnels sent to replicas.
-    pub tunnel_sent: u64,
-    /// Bytes that tunnels received from replicas.
-    pub tunnel_received: u64,
-    /// From a request's head to the last byte of its response.
-    pub total: Durations,
-    /// From sending a request to the head of its response.
-    pub upstream: Durations,
-    /// Of connecting to replicas.
-    pub connect: Durations,
 }
 
 impl Totals {
     fn include(&mut self, shard: &Shard) {
-        add_up(&mut self.responses, &shard.responses);
-        add_up(&mut self.reasons, &shard.reasons);
-        add_up(&mut self.calls, &shard.calls);
-        add_up(&mut self.handshakes, &shard.handshakes);
-        add_up(&mut self.handshake_failures, &shard.handshake_failures);
-        add_up(&mut self.refused, &shard.refused);
-        self.retries += shard.retries.get();
-        self.full += shard.full.get();
-        self.queued += shard.queued.get();
-        self.down += shard.down.get();
-        self.warming += shard.warming.get();
+        let parts = std::iter::once(&mut self.no_pool).chain(&mut self.pools);
+        parts.zip(&shard.requests).for_each(|(part, counters)| *part += counters.totals());
+        add_up(&mut self.handshakes, shard.handshakes.iter().map(Tally::get));
+        add_up(&mut self.handshake_failures, shard.handshake_failures.iter().map(Tally::get));
+        add_up(&mut self.refused, shard.refused.iter().map(Tally::get));
         // In this order, so that no connection is counted as closed before it was accepted.
         self.closed += shard.closed.get();
         self.accepted += shard.accepted.get();
         self.http2 += shard.http2.get();
-        self.bytes += shard.bytes.get();
-        self.tunnels_closed += shard.tunnels_closed.get();
-        self.tunnels_opened += shard.tunnels_opened.get();
-        self.tunnel_sent += shard.tunnel_sent.get();
-        self.tunnel_received += shard.tunnel_received.get();
-        self.total.include(&shard.total);
-        self.upstream.include(&shard.upstream);
-        self.connect.include(&shard.connect);
+    }
+
+    /// Those of all requests.
+    pub fn all(&self) -> RequestTotals {
+        let mut all = self.no_pool.clone();
+        self.pools.iter().for_each(|pool| all += pool.clone());
+        all
     }
 
     /// Connections of clients that are open.
     pub fn open(&self) -> u64 {
         self.accepted.saturating_sub(self.closed)
     }
-
-    /// Tunnels that are open.
-    pub fn open_tunnels(&self) -> u64 {
-        self.tunnels_opened.saturating_sub(self.tunnels_closed)
-    }
-
-    /// Responses begun, of all classes.
-    pub fn responded(&self) -> u64 {
-        self.responses.iter().sum()
-    }
-
-    /// Responses of the class 5xx or of none, and those of replicas that broke off.
-    pub fn errors(&self) -> u64 {
-        self.responses[4] + self.responses[5] + self.reasons[Reason::ResponseCut as usize]
-    }
-}
-
-fn add_up(sums: &mut [u64], tallies: &[Tally]) {
-    for (sum, tally) in sums.iter_mut().zip(tallies) {
-        *sum += tally.get();
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::telemetry::Reason;
 
     #[test]
     fn workers_are_added_up() {
-        let traffic = Traffic::default();
+        let traffic = Traffic::of_pools(2);
         for recorder in [traffic.recorder(), traffic.recorder()] {
             recorder.accepted();
-            recorder.responded(204);
-            recorder.responded(503);
-            recorder.responded(99);
-            recorder.responded(600);
-            recorder.failed(Reason::NoReplica);
-            recorder.passed_over_full();
-            recorder.ended(Duration::from_millis(3), 10);
-            recorder.tunnel_opened();
-            recorder.tunnel_opened();
-            recorder.tunnel_closed();
-            recorder.tunnelled(4, 5);
+            let first = recorder.requests(Some(0));
+            first.responded(204);
+            first.responded(503);
+            first.responded(99);
+            first.responded(600);
+            first.failed(Reason::NoReplica);
+            first.passed_over_full();
+            first.ended(Duration::from_millis(3), 10);
+            first.tunnel_opened();
+            first.tunnel_opened();
+            first.tunnel_closed();
+            first.tunnelled(4, 5);
+            recorder.requests(Some(1)).responded(301);
+            recorder.requests(None).responded(404);
         }
         let totals = traffic.totals();
-        assert_eq!(totals.responses, [0, 2, 0, 0, 2, 4], "99 and 600 are in no class of RFC 9110");
-        assert_eq!(totals.reasons[Reason::NoReplica as usize], 2);
-        assert_eq!((totals.responded(), totals.errors(), totals.open()), (8, 6, 2));
-        assert_eq!((totals.full, totals.down, totals.bytes, totals.total.count()), (2, 0, 20, 2));
-        assert_eq!((totals.tunnels_opened, totals.open_tunnels()), (4, 2));
-        assert_eq!((totals.tunnel_sent, totals.tunnel_received), (8, 10));
-    }
-
-    #[test]
-    fn reasons_are_numbered_in_order_and_have_codes_of_their_own() {
-        for (index, reason) in Reason::ALL.iter().enumerate() {
-            assert_eq!(*reason as usize, index);
-            assert!(Reason::ALL[..index].iter().all(|other| other.code() != reason.code()));
-        }
+        let first = &totals.pools[0];
+        assert_eq!(first.responses, [0, 2, 0, 0, 2, 4], "99 and 600 are in no class of RFC 9110");
+        assert_eq!(first.reasons[Reason::NoReplica as usize], 2);
+        assert_eq!((first.responded(), first.errors(), totals.open()), (8, 6, 2));
+        assert_eq!((first.full, first.down, first.bytes, first.total.count()), (2, 0, 20, 2));
+        assert_eq!((first.tunnels_opened, first.open_tunnels()), (4, 2));
+        assert_eq!((first.tunnel_sent, first.tunnel_received), (8, 10));
+        assert_eq!((totals.pools[1].responses[2], totals.no_pool.responses[3]), (2, 2));
+        let all = totals.all();
+        assert_eq!((all.responses, all.total.count()), ([0, 2, 2, 2, 2, 4], 2));
     }
 }

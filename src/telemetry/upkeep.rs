@@ -137,8 +137,6 @@ impl Upkeep {
 
     /// How long rings took to build.
     pub fn builds(&self) -> Durations {
-        let mut builds = Durations::default();
-        builds.include(&self.build);
-        builds
+        Durations::of(&self.build)
     }
 }

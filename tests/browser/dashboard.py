@@ -690,13 +690,24 @@ def each_pool_is_shown_and_changed_by_itself(browser, binary):
         with Balancer(binary, "--config", str(file)) as balancer:
             page = Page(browser, balancer.admin)
             page.wait_ready(2)
-            assert page.shown("#pool-label")
+            assert page.shown("#pool-label") and page.shown("#pools")
             page.one("#pool option[value=api]").click()
             page.wait_ready(1)
             assert browser.run("return location.hash") == "#pool=api"
             with Load(balancer.public, 50, path="/api"):
                 browser.wait("its own load", lambda: browser.run(
                     "return document.querySelector('#rows .rate').textContent") not in ["", "0"])
+                of_pools = ("return [...document.querySelectorAll('#pool-rows tr')].map(row => "
+                            "row.querySelectorAll('td')[1].textContent)")
+                browser.wait("the load in the overview", lambda: browser.run(of_pools)[1] not in ["–", "0"])
+                assert browser.run(of_pools)[0] == "0", "nobody asks for the other"
+                assert page.text("#figure-rate") not in ["–", "0"]
+                browser.picture("pools")
+                page.one("#pool-rows tr:first-child button").click()
+                browser.wait("no load of the other", lambda: page.text("#figure-rate") == "0")
+                page.wait_ready(2)
+                page.one("#pool-rows tr:last-child button").click()
+                page.wait_ready(1)
             page.fill("add", names="A2")
             page.press("add")
             page.wait_name("A2")
@@ -708,6 +719,8 @@ def each_pool_is_shown_and_changed_by_itself(browser, binary):
             assert page.row_of("A2"), "the URL names the pool"
             page.one("#pool option[value=web]").click()
             browser.wait("the other pool", lambda: not page.row_of("A2") and len(page.rows()) == 2)
+            for width in [320, 768]:
+                assert fits(browser, width)
             assert browser.console() == []
 
 

@@ -191,11 +191,9 @@ pub fn before(backends: &[backend::Backend], args: &[&str]) -> Balancer {
     balancer
 }
 
-/// The value of the metric whose line begins so, and which counts something.
-pub fn metric(balancer: &Balancer, line: &str) -> u64 {
-    let metrics = request(balancer.admin, "GET", "/metrics", None).body;
-    let value = metrics.lines().find_map(|each| each.strip_prefix(line)).unwrap_or_else(|| panic!("{line}"));
-    value.trim().parse::<f64>().expect("a number") as u64
+/// What a metric counts, in all its series with these labels.
+pub fn metric(balancer: &Balancer, name: &str, labels: &[(&str, &str)]) -> u64 {
+    scrape::Scrape::of(balancer).sum(name, labels) as u64
 }
 
 /// A connection on which nothing is waited for without end.

@@ -64,7 +64,7 @@ impl Scrape {
     /// The same, once `requests` requests are over and all clients have gone.
     pub fn after(balancer: &Balancer, requests: u32) -> Self {
         Self::when(balancer, "all requests are counted", |scrape| {
-            let over = scrape.value("ringherd_request_duration_seconds_count", &[]);
+            let over = scrape.sum("ringherd_request_duration_seconds_count", &[]);
             assert!(over <= f64::from(requests), "{over} requests, and only {requests} were sent");
             over == f64::from(requests) && scrape.value("ringherd_connections", &[]) == 0.0
         })
@@ -126,10 +126,13 @@ impl Scrape {
         self.find(name, labels).map(|sample| sample.value).sum()
     }
 
-    /// By the values of a label: those that are not zero.
+    /// Summed by the values of a label: those that are not zero.
     pub fn by(&self, name: &str, label: &str) -> BTreeMap<&str, f64> {
-        let samples = self.find(name, &[]).filter(|sample| sample.value != 0.0);
-        samples.map(|sample| (sample.labels[label].as_str(), sample.value)).collect()
+        let mut sums = BTreeMap::new();
+        for sample in self.find(name, &[]).filter(|sample| sample.value != 0.0) {
+            *sums.entry(sample.labels[label].as_str()).or_default() += sample.value;
+        }
+        sums
     }
 
     /// The labels of samples of this name.

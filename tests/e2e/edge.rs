@@ -85,7 +85,7 @@ fn a_request_that_comes_back_ends_the_circle() {
         30,
         "{answers:?}"
     );
-    let failures = |scrape: &Scrape| scrape.value("ringherd_request_failures_total", &[("reason", "loop")]);
+    let failures = |scrape: &Scrape| scrape.sum("ringherd_request_failures_total", &[("reason", "loop")]);
     assert_eq!(failures(&Scrape::of(&one)) as usize, looped.len(), "each went round once");
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 
-use crate::common::{Balancer, request, wait_until};
+use crate::common::{Balancer, metric, request, wait_until};
 
 /// Runs the balancer with at most `limit` descriptors, soft and hard.
 fn limited(command: &mut Command, limit: u32) {
@@ -45,18 +45,11 @@ fn idle_clients_cannot_take_the_replicas_descriptors() {
     assert_eq!(instances(&before), instances(&after), "none was replaced");
 }
 
-/// What `/metrics` shows.
-fn metric(balancer: &Balancer, name: &str) -> usize {
-    let page = request(balancer.admin, "GET", "/metrics", None).body;
-    let line = page.lines().find(|line| line.starts_with(&format!("{name} "))).expect("the metric");
-    line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).expect("a number") as usize
-}
-
 #[test]
 fn the_limit_on_connections_follows_the_replicas_that_exist() {
     let args = ["--replicas", "2", "--max-replicas", "4000", "--workers", "1"];
     let balancer = Balancer::start_with(&args, |command| limited(command, 256));
-    let allowed = || metric(&balancer, "ringherd_connections_max");
+    let allowed = || metric(&balancer, "ringherd_connections_max", &[]);
     let with_two = allowed();
     assert!(with_two >= 64, "{with_two}");
     // As many at the same time, each with a request under way.

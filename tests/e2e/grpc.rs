@@ -66,7 +66,7 @@ fn calls_of_each_kind_pass() {
         assert_eq!(echo.message().await.expect("the end"), None);
     });
     let scrape = Scrape::when(&balancer, "all are counted", |scrape| {
-        scrape.value("ringherd_grpc_requests_total", &[("code", "OK")]) == 5.0
+        scrape.sum("ringherd_grpc_requests_total", &[("code", "OK")]) == 5.0
     });
     assert_eq!(scrape.sum("ringherd_grpc_requests_total", &[]), 5.0);
 }
@@ -87,8 +87,8 @@ fn an_error_of_the_replica_passes_with_large_trailers() {
         assert_eq!(unary(&client, "None", "").await.expect_err("it fails").code(), Code::Unimplemented);
     });
     Scrape::when(&balancer, "both are counted", |scrape| {
-        scrape.value("ringherd_grpc_requests_total", &[("code", "FAILED_PRECONDITION")]) == 1.0
-            && scrape.value("ringherd_grpc_requests_total", &[("code", "UNIMPLEMENTED")]) == 1.0
+        scrape.sum("ringherd_grpc_requests_total", &[("code", "FAILED_PRECONDITION")]) == 1.0
+            && scrape.sum("ringherd_grpc_requests_total", &[("code", "UNIMPLEMENTED")]) == 1.0
     });
 }
 
@@ -137,8 +137,8 @@ fn errors_of_the_balancer_are_said_as_grpc_says_them() {
         assert_eq!((answer.status(), answer.header("grpc-status")), (200, "13"));
     });
     Scrape::when(&balancer, "all are counted", |scrape| {
-        scrape.value("ringherd_grpc_requests_total", &[("code", "UNAVAILABLE")]) == 2.0
-            && scrape.value("ringherd_grpc_requests_total", &[("code", "INTERNAL")]) == 2.0
+        scrape.sum("ringherd_grpc_requests_total", &[("code", "UNAVAILABLE")]) == 2.0
+            && scrape.sum("ringherd_grpc_requests_total", &[("code", "INTERNAL")]) == 2.0
     });
 }
 
@@ -161,8 +161,8 @@ fn a_call_ends_when_its_time_is_over() {
         assert_eq!(answer.trailers["grpc-status"], "0");
     });
     Scrape::when(&balancer, "both are counted", |scrape| {
-        scrape.value("ringherd_grpc_requests_total", &[("code", "DEADLINE_EXCEEDED")]) == 2.0
-            && scrape.value("ringherd_request_failures_total", &[("reason", "deadline-exceeded")]) == 2.0
+        scrape.sum("ringherd_grpc_requests_total", &[("code", "DEADLINE_EXCEEDED")]) == 2.0
+            && scrape.sum("ringherd_request_failures_total", &[("reason", "deadline-exceeded")]) == 2.0
     });
     let failures = Scrape::of(&balancer).sum("ringherd_replica_failures_total", &[]);
     assert_eq!(failures, 0.0, "it is not to blame");
@@ -201,7 +201,7 @@ fn a_call_that_its_client_takes_back_is_counted_as_that() {
         drop(stream);
         until("it is counted", || {
             let scrape = Scrape::of(&balancer);
-            (scrape.value("ringherd_grpc_requests_total", &[("code", "CANCELLED")]) == 1.0).then_some(())
+            (scrape.sum("ringherd_grpc_requests_total", &[("code", "CANCELLED")]) == 1.0).then_some(())
         })
         .await;
     });

@@ -25,7 +25,7 @@ fn code(answer: &Answer) -> (u16, Option<&str>) {
 }
 
 fn failures(balancer: &Balancer, reason: &str) -> f64 {
-    Scrape::of(balancer).value("ringherd_request_failures_total", &[("reason", reason)])
+    Scrape::of(balancer).sum("ringherd_request_failures_total", &[("reason", reason)])
 }
 
 fn refused(balancer: &Balancer) -> f64 {

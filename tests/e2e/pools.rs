@@ -87,8 +87,16 @@ fn requests_go_where_their_route_leads() {
             "{path}"
         );
     }
-    let api = Scrape::of(&balancer).sum("ringherd_replica_requests_total", &[("pool", "api")]);
-    assert_eq!(api, 3.0);
+    let scrape = Scrape::of(&balancer);
+    assert_eq!(scrape.sum("ringherd_replica_requests_total", &[("pool", "api")]), 3.0);
+    // Those that are redirected or refused reach no pool.
+    let reached = [("", 5.0), ("web", 3.0), ("api", 3.0)];
+    assert_eq!(scrape.by("ringherd_requests_total", "pool"), reached.into());
+    assert_eq!(
+        scrape.by("ringherd_upstream_duration_seconds_count", "pool"),
+        reached[1..].iter().copied().collect()
+    );
+    assert_eq!(scrape.by("ringherd_request_failures_total", "pool"), [("", 4.0)].into());
 }
 
 #[test]
@@ -99,7 +107,7 @@ fn what_has_no_route_is_not_found() {
     let lost = get(&balancer, "a", "/other", "");
     assert_eq!((lost.status, lost.header("x-ringherd-error")), (404, Some("no-route")));
     assert_eq!(get(&balancer, "a", "/api", "").status, 200);
-    let failures = Scrape::of(&balancer).value("ringherd_request_failures_total", &[("reason", "no-route")]);
+    let failures = Scrape::of(&balancer).sum("ringherd_request_failures_total", &[("reason", "no-route")]);
     assert_eq!(failures, 1.0);
 }
 

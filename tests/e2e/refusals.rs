@@ -46,9 +46,9 @@ fn what_the_parser_refuses_is_answered_counted_and_logged() {
     let answer = exchange(balancer.public, b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGARBAGE\r\n\r\n");
     assert_eq!(answer.matches("HTTP/1.1 503 ").count(), 1, "{answer}");
     let scrape = Scrape::when(&balancer, "all are counted", |scrape| {
-        scrape.value("ringherd_request_failures_total", &[("reason", "not-http")]) >= 3.0
+        scrape.sum("ringherd_request_failures_total", &[("reason", "not-http")]) >= 3.0
     });
-    assert_eq!(scrape.value("ringherd_request_failures_total", &[("reason", "head-too-large")]) as u32, 2);
+    assert_eq!(scrape.sum("ringherd_request_failures_total", &[("reason", "head-too-large")]) as u32, 2);
     let lines = wait_until("all are logged", || {
         let text = fs::read_to_string(&log).unwrap_or_default();
         (text.lines().count() >= cases.len()).then_some(text)

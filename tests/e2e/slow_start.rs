@@ -35,7 +35,7 @@ fn a_replica_that_joins_takes_a_growing_share_of_its_keys() {
     for n in 0..PATHS {
         assert!(now[n] == last[n] || last[n] == "three", "/{n} is at {}", now[n]);
     }
-    assert!(metric(&slowly, "ringherd_spills_total{owner=\"warming\"}") >= (its_keys - taken) as u64);
+    assert!(metric(&slowly, "ringherd_spills_total", &[("owner", "warming")]) >= (its_keys - taken) as u64);
 
     let soon = before(&backends, &["--key", "path", "--slow-start", "200ms"]);
     add(&soon, &third);

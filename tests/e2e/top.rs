@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::common::folder::Folder;
 use crate::common::{Balancer, descendants, request, wait_until};
 
 /// What `ringherd top` runs in, and all that it writes.
@@ -20,9 +21,14 @@ impl Terminal {
     /// Shows the balancer at `admin`. When that ends, its exit code is written, and whether the
     /// terminal is set as before.
     fn start(admin: SocketAddr) -> Self {
+        Self::start_with(admin, "")
+    }
+
+    /// The same with more arguments.
+    fn start_with(admin: SocketAddr, arguments: &str) -> Self {
         let binary = env!("CARGO_BIN_EXE_ringherd");
         let command = format!(
-            "stty rows 30 cols 100; before=$(stty -g); {binary} top --url http://{admin}; code=$?; \
+            "stty rows 30 cols 100; before=$(stty -g); {binary} top --url http://{admin} {arguments}; code=$?; \
              [ \"$before\" = \"$(stty -g)\" ] && echo \"ended with $code, restored\""
         );
         let mut script = Command::new("script")
@@ -119,6 +125,24 @@ fn it_shows_the_replicas_and_changes_them() {
     wait_until("it is replaced", || (!balancer.replicas().contains(&"Server 2".to_owned())).then_some(()));
     terminal.press("q");
     terminal.has_ended_well();
+}
+
+#[test]
+fn it_shows_the_pool_that_was_asked_for() {
+    let folder = Folder::new("top-pool");
+    let pools = "[pool.web.replicas]\ncount = 1\n[pool.api.replicas]\ncount = 2\n[[route]]\npool = \"web\"\n";
+    let balancer = Balancer::start(&["--config", &folder.write("ringherd.toml", pools)]);
+    let mut terminal = Terminal::start_with(balancer.admin, "--pool api");
+    for text in ["pool api", "replicas: 2", "live", "req/s"] {
+        terminal.shows(text);
+    }
+    terminal.press("a");
+    terminal.shows("add a replica?");
+    terminal.press("y");
+    terminal.shows("a replica was added");
+    terminal.press("q");
+    terminal.has_ended_well();
+    assert!(!written(&terminal.seen()).contains("web:"), "what happens in others is not told");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::common::scrape::Scrape;
 use crate::common::taken::{Taken, read_head, taken_replica};
 use crate::common::tls::{Pair, TlsClient};
-use crate::common::{Balancer, PATIENCE, connect, request, wait_until};
+use crate::common::{Balancer, PATIENCE, connect, metric, request, wait_until};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -216,9 +216,7 @@ fn each_direction_ends_for_itself() {
         drop(last);
         assert_eq!(rest(&mut first), "");
     }
-    wait_until("no tunnel is open", || {
-        (request(balancer.admin, "GET", "/metrics", None).body.contains("\nringherd_tunnels 0")).then_some(())
-    });
+    wait_until("no tunnel is open", || (metric(&balancer, "ringherd_tunnels", &[]) == 0).then_some(()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::page::{Labels, Page};
 use crate::admin::pools::PoolView;
 use crate::cluster::Endpoint;
 use crate::control::{ReplicaView, State, View};
-use crate::telemetry::traffic::CLASSES;
+use crate::telemetry::requests::CLASSES;
 
 const STATES: [State; 3] = [State::Starting, State::Ready, State::Ejected];
 

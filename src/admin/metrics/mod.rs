@@ -4,8 +4,10 @@
 //! Built for each scrape from the counters of the planes, so that the series of a replica are gone as
 //! soon as the replica is.
 
+mod balancer;
 mod classic;
 mod cluster;
+mod connections;
 mod page;
 mod process;
 mod requests;
@@ -27,6 +29,7 @@ use super::pools::PoolView;
 use super::response::{self, AdminResponse};
 use classic::CLASSIC;
 use page::Page;
+use requests::Requests;
 
 /// Media type of the `OpenMetrics` format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -84,12 +87,15 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page::new(encoder);
         let traffic = &self.sources.traffic;
-        requests::write(&mut page, &traffic.totals(), traffic.connection_limit(), &self.pools)?;
+        let totals = traffic.totals();
+        Requests::new(&totals, &self.pools).write(&mut page)?;
+        connections::write(&mut page, &totals, traffic.connection_limit())?;
         cluster::write(&mut page, &self.pools)?;
         if let Some(certificates) = &self.sources.certificates {
-            tls::write(&mut page, &traffic.totals(), certificates)?;
+            tls::write(&mut page, &totals, certificates)?;
         }
-        upkeep::write(&mut page, &self.sources)?;
+        upkeep::write(&mut page, &self.pools)?;
+        balancer::write(&mut page, &self.sources)?;
         process::write(&mut page)
     }
 }

@@ -1,5 +1,6 @@
 //! Writes metrics through `prometheus-client`: name, help text and values.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder};
@@ -52,6 +53,22 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
+    /// A counter for each pool and each value of another label.
+    pub(super) fn counters_by<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: [&'static str; N],
+        pools: impl IntoIterator<Item = (&'l str, [u64; N])>,
+    ) -> fmt::Result {
+        let series = pools.into_iter().flat_map(|(pool, counts)| {
+            let series = values.into_iter().zip(counts);
+            series.map(move |(value, count)| (vec![(label, value), ("pool", pool)], count))
+        });
+        self.counters(name, help, series)
+    }
+
     /// A gauge without labels.
     pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
         let name = prefixed(name);
@@ -75,11 +92,25 @@ impl<'a> Page<'a> {
 
     /// A histogram of durations, in seconds.
     pub(super) fn durations(&mut self, name: &str, help: &str, durations: &Durations) -> fmt::Result {
+        self.durations_of(name, help, [(Labels::new(), durations)])
+    }
+
+    /// A histogram of durations, in seconds, for each set of labels.
+    pub(super) fn durations_of<'l, D: Borrow<Durations>>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (Labels<'l>, D)>,
+    ) -> fmt::Result {
         let name = prefixed(name);
         let unit = Some(&Unit::Seconds);
         let mut metric = self.0.encode_descriptor(&name, help, unit, MetricType::Histogram)?;
-        let (sum, count, buckets) = (durations.sum_seconds(), durations.count(), durations.buckets());
-        metric.encode_histogram::<None>(sum, count, &buckets, Option::None)
+        for (labels, durations) in series {
+            let durations = durations.borrow();
+            let (sum, count, buckets) = (durations.sum_seconds(), durations.count(), durations.buckets());
+            metric.encode_family(&labels)?.encode_histogram::<None>(sum, count, &buckets, Option::None)?;
+        }
+        Ok(())
     }
 
     /// An info metric: the facts are labels, the value is 1.

@@ -1,66 +1,47 @@
-//! Metrics of the control plane, and of the balancer as a whole.
+//! Metrics of the control plane.
 
 use std::fmt;
 
 use super::page::Page;
-use crate::admin::Sources;
+use crate::admin::pools::PoolView;
 use crate::control::{EjectionCause, ExitCause};
-use crate::runtime::engine;
+use crate::telemetry::Upkeep;
 use crate::telemetry::upkeep::Heartbeat;
 
-pub(super) fn write(page: &mut Page<'_>, sources: &Sources) -> fmt::Result {
-    let upkeep = &sources.observer.upkeep;
-    page.counters(
-        "heartbeats",
-        "Heartbeats of replicas, by result; unsent ones failed on this machine",
-        Heartbeat::ALL.map(|result| (vec![("result", result.as_str())], upkeep.heartbeats(result))),
-    )?;
+pub(super) fn write(page: &mut Page<'_>, pools: &[PoolView]) -> fmt::Result {
+    let each = |of: fn(&Upkeep) -> u64| pools.iter().map(move |pool| (pool.label(), of(&pool.upkeep)));
+    let results = Heartbeat::ALL.map(Heartbeat::as_str);
+    let heartbeats = "Heartbeats of replicas, by result; unsent ones failed on this machine";
+    let counts = by(pools, |upkeep| Heartbeat::ALL.map(|result| upkeep.heartbeats(result)));
+    page.counters_by("heartbeats", heartbeats, "result", results, counts)?;
     // Causes without a restart are included, so that the first one shows as an increase.
-    let restarts = upkeep.restarts();
-    page.counters(
-        "replica_restarts",
-        "Replicas started in the place of dead ones, by what those died of",
-        ExitCause::ALL.map(|cause| {
-            let reason = cause.as_str();
-            (vec![("reason", reason)], restarts.get(reason).copied().unwrap_or(0))
-        }),
-    )?;
-    page.counters(
-        "outlier_ejections",
-        "Replicas ejected for what happened to real requests, by cause",
-        EjectionCause::ALL
-            .iter()
-            .zip(upkeep.ejections())
-            .map(|(cause, n)| (vec![("cause", cause.as_str())], n)),
-    )?;
-    page.counter(
-        "outlier_ejections_refused",
-        "Replicas that were not ejected, because too few others take requests",
-        upkeep.ejections_refused(),
-    )?;
-    page.counters(
-        "outlier_trials",
-        "Requests of the trials of half-open replicas, by result",
-        ["passed", "failed"].iter().zip(upkeep.trials()).map(|(result, n)| (vec![("result", *result)], n)),
-    )?;
-    page.counter("ring_publications", "Snapshots ever published", upkeep.publications())?;
-    page.counter("ring_slots_moved", "Slots that ever changed their owner", upkeep.slots_moved())?;
+    let causes = ExitCause::ALL.map(ExitCause::as_str);
+    let restarts = "Replicas started in the place of dead ones, by what those died of";
+    let counts = by(pools, |upkeep| {
+        let restarts = upkeep.restarts();
+        causes.map(|cause| restarts.get(cause).copied().unwrap_or(0))
+    });
+    page.counters_by("replica_restarts", restarts, "reason", causes, counts)?;
+    let causes = EjectionCause::ALL.map(EjectionCause::as_str);
+    let ejections = "Replicas ejected for what happened to real requests, by cause";
+    page.counters_by("outlier_ejections", ejections, "cause", causes, by(pools, Upkeep::ejections))?;
+    let refused = "Replicas that were not ejected, because too few others take requests";
+    page.counters("outlier_ejections_refused", refused, each(Upkeep::ejections_refused))?;
+    let trials = "Requests of the trials of half-open replicas, by result";
+    let results = ["passed", "failed"];
+    page.counters_by("outlier_trials", trials, "result", results, by(pools, Upkeep::trials))?;
+    page.counters("ring_publications", "Snapshots ever published", each(Upkeep::publications))?;
+    page.counters("ring_slots_moved", "Slots that ever changed their owner", each(Upkeep::slots_moved))?;
     let moved = "Share of all keys that changed their replica with the last publication; NaN if that cannot be told, 0 to 1";
-    page.gauge("ring_keys_moved_ratio", moved, upkeep.keys_moved())?;
-    page.durations("ring_build", "Time to build a ring", &upkeep.builds())?;
-    let (calls, durations) = engine::call_stats();
-    page.counters(
-        "engine_calls",
-        "Calls of the container engine, by result",
-        calls.into_iter().map(|(result, count)| (vec![("result", result)], count)),
-    )?;
-    page.durations("engine_call_duration", "Time that calls of the container engine took", &durations)?;
-    if let Some(losses) = &sources.losses {
-        page.counters(
-            "access_log_lost_lines",
-            "Lines of the access log that were lost: too many waited, or they could not be written",
-            [(vec![("why", "waiting")], losses.dropped()), (vec![("why", "writing")], losses.failed())],
-        )?;
-    }
-    page.info("build", "What is running", &vec![("version", env!("CARGO_PKG_VERSION"))])
+    let shares = pools.iter().map(|pool| (pool.label(), pool.upkeep.keys_moved()));
+    page.gauges("ring_keys_moved_ratio", moved, shares)?;
+    let builds = pools.iter().map(|pool| (pool.label(), pool.upkeep.builds()));
+    page.durations_of("ring_build", "Time to build a ring", builds)
+}
+
+fn by<'a, T>(
+    pools: &'a [PoolView],
+    of: impl Fn(&Upkeep) -> T + 'a,
+) -> impl Iterator<Item = (&'a str, T)> + 'a {
+    pools.iter().map(move |pool| (pool.name.as_str(), of(&pool.upkeep)))
 }

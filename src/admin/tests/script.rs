@@ -59,7 +59,8 @@ impl Bench {
         });
         let outputs = Outputs::missing_because("nobody reads it");
         let (name, control) = ("default".to_owned(), Control::new(sender, reader));
-        let pools = Pools::new(vec![PoolHandle { name, control, outputs: outputs.clone() }]);
+        let pools =
+            Pools::new(vec![PoolHandle { name, control, outputs: outputs.clone(), upkeep: Arc::default() }]);
         Self { admin: Admin::new(config, pools), view, outputs, commands }
     }
 

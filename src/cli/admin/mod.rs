@@ -100,7 +100,8 @@ pub fn commands() -> [Command; 9] {
     ]
 }
 
-fn pool() -> Arg {
+/// The pool that a command is about.
+pub(super) fn pool() -> Arg {
     Arg::new("pool").long("pool").value_name("POOL").help("Name of the pool [default: the first]")
 }
 

@@ -112,6 +112,7 @@ fn title(model: &Model) -> Line<'_> {
     Line::from(vec![
         Span::styled("ringherd top", Style::new().add_modifier(Modifier::BOLD)),
         Span::raw(format!("  {}  ", model.url)),
+        Span::raw(model.pool.as_ref().map(|pool| format!("pool {}  ", plain(pool))).unwrap_or_default()),
         Span::styled(state, Style::new().fg(colour).add_modifier(Modifier::BOLD)),
     ])
 }

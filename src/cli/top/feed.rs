@@ -15,11 +15,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Events that are known again: more than a balancer keeps.
 const REMEMBERED: usize = 1024;
 
-/// Sends what the balancer tells, for as long as somebody listens.
-pub(super) async fn run(client: Client, send: Sender<Input>) {
+/// Sends what the balancer tells of the pool of this name, or the first, for as long as somebody listens.
+pub(super) async fn run(client: Client, pool: Option<String>, send: Sender<Input>) {
     let mut seen = Seen::default();
     while !send.is_closed() {
-        let why = match follow(&client, &mut seen, &send).await {
+        let why = match follow(&client, pool.as_deref(), &mut seen, &send).await {
             Ok(()) => "the balancer has ended the stream".to_owned(),
             Err(error) => error.to_string(),
         };
@@ -31,13 +31,25 @@ pub(super) async fn run(client: Client, send: Sender<Input>) {
 /// Follows one stream to its end. It begins with what is kept of the past, and not only with what
 /// came after the last event: another balancer may be there by now, whose events have the same
 /// numbers.
-async fn follow(client: &Client, seen: &mut Seen, send: &Sender<Input>) -> Result<(), Error> {
+async fn follow(
+    client: &Client,
+    pool: Option<&str>,
+    seen: &mut Seen,
+    send: &Sender<Input>,
+) -> Result<(), Error> {
     let mut events = client.events(None).await?;
     let (newest, version) = watch::channel(None);
     let listen = async {
-        while let Some(event) = events.next().await? {
-            if let EventKind::Stats(stats) = &event.kind {
+        while let Some(mut event) = events.next().await? {
+            if let EventKind::Stats(stats) = event.kind {
+                let stats = stats.of_pool(pool);
                 newest.send_replace(Some(stats.version));
+                event.kind = EventKind::Stats(stats);
+            }
+            // Without a name, what happens in any is told.
+            let is_of_other = pool.is_some_and(|pool| event.kind.pool().is_some_and(|of| of != pool));
+            if is_of_other {
+                continue;
             }
             if seen.is_new(&event) {
                 let _ = send.send(Input::Event(event)).await;
@@ -176,7 +188,7 @@ mod tests {
         let third: String = (1..=8).map(|id| published(id, 100 + id)).collect();
         let (client, asked) = balancer(vec![first, second, third]).await;
         let (send, mut inputs) = mpsc::channel(99);
-        let feed = tokio::spawn(run(client, send));
+        let feed = tokio::spawn(run(client, None, send));
         let (mut times, mut lost) = (Vec::new(), 0);
         while lost < 3 {
             match inputs.recv().await.expect("it goes on for ever") {

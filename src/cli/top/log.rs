@@ -22,6 +22,9 @@ pub(super) fn line(event: &Event) -> Option<String> {
         EventKind::Stats(_) => return None,
         EventKind::Other(kind) => format!("something called {kind}"),
     };
+    // That of a lone pool says nothing.
+    let pool = event.kind.pool().filter(|pool| *pool != "default").map(|pool| format!("{pool}: "));
+    let text = pool.unwrap_or_default() + &text;
     Some(format!("{}  {}", clock(event.time), plain(&text)))
 }
 
@@ -49,6 +52,7 @@ mod tests {
     #[test]
     fn each_kind_has_its_line() {
         let died = ReplicaChange {
+            pool: "web".to_owned(),
             replica: "S1".to_owned(),
             number: 1,
             event: "died".to_owned(),
@@ -57,7 +61,13 @@ mod tests {
             address: None,
         };
         let publish = |keys_moved| {
-            EventKind::Publish(Publication { version: 7, replicas: 3, slots_moved: None, keys_moved })
+            EventKind::Publish(Publication {
+                pool: "default".to_owned(),
+                version: 7,
+                replicas: 3,
+                slots_moved: None,
+                keys_moved,
+            })
         };
         let change = |change: Option<&str>| EventKind::Change {
             peer: "127.0.0.1:1".to_owned(),
@@ -66,17 +76,17 @@ mod tests {
             outcome: "done".to_owned(),
         };
         for (what, line) in [
-            (EventKind::Replica(died), "S1 (1) died: signal 9\u{fffd}[2J"),
+            (EventKind::Replica(died), "web: S1 (1) died: signal 9\u{fffd}[2J"),
             (publish(Some(0.3333)), "version 7, 3 on the ring, 33.3 % of the keys moved"),
             (publish(None), "version 7, 3 on the ring, another ring"),
             (change(Some("kill \"S1\"")), "127.0.0.1:1: kill \"S1\": done"),
             (change(None), "127.0.0.1:1: POST /add: done"),
             (
-                EventKind::Outage { available: false, reason: "gone".to_owned() },
+                EventKind::Outage { pool: String::new(), available: false, reason: "gone".to_owned() },
                 "replicas can neither be added nor removed: gone",
             ),
             (
-                EventKind::Outage { available: true, reason: String::new() },
+                EventKind::Outage { pool: String::new(), available: true, reason: String::new() },
                 "replicas can be added and removed again",
             ),
             (EventKind::Config("configuration reloaded".to_owned()), "configuration reloaded"),

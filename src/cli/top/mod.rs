@@ -20,12 +20,12 @@ use tokio::task::{JoinError, JoinSet};
 
 use self::model::{Action, Effect, Input, Model};
 use self::screen::Screen;
-use super::admin::{Session, arguments, run as ask};
+use super::admin::{Session, arguments, pool, run as ask};
 use super::{Exit, Failure};
 
 const LONG_ABOUT: &str = "\
 Shows a running balancer in this terminal: its ring, its replicas with the requests that each should get \
-and gets, and what happens. It asks the admin API, and says so when that does not answer.
+and gets, and what happens. Of several pools it shows one. It asks the admin API, and says so when that does not answer.
 
 Keys: arrows select a replica, a adds one, d drains it (or gives it weight 100 again), r removes it, k \
 kills it, ? helps, q ends.";
@@ -42,6 +42,7 @@ pub fn command() -> Command {
         .about("Watch a running balancer in the terminal")
         .long_about(LONG_ABOUT)
         .args(arguments())
+        .arg(pool())
 }
 
 /// Shows it until the user has seen enough.
@@ -50,21 +51,23 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let problem = "top needs a terminal; 'ringherd status' prints how things are";
         return Err(Failure::new(Exit::Usage, problem));
     }
-    ask(matches, async |session| watch(session).await)
+    let pool = matches.get_one::<String>("pool").cloned();
+    ask(matches, async |session| watch(session, pool).await)
 }
 
-async fn watch(session: Session) -> Result<(), Failure> {
+/// Shows the pool of this name, or the first.
+async fn watch(session: Session, pool: Option<String>) -> Result<(), Failure> {
     // What is wrong from the beginning is said before the screen changes.
     let ring = session.ask(session.client.ring()).await?;
     let client = session.client;
-    let mut model = Model::new(client.url().to_string());
+    let mut model = Model::new(client.url().to_string(), pool.clone());
     model.take(Input::Ring(ring));
     let mut end = Endings::new()?;
     let (send, mut inputs) = mpsc::channel(WAITING);
     let mut screen = Screen::open().map_err(|error| broken(&error))?;
     screen::read_keys(send.clone());
     let mut tasks = JoinSet::new();
-    tasks.spawn_local(feed::run(client.clone(), send.clone()));
+    tasks.spawn_local(feed::run(client.clone(), pool, send.clone()));
     let began = Instant::now();
     loop {
         screen.draw(&model).map_err(|error| broken(&error))?;

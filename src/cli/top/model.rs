@@ -87,6 +87,8 @@ pub(super) enum Link {
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     pub(super) url: String,
+    /// The pool that is shown, if it was named.
+    pub(super) pool: Option<String>,
     pub(super) link: Link,
     pub(super) ring: Option<RingReport>,
     pub(super) stats: Option<Stats>,
@@ -110,9 +112,10 @@ pub(super) struct Model {
 }
 
 impl Model {
-    pub(super) fn new(url: String) -> Self {
+    pub(super) fn new(url: String, pool: Option<String>) -> Self {
         Self {
             url,
+            pool,
             link: Link::Connecting,
             ring: None,
             stats: None,
@@ -284,6 +287,7 @@ fn push<T>(kept: &mut VecDeque<T>, item: T, most: usize) {
 /// A replica before the first figures.
 fn unmeasured(report: &ReplicaReport) -> ReplicaStats {
     ReplicaStats {
+        pool: String::new(),
         number: report.number,
         name: report.name.clone(),
         state: report.state.clone(),

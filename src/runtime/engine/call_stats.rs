@@ -37,8 +37,7 @@ pub(super) fn counted<T>(began: Instant, outcome: Result<T, CallError>) -> Resul
 /// Number of calls by result, including results with none, and their durations.
 pub fn call_stats() -> (BTreeMap<&'static str, u64>, Durations) {
     let stats = STATS.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut durations = Durations::default();
-    durations.include(&stats.durations);
+    let durations = Durations::of(&stats.durations);
     let by_result = RESULTS.iter().map(|result| (*result, stats.by_result.get(result).copied().unwrap_or(0)));
     (by_result.collect(), durations)
 }

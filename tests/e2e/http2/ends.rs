@@ -78,7 +78,7 @@ fn requests_end_with_their_connection() {
         until("both have arrived", || origin.arrived("/stall").get(1).map(drop)).await;
         ending.abort();
         let gone = |scrape: &Scrape| {
-            scrape.value("ringherd_request_failures_total", &[("reason", "client-gone")]) == 2.0
+            scrape.sum("ringherd_request_failures_total", &[("reason", "client-gone")]) == 2.0
         };
         until("both are over", || gone(&Scrape::of(&balancer)).then_some(())).await;
         let scrape = Scrape::of(&balancer);

@@ -13,6 +13,7 @@ function draw() {
   drawing = requestAnimationFrame(() => {
     drawing = 0;
     drawFigures();
+    drawPools();
     drawRing();
     drawCharts();
     drawDeploy();
@@ -35,7 +36,7 @@ function drawFigures() {
   figure('spills', stats ? rate(stats.spills_per_second) : NOTHING);
   figure('connections', stats ? COUNT.format(stats.connections) : NOTHING);
   if (!ring) return;
-  const version = isFirstPool() ? Math.max(stats?.version ?? 0, ring.version) : ring.version;
+  const version = Math.max(stats?.version ?? 0, ring.version);
   say($('published'), `Snapshot ${version}`);
   say($('ring-facts'), `${plural(ring.slots, 'slot')}, ${ringWords(ring)}. ${peakWords(ring.peak_to_average)}`);
   const outage = `Replicas can neither be added nor removed at the moment: ${ring.outage}`;
@@ -66,11 +67,9 @@ function figure(id, text, bad = false) {
 function receive(kind, id, data) {
   if (kind === 'stats') {
     history = false;
-    const { version } = data;
     takeStats(data);
     followDeploy(data.pools);
-    // The figures list no other replicas than those of the first pool.
-    if (!isFirstPool() || version !== state.ring?.version) refreshSoon();
+    if (state.stats.version !== state.ring?.version) refreshSoon();
   } else {
     takeEvent(kind, id, data);
     if (!history) react(kind, data);
@@ -118,8 +117,7 @@ function takeRing(ring) {
   state.ring = ring;
   // What is left out is empty.
   const replicas = ring.replicas.map((replica) => ({ instance: '', note: '', ...replica }));
-  if (isFirstPool()) takeReplicas(replicas);
-  else takeMeasured(withRates(replicas));
+  takeReplicas(replicas);
   fillRingForm();
   draw();
 }
@@ -131,7 +129,7 @@ async function connected() {
   state.sectors = null;
   takePools((await call('GET', 'pools')).pools.map(({ name }) => name));
   await refresh();
-  takeHistory((await call('GET', 'statistics')).seconds);
+  await readHistory();
   const { version } = await call('GET', 'version');
   say($('version'), version);
   if (state.link === 'lost') say($('said'), 'Connected again');

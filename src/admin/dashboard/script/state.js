@@ -12,7 +12,8 @@ const state = {
   pool: '', // the one that is shown
   ring: null, // GET /ring
   sectors: null, // GET /ring/sectors
-  stats: null, // the last `stats`
+  told: null, // the last `stats`
+  stats: null, // what they say of the pool that is shown
   deploy: null, // GET /deploy: the one under way, or the last one
   history: [], // { time, rate, p50, p99 }, oldest first
   replicas: new Map(), // by number: what is shown in a row
@@ -22,6 +23,7 @@ const state = {
 
 /** Forgets what one life of the balancer has told; the next tells its own. */
 function forgetFigures() {
+  state.told = null;
   state.stats = null;
   state.history = [];
   state.deploy = null;
@@ -36,7 +38,9 @@ function takeHistory(seconds) {
 }
 
 /** Takes in one second's figures. */
-function takeStats(stats) {
+function takeStats(told) {
+  const stats = ofShownPool(told);
+  state.told = told;
   state.stats = stats;
   const { time, requests_per_second: rate, p50_ms: p50, p99_ms: p99 } = stats;
   // The balancer has told of this second already, where the stream began within it.
@@ -45,7 +49,7 @@ function takeStats(stats) {
   while (state.history.length > SECONDS + 1 || state.history[0].time < time - SECONDS * 1000) {
     state.history.shift();
   }
-  if (isFirstPool()) takeMeasured(stats.replicas);
+  takeMeasured(stats.replicas);
 }
 
 /** Takes in replicas with what each has just got. */

@@ -13,6 +13,7 @@ use crate::client::{
 
 fn replica(number: u32, name: &str, requests_per_second: f64) -> ReplicaStats {
     ReplicaStats {
+        pool: "default".to_owned(),
         number,
         name: name.to_owned(),
         state: "ready".to_owned(),
@@ -56,7 +57,7 @@ fn ring() -> RingReport {
 
 /// A model of three replicas, one of which is not well.
 fn model() -> Model {
-    let mut model = Model::new("http://127.0.0.1:5001".to_owned());
+    let mut model = Model::new("http://127.0.0.1:5001".to_owned(), None);
     model.take(Input::Ring(ring()));
     let mut sick = replica(10, "S\u{1b}[2J", 0.0);
     sick.state = "ejected".to_owned();
@@ -69,6 +70,7 @@ fn model() -> Model {
         ]));
     }
     model.take(event(EventKind::Replica(ReplicaChange {
+        pool: "default".to_owned(),
         replica: "S10".to_owned(),
         number: 10,
         event: "ejected".to_owned(),
@@ -119,7 +121,7 @@ fn no_size_is_too_small() {
 /// head is cut off.
 #[test]
 fn names_come_before_figures_where_there_is_no_room_for_both() {
-    let mut model = Model::new("http://127.0.0.1:5001".to_owned());
+    let mut model = Model::new("http://127.0.0.1:5001".to_owned(), None);
     model.take(Input::Ring(ring()));
     let names = ["Server 1", "Server-K3VX9Q", "Server-K3VX9R"];
     let busy = (1..).zip(names).map(|(number, name)| {
@@ -147,7 +149,7 @@ fn names_come_before_figures_where_there_is_no_room_for_both() {
 
 #[test]
 fn before_the_first_figures_there_is_the_ring() {
-    let mut model = Model::new("http://a:1".to_owned());
+    let mut model = Model::new("http://a:1".to_owned(), None);
     assert!(screen(&model, 80, 20).contains("ringherd top  http://a:1  connecting"));
     model.take(Input::Ring(ring()));
     let shown = screen(&model, 100, 20);
@@ -157,7 +159,7 @@ fn before_the_first_figures_there_is_the_ring() {
 
 #[test]
 fn what_was_before_is_in_the_picture_at_once() {
-    let mut model = Model::new("http://a:1".to_owned());
+    let mut model = Model::new("http://a:1".to_owned(), None);
     let second = |requests_per_second| PastSecond { requests_per_second };
     model.take(Input::Past(PastReport { seconds: vec![second(250.4), second(0.0)] }));
     assert!(screen(&model, 80, 20).contains("requests per second, at most 250 in 2 s"));
