@@ -42,6 +42,7 @@ const PATHS: [&str; 20] = [
 
 fn spec(host: &str, path: &str, pool: &str, weight: Option<u16>) -> RouteSpec {
     let action = ActionSpec::Forward {
+        name: None,
         pool: pool.to_owned(),
         weight,
         strip_prefix: false,

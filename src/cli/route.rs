@@ -108,6 +108,9 @@ fn tell(loaded: &Loaded, asked: &Asked, key: Option<&str>) -> Result<String, Fai
             } else if forward.split.pools().len() > 1 {
                 line(&mut text, "key", "decides; --key KEY says to which of them one belongs");
             }
+            if let Some(name) = &forward.name {
+                line(&mut text, "name", &format!("{name}, by which [[headers]] call it"));
+            }
             if forward.strips() {
                 line(&mut text, "path", &format!("replicas see {}", forward.target(target)));
             }

@@ -313,12 +313,19 @@ impl Checker<'_> {
             if table.always && table.on == Some(Message::Request) {
                 refuse("always", Refusal::new("is about responses").hint("leave it out for requests"));
             }
-            if table.always && table.pool.is_some() {
-                let refusal = Refusal::new("is about responses of the balancer itself, which are of no pool");
-                refuse("always", refusal.hint("leave out one of always and pool"));
+            let narrower = [("pool", &table.pool), ("route", &table.route)];
+            if let Some((key, _)) = narrower.iter().find(|(_, name)| name.is_some()).filter(|_| table.always)
+            {
+                let what = format!("is about responses of the balancer itself, which are of no {key}");
+                refuse("always", Refusal::new(what).hint(format!("leave out one of always and {key}")));
+            }
+            if table.pool.is_some() && table.route.is_some() {
+                let refusal = Refusal::new("is of no use beside pool: a route has its pool already");
+                refuse("route", refusal.hint("leave one of them out"));
             }
         }
-        self.config.proxy.header_rules = header_rules(&self.config.headers, None);
+        self.config.proxy.header_rules =
+            header_rules(&self.config.headers, |table| table.pool.is_none() && table.route.is_none());
     }
 
     /// The certificates, and whether there is a listener for them and the other way round.
@@ -517,10 +524,13 @@ fn without_newline(content: &str) -> &str {
     line.strip_suffix('\r').unwrap_or(line)
 }
 
-/// The header rules of a pool, in their order; without one, those for all.
-pub(super) fn header_rules(tables: &[HeaderSettings], pool: Option<&str>) -> Option<Arc<HeaderRules>> {
+/// The header rules of the tables that are wanted, in their order.
+pub(super) fn header_rules(
+    tables: &[HeaderSettings],
+    is_wanted: impl Fn(&HeaderSettings) -> bool,
+) -> Option<Arc<HeaderRules>> {
     let mut rules = HeaderRules::default();
-    for table in tables.iter().filter(|table| table.pool.as_deref() == pool) {
+    for table in tables.iter().filter(|table| is_wanted(table)) {
         let Some(message) = table.on else { continue };
         for change in changes_of(table) {
             rules.push(message, change, table.always);

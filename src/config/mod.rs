@@ -12,10 +12,12 @@
 //! Knows nothing of how a command line is parsed, nor of what the components do with their part.
 
 mod agree;
+mod connection_shares;
 mod docs;
 mod example;
 mod file;
 mod given;
+mod header_rules;
 mod inputs;
 mod model;
 mod pools;
@@ -53,8 +55,9 @@ pub fn explain(inputs: Inputs<'_>) -> Result<Loaded, Problems> {
     let mut given = Given::collect(inputs, &mut problems);
     let mut config = agree::agree(&mut given, read_file, &mut problems);
     config.named_pools = pools::named(&given, read_file, &mut problems);
+    connection_shares::give(&mut config, &given.pools, &mut problems);
     let tables = given.tables.get("headers").map_or(&[][..], Vec::as_slice);
-    pools::give_header_rules(&mut config, tables, &mut problems);
+    header_rules::give(&mut config, tables, &mut problems);
     let tables = given.tables.get("route").map_or(&[][..], Vec::as_slice);
     routes::agree(&mut config, tables, &mut problems);
     Problems::none_or(problems)?;

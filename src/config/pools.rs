@@ -4,9 +4,8 @@ use super::agree;
 use super::file::PoolItem;
 use super::given::Given;
 use super::inputs::ReadFile;
-use super::model::{Name, Problem, Refusal, Source, TableItem, Texts};
+use super::model::{Name, Problem, Refusal, Source, Texts};
 use super::settings;
-use super::suggest;
 use super::tree::{Config, DEFAULT_POOL};
 use super::types::RuntimeKind;
 
@@ -54,31 +53,6 @@ pub(super) fn named(
         problems.push(of_item(beyond, Refusal::new(format!("is one too many: there are at most {MOST}"))));
     }
     pools
-}
-
-/// Gives each pool the header rules that are for it alone, which `items` gave.
-pub(super) fn give_header_rules(config: &mut Config, items: &[TableItem], problems: &mut Vec<Problem>) {
-    let names: Vec<_> = config.pools().into_iter().map(|(name, _)| name.to_owned()).collect();
-    for (table, item) in config.headers.iter().zip(items) {
-        if let Some(name) = table.pool.as_ref().filter(|name| !names.contains(name)) {
-            let near = suggest::nearest(name, names.iter().map(String::as_str));
-            let hint = near.map(|near| format!("did you mean {near}?"));
-            let hint = hint.unwrap_or_else(|| format!("there is {}", names.join(", ")));
-            let refusal = Refusal::new("is not the name of a pool").hint(hint);
-            problems.push(Problem::new(
-                Name::unknown("headers.pool"),
-                item.source.clone(),
-                Some(name.clone()),
-                refusal,
-            ));
-        }
-    }
-    if config.named_pools.is_empty() {
-        config.pool.header_rules = agree::header_rules(&config.headers, Some(DEFAULT_POOL));
-    }
-    for (name, pool) in &mut config.named_pools {
-        pool.pool.header_rules = agree::header_rules(&config.headers, Some(name));
-    }
 }
 
 /// Has the containers of a pool called by its name, where its tables say nothing else: behind what is said

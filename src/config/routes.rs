@@ -45,6 +45,7 @@ impl RouteSettings {
                 ActionSpec::Redirect { to: to.clone(), status: self.redirect_status.unwrap_or_default() }
             }
             None => ActionSpec::Forward {
+                name: self.name.as_deref().map(Into::into),
                 pool: self.pool().to_owned(),
                 weight: self.weight,
                 strip_prefix: self.strip_prefix,
@@ -74,6 +75,7 @@ impl<'a> Table<'a> {
     fn of_no_use(&self, problems: &mut Vec<Problem>) {
         let settings = self.settings;
         let forwards = [
+            ("name", settings.name.is_some()),
             ("pool", settings.pool.is_some()),
             ("weight", settings.weight.is_some()),
             ("strip-prefix", settings.strip_prefix),
@@ -138,6 +140,10 @@ fn problem(error: &RouteError, tables: &[Table<'_>], pools: &[&str]) -> Problem 
                 if table.settings.response_timeout.is_some() { "response-timeout" } else { "stream-timeout" };
             let what = format!("differs from the route at {other}, with which {host}{path} is shared");
             refuse(key, what, "give the same to both".to_owned())
+        }
+        RouteError::Named { .. } => {
+            let what = format!("differs from the route at {other}, with which {host}{path} is shared");
+            refuse("name", what, "give the same to both".to_owned())
         }
         RouteError::Alone { .. } => refuse(
             "weight",

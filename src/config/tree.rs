@@ -44,6 +44,8 @@ pub struct Config {
     pub(super) certificates: Vec<CertificateSettings>,
     /// The pools of the file with what holds for each; none if there is only one, which is this.
     pub(super) named_pools: Vec<(String, Config)>,
+    /// The share of client connections that other pools leave to this one, in percent, if it is given.
+    pub(super) connection_share: Option<u32>,
     /// Which pool a request goes to, made of `route_tables`; `None` where all go to the first.
     pub routes: Option<Routes>,
     /// Routes, each by itself.
@@ -111,6 +113,7 @@ pub(super) struct CertificateSettings {
 /// A route of the file, not yet checked beside the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RouteSettings {
+    pub(super) name: Option<String>,
     pub(super) host: HostPattern,
     pub(super) path: PathPrefix,
     pub(super) pool: Option<String>,
@@ -136,6 +139,7 @@ pub(super) struct RevisionSettings {
 pub(super) struct HeaderSettings {
     pub(super) on: Option<Message>,
     pub(super) pool: Option<String>,
+    pub(super) route: Option<String>,
     pub(super) remove: Vec<String>,
     pub(super) set: Vec<String>,
     pub(super) add: Vec<String>,
@@ -248,6 +252,7 @@ impl Default for Config {
             tls_client_ca: None,
             certificates: Vec::new(),
             named_pools: Vec::new(),
+            connection_share: None,
             routes: None,
             route_tables: Vec::new(),
             revision_tables: Vec::new(),

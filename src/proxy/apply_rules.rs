@@ -1,4 +1,4 @@
-//! Applies header rules: those for all, then those of the pool that a request goes to.
+//! Applies header rules: those for all, then those of the pool that a request goes to, then those of its route.
 
 use http::{HeaderMap, Response, StatusCode};
 
@@ -12,6 +12,9 @@ pub(super) fn to_request(active: &ActiveRequest, headers: &mut HeaderMap) {
     if let Some(rules) = &active.pool().config().header_rules {
         rules.change_request(headers);
     }
+    if let Some(rules) = active.rules() {
+        rules.change_request(headers);
+    }
 }
 
 /// Changes the head of a replica's response, unless that switches to another protocol.
@@ -23,6 +26,9 @@ pub(super) fn to_response<B>(active: &ActiveRequest, response: &mut Response<B>)
         rules.change_response(response.headers_mut());
     }
     if let Some(rules) = &active.pool().config().header_rules {
+        rules.change_response(response.headers_mut());
+    }
+    if let Some(rules) = active.rules() {
         rules.change_response(response.headers_mut());
     }
 }

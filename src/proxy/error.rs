@@ -90,6 +90,9 @@ pub(crate) enum Failure {
     /// All replicas have as many requests as they may, and so has the queue.
     #[error("all replicas are full and so is the queue: see --max-requests-per-replica and --queue")]
     Overloaded,
+    /// Its pool is on all connections that other pools leave to it.
+    #[error("requests of the pool are on all client connections that it may have: see --connection-share")]
+    ShareTaken,
     /// No replica had room in time.
     #[error("no replica had room within --queue-timeout: see --max-requests-per-replica")]
     QueueTimeout,
@@ -163,6 +166,7 @@ impl Failure {
             | Self::Exhausted(_)
             | Self::Refused(_)
             | Self::Overloaded
+            | Self::ShareTaken
             | Self::QueueTimeout
             | Self::RetryBudget(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) | Self::DeadlineExceeded => {
@@ -195,7 +199,7 @@ impl Failure {
             Self::ClientTimeout => Reason::ClientTimeout,
             Self::ClientBody => Reason::ClientBody,
             Self::NoReplica => Reason::NoReplica,
-            Self::Overloaded => Reason::Overloaded,
+            Self::Overloaded | Self::ShareTaken => Reason::Overloaded,
             Self::QueueTimeout => Reason::QueueTimeout,
             Self::Connect(_) => Reason::ConnectFailed,
             Self::Exhausted(_) => Reason::Exhausted,
@@ -228,6 +232,8 @@ impl Failure {
                 // What a client sends behind an upgrade that came back is no request.
                 | Self::Loop
                 | Self::Misdirected
+                // Its connection is what others need.
+                | Self::ShareTaken
                 | Self::ClientTimeout
                 | Self::ClientBody
         )

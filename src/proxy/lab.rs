@@ -103,6 +103,7 @@ impl Lab {
                 name: "default".into(),
                 outcomes,
                 starting: Arc::default(),
+                busy: Arc::default(),
                 tls: None,
                 config: watch::channel(pool).1,
             }],

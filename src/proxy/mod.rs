@@ -59,6 +59,7 @@ mod via;
 mod websocket;
 pub mod worker;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -170,6 +171,8 @@ pub struct ProxyConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// What is changed in heads, if anything is.
     pub header_rules: Option<Arc<HeaderRules>>,
+    /// The same of requests and responses of the routes of a name.
+    pub route_rules: HashMap<Arc<str>, Arc<HeaderRules>>,
     /// Peers whose connections begin with a header of the PROXY protocol, which says where they come from.
     pub proxy_protocol: Vec<IpNet>,
     /// Whether connections to replicas begin with such a header, and in which version.
@@ -201,6 +204,7 @@ impl Default for ProxyConfig {
             trace_context: TraceContext::Pass,
             trusted_proxies: Vec::new(),
             header_rules: None,
+            route_rules: HashMap::new(),
             proxy_protocol: Vec::new(),
             upstream_proxy_protocol: None,
             via: true,

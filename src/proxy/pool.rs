@@ -4,7 +4,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::http1 as client;
@@ -40,6 +40,9 @@ pub struct PoolConfig {
     pub upstream_http: UpstreamHttp,
     /// How long an idle connection to a replica is kept; below the replica's own time-out.
     pub upstream_keep_alive: Duration,
+    /// Most client connections of HTTP/1 that its requests may be on, in percent of
+    /// [`ProxyConfig::max_connections`] (0 to 100).
+    pub connection_percent: u32,
     /// Largest body of a request, in bytes, if that is limited.
     pub max_body: Option<u64>,
     /// Largest head of a replica's response, in bytes.
@@ -70,6 +73,7 @@ impl Default for PoolConfig {
             upstream_http: UpstreamHttp::H1,
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),
+            connection_percent: 100,
             max_body: None,
             max_response_header_bytes: 64 * 1024,
             max_response_headers: 256,
@@ -91,6 +95,8 @@ pub struct PoolShared {
     pub outcomes: OutcomeQueue,
     /// How many replicas are about to take requests, none of which do yet.
     pub starting: Arc<AtomicUsize>,
+    /// How many client connections of HTTP/1 its requests are on, where there are routes.
+    pub busy: Arc<AtomicUsize>,
     /// What makes TLS sessions with replicas, if they speak it.
     pub tls: Option<Connector>,
     /// The configuration in force; a new value is taken over within a tick.
@@ -116,6 +122,8 @@ pub(crate) struct Pool {
     sticky_secret: StickySecret,
     /// See [`PoolShared::starting`].
     pub(crate) starting: Arc<AtomicUsize>,
+    /// See [`PoolShared::busy`].
+    busy: Arc<AtomicUsize>,
     /// Requests that wait for a replica.
     pub(crate) waiting: Cell<usize>,
     /// Those that wait for room at one.
@@ -133,7 +141,7 @@ impl Pool {
         of_clients: &ProxyConfig,
         sticky_secret: StickySecret,
     ) -> Self {
-        let PoolShared { name, outcomes, starting, tls, config: mut changes } = shared;
+        let PoolShared { name, outcomes, starting, busy, tls, config: mut changes } = shared;
         let config = changes.borrow_and_update().clone();
         let limits = Limits::default();
         limits.set(&config, of_clients);
@@ -150,12 +158,35 @@ impl Pool {
             sticky: RefCell::new(Sticky::new(&config.sticky, &sticky_secret)),
             sticky_secret,
             starting,
+            busy,
             waiting: Cell::new(0),
             queue: Queue::default(),
             ejections: Cell::new(0),
             config: RefCell::new(config),
             changes: RefCell::new(changes),
         }
+    }
+
+    /// Whether some client connections are left to other pools, so that those of this one are counted.
+    pub(crate) fn leaves_connections(&self) -> bool {
+        self.config().connection_percent < 100
+    }
+
+    /// One more client connection is busy with a request of the pool, of `max_connections` that there may be. `false`
+    /// if the others are left to other pools.
+    pub(crate) fn take_connection(&self, max_connections: usize) -> bool {
+        let percent = self.config().connection_percent as usize;
+        let most = max_connections.saturating_mul(percent).div_ceil(100);
+        let is_taken = self.busy.fetch_add(1, Ordering::Relaxed) < most;
+        if !is_taken {
+            self.leave_connection();
+        }
+        is_taken
+    }
+
+    /// It is not any more.
+    pub(crate) fn leave_connection(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The configuration in force.

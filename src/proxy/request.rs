@@ -6,6 +6,7 @@ use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, Request, Version};
@@ -15,6 +16,7 @@ use super::clock::Deadline;
 use super::connection::Connection;
 use super::error::Failure;
 use super::grpc::{self, Call};
+use super::header_rules::HeaderRules;
 use super::pool::Pool;
 use super::record::RequestRecord;
 use super::time_limits::Limits;
@@ -34,6 +36,8 @@ pub(crate) struct RequestState {
     connection: Rc<Connection>,
     /// Index of the pool that it goes to; of the first one before that is known.
     pool: Cell<usize>,
+    /// Whether it counts among the connections that the pool is on.
+    holds_connection: Cell<bool>,
     /// Belongs to another request once this one is over.
     deadline: Rc<Deadline>,
     timeline: Cell<RequestTimeline>,
@@ -47,6 +51,8 @@ pub(crate) struct RequestState {
     oversized: Cell<bool>,
     /// Its time limits, where its route has others than the pool.
     limits: OnceCell<Box<Limits>>,
+    /// The header rules of its route, where that has its own.
+    rules: OnceCell<Arc<HeaderRules>>,
     /// The call of gRPC that it is.
     call: OnceCell<Box<Call>>,
     record: RefCell<RequestRecord>,
@@ -68,6 +74,7 @@ impl ActiveRequest {
         let state = Rc::new(RequestState {
             connection: Rc::clone(connection),
             pool: Cell::new(0),
+            holds_connection: Cell::new(false),
             deadline: worker.clock.deadline(),
             timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
             body_length: request.body().size_hint().exact(),
@@ -75,6 +82,7 @@ impl ActiveRequest {
             upgrade: Cell::new(false),
             oversized: Cell::new(false),
             limits: OnceCell::new(),
+            rules: OnceCell::new(),
             call: OnceCell::new(),
             record: RefCell::new(RequestRecord::begin(request, worker.access.is_some())),
         });
@@ -98,6 +106,9 @@ impl ActiveRequest {
         state.on(Input::End);
         let worker = &state.connection.worker;
         worker.clock.recycle(&state.deadline);
+        if state.holds_connection.get() {
+            state.pool().leave_connection();
+        }
         let mut record = state.record.borrow_mut();
         if end == End::Aborted && record.reason().is_none() {
             let by_client = timeline.is_clients_abort(worker.is_closing());
@@ -143,10 +154,33 @@ impl RequestState {
         let _ = self.limits.set(limits);
     }
 
+    /// Its route has header rules of its own. Called once.
+    pub(crate) fn has_rules(&self, rules: Arc<HeaderRules>) {
+        let _ = self.rules.set(rules);
+    }
+
+    /// The header rules of its route, where that has its own.
+    pub(crate) fn rules(&self) -> Option<&HeaderRules> {
+        self.rules.get().map(|rules| &**rules)
+    }
+
     /// It goes to the pool of this index.
     pub(crate) fn goes_to(&self, pool: usize) {
         self.pool.set(pool);
         self.record().goes_to(pool);
+    }
+
+    /// Its client connection is one of those that its pool is on from now on. Called once, when that is known.
+    ///
+    /// # Errors
+    /// When the pool may be on no more.
+    pub(crate) fn take_connection(&self) -> Result<(), Failure> {
+        if !self.pool().leaves_connections() {
+            return Ok(());
+        }
+        let is_taken = self.pool().take_connection(self.connection.worker.config().max_connections);
+        self.holds_connection.set(is_taken);
+        if is_taken { Ok(()) } else { Err(Failure::ShareTaken) }
     }
 
     /// What is counted and logged of it.

@@ -1,7 +1,9 @@
 //! Where there are routes: which pool a request goes to, or where its client is sent instead.
 
+use std::sync::Arc;
+
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request, Uri, Version};
 
 use super::error::{Failure, Redirection};
 use super::request::ActiveRequest;
@@ -65,7 +67,16 @@ fn follow(
         if let Some(key) = key.as_ref().filter(|_| is_split) {
             active.goes_to(forward.split.side(key.hash));
         }
+        // A connection of HTTP/2 is not any one pool's.
+        if request.version() < Version::HTTP_2 {
+            active.take_connection()?;
+        }
         active.record().routed(&active.pool().name);
+        if let Some(name) = &forward.name
+            && let Some(rules) = active.connection().worker.config().route_rules.get(name)
+        {
+            active.has_rules(Arc::clone(rules));
+        }
         if forward.timeouts.are_any() {
             active.is_limited(forward.timeouts);
         }

@@ -1,6 +1,7 @@
 //! What a route does with its requests.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::path::rest;
@@ -19,6 +20,8 @@ pub enum Action {
 /// What a route does that hands requests to a pool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forward {
+    /// What others call it by, such as header rules.
+    pub name: Option<Arc<str>>,
     /// The pools: one, or several that share the keys.
     pub split: Split,
     /// Length of the path that replicas do not see.
@@ -70,7 +73,7 @@ mod tests {
     fn a_path_is_stripped_where_that_is_asked_for() {
         let target = |path: &str, target: &str| {
             let (split, timeouts) = (Split::all_to(0), Timeouts::default());
-            Forward { split, stripped: path.len(), timeouts }.target(target).into_owned()
+            Forward { name: None, split, stripped: path.len(), timeouts }.target(target).into_owned()
         };
         for (path, of_request, expected) in [
             ("", "/api/a?b", "/api/a?b"),

@@ -1,6 +1,7 @@
 //! From routes as they are given to routes that contradict each other in nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::action::{Action, Forward, Timeouts};
 use super::error::RouteError;
@@ -29,6 +30,8 @@ pub struct RouteSpec {
 pub enum ActionSpec {
     /// They are forwarded.
     Forward {
+        /// What others call the route by, such as header rules; several may have the same name.
+        name: Option<Arc<str>>,
         /// To the pool of this name.
         pool: String,
         /// Share of the keys, in relation to the weights of the others with the same host and path; at
@@ -51,8 +54,12 @@ pub enum ActionSpec {
 impl Routes {
     /// All requests to the first of the pools.
     pub fn to_one_pool() -> Self {
-        let action =
-            Action::Forward(Forward { split: Split::all_to(0), stripped: 0, timeouts: Timeouts::default() });
+        let action = Action::Forward(Forward {
+            name: None,
+            split: Split::all_to(0),
+            stripped: 0,
+            timeouts: Timeouts::default(),
+        });
         let (host, path) = Default::default();
         Self::of(vec![Route { host, path, action, index: 0, given: Vec::new() }])
     }
@@ -120,6 +127,7 @@ fn by_place(specs: &[RouteSpec]) -> Vec<Group<'_>> {
 /// What one of several routes gets of the requests that they share.
 struct Side<'a> {
     route: usize,
+    name: &'a Option<Arc<str>>,
     pool: &'a str,
     weight: u16,
     strip_prefix: bool,
@@ -138,8 +146,9 @@ impl<'a> Group<'a> {
             let lost: Vec<_> = lost.collect();
             let known = sides.iter().filter_map(|side| Some((place(side.pool)?, side.pool, side.weight)));
             let stripped = if sides[0].strip_prefix { prefix } else { 0 };
-            let timeouts = sides[0].timeouts;
-            let forward = || Action::Forward(Forward { split: Split::between(known), stripped, timeouts });
+            let (name, timeouts) = (sides[0].name.clone(), sides[0].timeouts);
+            let forward =
+                || Action::Forward(Forward { name, split: Split::between(known), stripped, timeouts });
             return if lost.is_empty() { Ok(forward()) } else { Err(lost) };
         }
         match &spec.action {
@@ -147,10 +156,10 @@ impl<'a> Group<'a> {
                 Ok(Action::Redirect(Redirect { to: to.clone(), status: *status, prefix }))
             }
             ActionSpec::Forward { weight: Some(_), .. } => Err(vec![RouteError::Alone { route }]),
-            ActionSpec::Forward { pool, strip_prefix, timeouts, .. } => {
+            ActionSpec::Forward { name, pool, strip_prefix, timeouts, .. } => {
                 let split = place(pool).map(Split::all_to).ok_or_else(|| vec![unknown(route)])?;
                 let stripped = if *strip_prefix { prefix } else { 0 };
-                Ok(Action::Forward(Forward { split, stripped, timeouts: *timeouts }))
+                Ok(Action::Forward(Forward { name: name.clone(), split, stripped, timeouts: *timeouts }))
             }
         }
     }
@@ -158,9 +167,9 @@ impl<'a> Group<'a> {
     /// The routes of the group, if they can share their requests.
     fn sides(&self) -> Result<Vec<Side<'a>>, Vec<RouteError>> {
         let side = |(route, spec): (usize, &'a RouteSpec)| match &spec.action {
-            ActionSpec::Forward { pool, weight: Some(weight), strip_prefix, timeouts } => {
+            ActionSpec::Forward { name, pool, weight: Some(weight), strip_prefix, timeouts } => {
                 let (strip_prefix, timeouts) = (*strip_prefix, *timeouts);
-                Some(Side { route, pool, weight: *weight, strip_prefix, timeouts })
+                Some(Side { route, name, pool, weight: *weight, strip_prefix, timeouts })
             }
             _ => None,
         };
@@ -181,6 +190,8 @@ impl<'a> Group<'a> {
                 errors.push(RouteError::Stripped { route, other: first.0 });
             } else if side.timeouts != sides[0].timeouts {
                 errors.push(RouteError::Timed { route, other: first.0 });
+            } else if side.name != sides[0].name {
+                errors.push(RouteError::Named { route, other: first.0 });
             }
         }
         if sides.iter().all(|side| side.weight == 0) {

@@ -35,6 +35,14 @@ pub enum RouteError {
         /// The earlier one.
         other: usize,
     },
+    /// Of two routes that share their requests one has another name.
+    #[error("shares its requests with a route that has another name")]
+    Named {
+        /// The later one.
+        route: usize,
+        /// The earlier one.
+        other: usize,
+    },
     /// A route has a weight and shares its requests with nobody.
     #[error("has a weight and no other route to share its requests with")]
     Alone {
@@ -69,6 +77,7 @@ impl RouteError {
             | Self::SamePool { route, .. }
             | Self::Stripped { route, .. }
             | Self::Timed { route, .. }
+            | Self::Named { route, .. }
             | Self::Alone { route }
             | Self::Weightless { route }
             | Self::UnknownPool { route }
@@ -82,7 +91,8 @@ impl RouteError {
             Self::Same { other, .. }
             | Self::SamePool { other, .. }
             | Self::Stripped { other, .. }
-            | Self::Timed { other, .. } => Some(other),
+            | Self::Timed { other, .. }
+            | Self::Named { other, .. } => Some(other),
             _ => None,
         }
     }

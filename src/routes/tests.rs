@@ -15,6 +15,7 @@ fn to(host: &str, path: &str, pool: &str) -> RouteSpec {
 
 fn shared(host: &str, path: &str, pool: &str, weight: Option<u16>) -> RouteSpec {
     let action = ActionSpec::Forward {
+        name: None,
         pool: pool.to_owned(),
         weight,
         strip_prefix: false,
@@ -25,6 +26,7 @@ fn shared(host: &str, path: &str, pool: &str, weight: Option<u16>) -> RouteSpec 
 
 fn stripped(host: &str, path: &str, pool: &str, weight: Option<u16>) -> RouteSpec {
     let action = ActionSpec::Forward {
+        name: None,
         pool: pool.to_owned(),
         weight,
         strip_prefix: true,

@@ -123,6 +123,7 @@ impl Pools {
                 name: name.into(),
                 outcomes,
                 starting: Arc::clone(&starting),
+                busy: Arc::default(),
                 tls: upstream_tls.clone(),
                 config: receiver,
             });

@@ -177,6 +177,37 @@ fn a_pool_that_hangs_takes_nothing_from_the_others() {
 }
 
 #[test]
+fn a_pool_that_hangs_leaves_connections_to_the_others() {
+    let folder = Folder::new("share");
+    let share = "[limits]\nmax-connections = 8\nconnection-share = 25\n";
+    let (balancer, backends) = two_pools(&folder, &format!("{ROUTES}{share}"));
+    backends[1].hold();
+    let public = balancer.public;
+    let ask = |n: usize| {
+        std::thread::spawn(move || {
+            let answer = request(public, "GET", &format!("/api/{n}"), None);
+            (answer.status, answer.header("connection").map(str::to_owned))
+        })
+    };
+    // All but a quarter of the eight.
+    let hung: Vec<_> = (0..6).map(ask).collect();
+    let in_flight = || Scrape::of(&balancer).value("ringherd_requests_in_flight", &[("pool", "api")]);
+    wait_until("it has all that it may", || (in_flight() == 6.0).then_some(()));
+    for n in 6..20 {
+        let refused = request(public, "GET", &format!("/api/{n}"), None);
+        assert_eq!((refused.status, refused.header("x-ringherd-error")), (503, Some("overloaded")));
+        assert_eq!(refused.header("connection"), Some("close"));
+        assert!(refused.body.contains("--connection-share"), "{}", refused.body);
+        assert_eq!(request(public, "GET", &format!("/{n}"), None).status, 200);
+    }
+    backends[1].release();
+    for hung in hung {
+        assert_eq!(hung.join().expect("an answer").0, 200);
+    }
+    assert_eq!(request(public, "GET", "/api/x", None).status, 200, "they are given back");
+}
+
+#[test]
 fn routes_change_without_a_restart_and_pools_with_one() {
     let folder = Folder::new("reroute");
     let (mut balancer, backends) = two_pools(&folder, "[[route]]\npool = \"web\"\n");
@@ -243,6 +274,25 @@ fn header_rules_may_be_for_one_pool() {
         assert_eq!((answer.status, answer.header("x-from")), (200, from), "{target}");
         let head = backends[pool].heads().pop().expect("a request").to_lowercase();
         let expected = if pool == 1 { "x-for: api" } else { "x-for: all" };
+        assert!(head.contains(expected), "{head}");
+    }
+}
+
+#[test]
+fn header_rules_may_be_for_routes_of_a_name() {
+    let folder = Folder::new("route-headers");
+    let rules = "[[route]]\npath = \"/api/docs\"\npool = \"api\"\nname = \"docs\"\n\
+                 [[headers]]\non = \"request\"\nset = [\"X-For: all\"]\n\
+                 [[headers]]\non = \"request\"\npool = \"api\"\nset = [\"X-For: api\"]\n\
+                 [[headers]]\non = \"request\"\nroute = \"docs\"\nset = [\"X-For: docs\"]\n\
+                 [[headers]]\non = \"response\"\nroute = \"docs\"\nadd = [\"Cache-Control: max-age=60\"]\n";
+    let (balancer, backends) = two_pools(&folder, &format!("{ROUTES}{rules}"));
+    for (target, expected, cached) in
+        [("/api/x", "x-for: api", None), ("/api/docs/x", "x-for: docs", Some("max-age=60"))]
+    {
+        let answer = get(&balancer, "a", target, "");
+        assert_eq!((answer.status, answer.header("cache-control")), (200, cached), "{target}");
+        let head = backends[1].heads().pop().expect("a request").to_lowercase();
         assert!(head.contains(expected), "{head}");
     }
 }

@@ -28,6 +28,17 @@ const RULES: &[Entry<HeaderSettings>] = &[
     .by_default("all")
     .on_reload(),
     Entry::new(
+        "headers.route",
+        "",
+        "NAME",
+        at!(HeaderSettings: route),
+        types::POOL,
+        "Name of the routes whose requests and responses are changed, behind what is changed for all and for their \
+         pool.",
+    )
+    .by_default("all")
+    .on_reload(),
+    Entry::new(
         "headers.remove",
         "",
         "NAME",

@@ -30,6 +30,16 @@ const ROUTE: &[Entry<RouteSettings>] = &[
     )
     .on_reload(),
     Entry::new(
+        "route.name",
+        "",
+        "NAME",
+        at!(RouteSettings: name),
+        types::POOL,
+        "What [[headers]] calls it by. Several routes may have the same name.",
+    )
+    .by_default("none")
+    .on_reload(),
+    Entry::new(
         "route.pool",
         "",
         "POOL",

@@ -257,6 +257,19 @@ pub(super) const LIMITS: &[Entry<Config>] = &[
     )
     .on_reload(),
     Entry::new(
+        "limits.connection-share",
+        "connection-share",
+        "PERCENT",
+        at!(Config: connection_share),
+        Kind::integer(0, 100, "percent"),
+        "Share of --max-connections that other pools leave to this one, so that one in which requests hang does \
+         not take all. A request of HTTP/1 for a pool whose requests are on all connections that are left gets 503 \
+         (overloaded), and its connection is closed.",
+    )
+    .of_pool()
+    .by_default("half of what other shares leave, in equal parts")
+    .on_reload(),
+    Entry::new(
         "limits.max-connections-per-client",
         "max-connections-per-client",
         "N",

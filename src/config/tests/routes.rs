@@ -95,6 +95,68 @@ fn a_route_may_have_time_outs_of_its_own() {
     );
 }
 
+#[test]
+fn header_rules_are_for_routes_of_a_name() {
+    const ROUTES: &str = "[[route]]\nname = 'docs'\n[[route]]\npath = '/manual'\nname = 'docs'\n";
+    let rules = |text: &str| format!("{ROUTES}[[headers]]\non = 'response'\nset = ['X-A: b']\n{text}");
+    let config = good(file(&rules("route = 'docs'\n"))).config;
+    assert_eq!(config.proxy.route_rules.keys().map(|name| &**name).collect::<Vec<_>>(), ["docs"]);
+    assert_eq!((config.proxy.header_rules, config.pool.header_rules), (None, None));
+    for (line, problem) in [
+        ("route = 'dosc'", "6: headers.route = \"dosc\": is not the name of a route; did you mean docs?"),
+        (
+            "route = 'docs'\npool = 'default'",
+            "6: headers.route: is of no use beside pool: a route has its pool already; \
+          leave one of them out",
+        ),
+        (
+            "route = 'docs'\nalways = true",
+            "6: headers.always: is about responses of the balancer itself, which are of no \
+          route; leave out one of always and route",
+        ),
+    ] {
+        assert_eq!(problems(&rules(line)), [problem]);
+    }
+    let unnamed = "[[headers]]\non = 'response'\nset = ['X-A: b']\nroute = 'docs'\n";
+    assert_eq!(
+        problems(unnamed),
+        ["1: headers.route = \"docs\": is not the name of a route; give a [[route]] that name"]
+    );
+    let beside = problems("[[route]]\nredirect = '/x'\npath = '/y'\nname = 'z'\n");
+    assert_eq!(beside, ["4: route.name = \"z\": is of no use beside redirect; leave one of them out"]);
+    let shared =
+        "[pool.default]\n[pool.b]\n[[route]]\nweight = 1\n[[route]]\nweight = 1\npool = 'b'\nname = 'x'\n";
+    let told = problems(shared);
+    assert!(
+        told.len() == 1 && told[0].starts_with("8: route.name = \"x\": differs from the route at"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn pools_leave_connections_to_each_other() {
+    let percents = |shares: &[&str]| {
+        let pools = ["a", "b", "c"].iter().zip(shares).map(|(name, share)| {
+            format!("[pool.{name}.limits]\n{share}\n[[route]]\npath = '/{name}'\npool = '{name}'\n")
+        });
+        let text: String = pools.collect();
+        let config = good(file(&text)).config;
+        config.pools().iter().map(|(_, pool)| pool.pool.connection_percent).collect::<Vec<_>>()
+    };
+    assert_eq!(percents(&[""]), [100]);
+    assert_eq!(percents(&["", ""]), [75, 75]);
+    assert_eq!(percents(&["connection-share = 60", "", ""]), [80, 30, 30]);
+    assert_eq!(percents(&["connection-share = 0", "connection-share = 0"]), [100, 100]);
+    let routes = "[[route]]\npool = 'a'\n[[route]]\npath = '/b'\npool = 'b'\n";
+    let told = problems(&format!(
+        "[pool.a.limits]\nconnection-share = 60\n[pool.b.limits]\nconnection-share = 50\n{routes}"
+    ));
+    assert_eq!(
+        told,
+        ["1: limits.connection-share: is 110 percent in all pools together, of 100; give smaller ones"]
+    );
+}
+
 /// The problems of a file, without its name.
 fn problems(text: &str) -> Vec<String> {
     let problems = file(text).problems();
