@@ -48,12 +48,10 @@ fn of_each_pool(path: &str, item: &Value, pool: &Value) -> Option<(String, Value
             let operation = &mut item[method];
             operation["operationId"] =
                 format!("{}OfPool", operation["operationId"].as_str().unwrap_or("")).into();
-            let responses = operation["responses"].as_object_mut();
-            responses.map(|responses| {
-                responses
-                    .entry("404")
-                    .or_insert_with(|| json!({"$ref": "#/components/responses/NoSuchPool"}));
-            });
+            if let Some(responses) = operation["responses"].as_object_mut() {
+                let missing = || json!({"$ref": "#/components/responses/NoSuchPool"});
+                responses.entry("404").or_insert_with(missing);
+            }
         }
         let parameters = item["parameters"].as_array().into_iter().flatten();
         item["parameters"] = std::iter::once(pool).chain(parameters).cloned().collect();

@@ -28,7 +28,7 @@ pub(super) fn give(config: &mut Config, items: &[PoolItem], problems: &mut Vec<P
 fn shares(given: &[Option<u32>]) -> Option<Vec<u32>> {
     let left = ALL.checked_sub(given.iter().flatten().sum())?;
     let others = given.iter().filter(|share| share.is_none()).count() as u32;
-    let part = if others == 0 { 0 } else { left / 2 / others };
+    let part = (left / 2).checked_div(others).unwrap_or(0);
     Some(given.iter().map(|share| share.unwrap_or(part)).collect())
 }
 
