@@ -10,6 +10,10 @@ use docker_api::models::{ContainerInspect200Response, ContainerState, ContainerS
 use super::signals;
 use crate::runtime::exit;
 
+/// Part of the names of containers that were renamed because their replicas leave: they have left the ring,
+/// or another replica has their name.
+pub(super) const LEAVING_SUFFIX: &str = "-leaving-";
+
 /// Whether a container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ContainerStatus {
@@ -81,6 +85,11 @@ impl Container {
             stop_signal: stop_signal.unwrap_or(signals::SIGTERM),
         };
         Some((container, container_state))
+    }
+
+    /// Whether its name says that its replica leaves.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.name.contains(LEAVING_SUFFIX)
     }
 
     /// The container as one that takes requests on `port`, if it has an address.

@@ -8,7 +8,7 @@ use super::events::{EngineEvent, EventKind};
 use super::managed::{Desired, ManagedReplica, Stage, Termination};
 use super::messages::ActorMessage;
 use super::signals;
-use super::task::{adopt, create, inspect, network, stop};
+use super::task::{adopt, create, inspect, leave, network, stop};
 use crate::runtime::engine::{CallError, naming};
 use crate::runtime::exit;
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
@@ -81,6 +81,20 @@ impl Actor {
     pub(super) fn retire(&mut self, id: ReplicaId) {
         if let Some(replica) = self.replicas.get_mut(&id) {
             replica.desired = Desired::Retired;
+        }
+        self.mark_leaving(id);
+    }
+
+    /// Has the container of a replica that has left the ring say so, to a balancer that finds it after a crash
+    /// of this one. Labels cannot be changed, so its name does.
+    pub(super) fn mark_leaving(&mut self, id: ReplicaId) {
+        let Some(replica) = self.replicas.get(&id) else { return };
+        if self.phase == Phase::Down || (replica.stage, replica.desired) != (Stage::Running, Desired::Retired)
+        {
+            return;
+        }
+        if let Some(container) = replica.container.clone() {
+            self.spawn(|context, _| async move { leave::run(&context, &container).await });
         }
     }
 

@@ -7,8 +7,7 @@ use docker_api::opts::{ContainerRemoveOpts, LogsOpts};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
-use crate::runtime::docker::adoption::LEAVING_SUFFIX;
-use crate::runtime::docker::container::{self, Container, RunningContainer};
+use crate::runtime::docker::container::{self, Container, LEAVING_SUFFIX, RunningContainer};
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::engine::{CallError, naming};
 
@@ -39,7 +38,7 @@ pub(super) fn running(context: &EngineContext, container: &Container) -> Option<
     container.running(&context.networks(), context.config.spec.port)
 }
 
-/// Renames a container so that another can have its name, if the engine allows it.
+/// Gives a container a name that says that it leaves, if the engine allows it. Another can have the one it had.
 ///
 /// # Errors
 /// Only if the engine cannot be reached.
@@ -49,6 +48,18 @@ pub(super) async fn rename(context: &EngineContext, container: &Container) -> Re
     match context.engine.heavy(container.rename(&name)).await {
         Err(error) if error.is_unreachable() => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Renames a container that is on its way out, unless its name says that already, if the engine allows it.
+///
+/// # Errors
+/// Only if the engine cannot be reached.
+pub(super) async fn mark_leaving(context: &EngineContext, container: &str) -> Result<(), CallError> {
+    match inspect(context, container).await {
+        Ok(Some((container, _))) if !container.is_leaving() => rename(context, &container).await,
+        Err(error) if error.is_unreachable() => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

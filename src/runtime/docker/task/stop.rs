@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::calls;
-use crate::runtime::docker::adoption::LEAVING_SUFFIX;
 use crate::runtime::docker::container::describe_exit;
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::engine::{CALL_TIMEOUT, CallError, naming};
@@ -104,11 +103,5 @@ async fn give_up(context: &EngineContext, container: &str, error: &CallError) ->
         %error,
         "cannot remove a container; it is tried again with the next list, or do it yourself: docker rm -f {short}"
     );
-    match calls::inspect(context, container).await {
-        Ok(Some((container, _))) if !container.name.contains(LEAVING_SUFFIX) => {
-            calls::rename(context, &container).await
-        }
-        Err(error) if error.is_unreachable() => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
+    calls::mark_leaving(context, container).await
 }
