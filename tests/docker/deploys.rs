@@ -1,6 +1,7 @@
 //! Deploys of containers: what a crash of the balancer leaves of one, and what a bad revision says.
 
 use std::net::TcpStream;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -22,6 +23,9 @@ window = "100ms"
 
 [revision.v2]
 env = "COLOUR=green"
+
+[revision.broken]
+command = "replica --listen nowhere:{port}"
 "#;
 
 fn start(pool: &Pool, settings: &str) -> Balancer {
@@ -83,4 +87,29 @@ fn a_deploy_that_succeeded_stays_after_a_crash_in_the_drain() {
     assert_eq!((&ring[0]["name"], &ring[0]["revision"]), (&successor, &"v2".into()), "{ring:?}");
     wait_until("the incumbent is removed", || (cluster.containers().len() == 1).then_some(()));
     assert_eq!(request(cluster.balancer.admin, "GET", "/deploy", None).status, 404, "none was begun");
+}
+
+#[test]
+fn a_bad_revision_is_taken_back_with_its_last_words() {
+    let _alone = alone();
+    if !engine::available() {
+        return;
+    }
+    let folder = Folder::new("docker-deploys-bad");
+    let settings = folder.write("ringherd.toml", SETTINGS);
+    let pool = Pool::new();
+    let balancer = start(&pool, &settings);
+    let deploy = Command::new(env!("CARGO_BIN_EXE_ringherd"))
+        .args(["deploy", "broken"])
+        .env("RINGHERD_ADMIN_LISTEN", balancer.admin.to_string())
+        .output()
+        .expect("the binary runs");
+    let words = String::from_utf8(deploy.stderr).expect("text");
+    assert_eq!(deploy.status.code(), Some(3), "{words}");
+    let (reason, last) = words.split_once("the last lines that '").unwrap_or_else(|| panic!("{words}"));
+    assert!(reason.contains("exit status 64"), "{words}");
+    assert!(last.contains("' wrote:\n  ") && last.contains("nowhere:5000"), "{words}");
+    // The replica that serves is read as well.
+    let log = request(balancer.admin, "GET", "/replicas/Server%201/log", None);
+    assert_eq!((log.status, log.body.contains("listening")), (200, true), "{log:?}");
 }

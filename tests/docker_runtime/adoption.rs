@@ -1,7 +1,5 @@
 //! Containers of an earlier life: taken over, or cleaned up. Those of others are never touched.
 
-use std::sync::Arc;
-
 use ringherd::runtime::{Owner, Revision};
 
 use super::*;
