@@ -52,6 +52,7 @@ function withRates(replicas) {
 /** Shows another pool: nothing of the one before is of it. */
 function choosePool(name) {
   if (name === state.pool) return;
+  closeLog();
   location.hash = `${POOL}${encodeURIComponent(name)}`;
   state.pool = name;
   counted = null;
