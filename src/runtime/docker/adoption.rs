@@ -100,7 +100,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::runtime::docker::container::LEAVING_SUFFIX;
 
     fn container(id: &str, name: &str, number: &str, status: ContainerStatus, created: i64) -> Container {
         let labels = [(labels::NAME, name), (labels::NUMBER, number)];
@@ -146,7 +145,7 @@ mod tests {
         ]);
         assert_eq!((adoptable, rest), (vec!["young".into()], vec!["old".into(), "dead".into()]));
         let mut left = container("left", "S 1", "1", ContainerStatus::Running, 9);
-        left.name.push_str(LEAVING_SUFFIX);
+        left.name = left.leaving_name();
         let (adoptable, rest) =
             partitioned(vec![left, container("b", "s-1", "2", ContainerStatus::Running, 1)]);
         assert_eq!((adoptable, rest), (vec!["b".into()], vec!["left".into()]));
@@ -189,7 +188,7 @@ mod tests {
         let runs = ContainerStatus::Running;
         let leaving = |status| {
             let mut old = container("old", "S", "1", status, 1);
-            old.name.push_str(LEAVING_SUFFIX);
+            old.name = old.leaving_name();
             old
         };
         let new = |status| revised(container("new", "N", "1", status, 2), "v2", Some("base"));
@@ -199,8 +198,9 @@ mod tests {
         assert_eq!(partitioned(vec![new(ContainerStatus::Exited), leaving(runs)]).0, ["old"]);
         // The successor of one that was taken back has left the ring, and the incumbent has not.
         let mut new = new(runs);
-        new.name.push_str(LEAVING_SUFFIX);
-        let old = container("old", "S", "1", runs, 1);
+        new.name = new.leaving_name();
+        // A name that a user has chosen says nothing.
+        let old = container("old", "S-leaving-me", "1", runs, 1);
         assert_eq!(partitioned(vec![new, old]), (vec!["old".into()], vec!["new".into()]));
     }
 
@@ -211,7 +211,7 @@ mod tests {
             container("b", "S2", "2", ContainerStatus::Running, 1),
         ];
         for container in &mut own {
-            container.name.push_str(LEAVING_SUFFIX);
+            container.name = container.leaving_name();
         }
         assert_eq!(partitioned(own), (vec!["b".into()], vec!["a".into()]));
     }

@@ -8,11 +8,8 @@ use std::process::ExitStatus;
 use docker_api::models::{ContainerInspect200Response, ContainerState, ContainerSummary, EndpointSettings};
 
 use super::signals;
+use crate::runtime::engine::naming;
 use crate::runtime::exit;
-
-/// Part of the names of containers that were renamed because their replicas leave: they have left the ring,
-/// or another replica has their name.
-pub(super) const LEAVING_SUFFIX: &str = "-leaving-";
 
 /// Whether a container runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +84,19 @@ impl Container {
         Some((container, container_state))
     }
 
-    /// Whether its name says that its replica leaves.
+    /// The name that it gets when its replica leaves: when that has left the ring, or another has its name.
+    pub(super) fn leaving_name(&self) -> String {
+        format!("{}{}", self.name, self.leaving_suffix())
+    }
+
+    /// Whether it has such a name.
     pub(super) fn is_leaving(&self) -> bool {
-        self.name.contains(LEAVING_SUFFIX)
+        self.name.ends_with(&self.leaving_suffix())
+    }
+
+    /// With its id, so that no other name is taken for one.
+    fn leaving_suffix(&self) -> String {
+        format!("-leaving-{}", naming::short(&self.id))
     }
 
     /// The container as one that takes requests on `port`, if it has an address.

@@ -7,9 +7,9 @@ use docker_api::models::ContainerState;
 use docker_api::opts::ContainerRemoveOpts;
 use tokio::time::timeout;
 
-use crate::runtime::docker::container::{self, Container, LEAVING_SUFFIX, RunningContainer};
+use crate::runtime::docker::container::{self, Container, RunningContainer};
 use crate::runtime::docker::context::EngineContext;
-use crate::runtime::engine::{CallError, logs, naming};
+use crate::runtime::engine::{CallError, logs};
 use crate::runtime::output::{LastLines, MAX_LINES};
 
 /// Time to read the end of the log of a container that has ended: its death is reported after that.
@@ -44,7 +44,7 @@ pub(super) fn running(context: &EngineContext, container: &Container) -> Option<
 /// # Errors
 /// Only if the engine cannot be reached.
 pub(super) async fn rename(context: &EngineContext, container: &Container) -> Result<(), CallError> {
-    let name = format!("{}{LEAVING_SUFFIX}{}", container.name, naming::short(&container.id));
+    let name = container.leaving_name();
     let container = context.engine.docker().containers().get(container.id.as_str());
     match context.engine.heavy(container.rename(&name)).await {
         Err(error) if error.is_unreachable() => Err(error),
