@@ -13,7 +13,7 @@ use super::pools::PoolHandle;
 use super::response::{self, AdminResponse};
 use super::response_body::{Events, Source};
 use crate::names::FoldedName;
-use crate::runtime::output::{Excerpt, MAX_LINES, Reader};
+use crate::runtime::output::{Excerpt, MAX_LINES, Reader, Unread};
 
 /// Lines that a client gets that does not say how many.
 const DEFAULT_LINES: usize = 50;
@@ -41,7 +41,7 @@ struct Wanted {
 impl Followers {
     /// The response with the output of the replica of this name; one that is followed ends with `end`, if not
     /// before.
-    pub(super) fn respond(
+    pub(super) async fn respond(
         &self,
         pool: &PoolHandle,
         name: &str,
@@ -49,14 +49,16 @@ impl Followers {
         end: &CancellationToken,
     ) -> Result<AdminResponse, Refusal> {
         let wanted = Wanted::parse(query)?;
-        let mut reader = pool.outputs.read(name, wanted.lines).ok_or_else(|| missing(pool, name))?;
+        let refusal = |unread| refusal(pool, name, unread);
         if !wanted.follow {
-            return Ok(response::with_type("text/plain; charset=utf-8", text(&reader.present())));
+            let lines = pool.outputs.tail(name, wanted.lines).await.map_err(refusal)?;
+            return Ok(response::with_type("text/plain; charset=utf-8", text(&lines)));
         }
         let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
             let many = format!("{MAX_FOLLOWERS} clients follow replicas already, which is the limit");
             Refusal::new(Reason::Busy, many)
         })?;
+        let reader = pool.outputs.follow(name, wanted.lines).await.map_err(refusal)?;
         let followed = Followed { reader, _permit: permit };
         Ok(response::stream(Events::of(": the output of a replica\n\n", followed, end.clone())))
     }
@@ -90,19 +92,28 @@ fn bad_query() -> Refusal {
     Refusal::new(Reason::BadRequest, understood)
 }
 
-/// There is no output of the replica of this name.
-fn missing(pool: &PoolHandle, name: &str) -> Refusal {
+/// The output of the replica of this name is not read.
+fn refusal(pool: &PoolHandle, name: &str, unread: Unread) -> Refusal {
     let folded = FoldedName::of(name);
     let view = pool.control.view();
-    let what = match view.replicas.iter().find(|replica| FoldedName::of(&replica.name) == folded) {
-        Some(replica) => {
-            // How an operator finds it, such as `container 0123456789ab`.
-            let instance = replica.instance.as_ref().map_or_else(String::new, |found| format!(" ({found})"));
-            format!("the output of '{name}'{instance} is not kept: {}", pool.outputs.missing())
+    let replica = view.replicas.iter().find(|replica| FoldedName::of(&replica.name) == folded);
+    // How an operator finds it, such as `container 0123456789ab`.
+    let instance = replica.and_then(|replica| replica.instance.as_ref());
+    let instance = instance.map_or_else(String::new, |found| format!(" ({found})"));
+    let (reason, what) = match unread {
+        Unread::Unknown if replica.is_some() => {
+            let why = pool.outputs.missing();
+            (Reason::NotFound, format!("the output of '{name}'{instance} is not kept: {why}"))
         }
-        None => format!("there is no replica '{name}', and no output of one that has ended"),
+        Unread::Unknown => {
+            (Reason::NotFound, format!("there is no replica '{name}', and no output of one that has ended"))
+        }
+        Unread::Unreadable(why) => {
+            (Reason::NotFound, format!("the output of '{name}'{instance} is not shown: {why}"))
+        }
+        Unread::Unavailable(why) => (Reason::RuntimeUnavailable, why),
     };
-    Refusal::new(Reason::NotFound, what)
+    Refusal::new(reason, what)
 }
 
 /// A line each, and before them how many are missing.

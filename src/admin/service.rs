@@ -141,13 +141,13 @@ impl Admin {
         }
         match &found {
             Ok(Found { route: Route::Read(read), .. }) if read.is_probe() => {
-                return self.read(read, None, head);
+                return self.read(read, None, head).await;
             }
             // It has no secret, and pages of other origins may link to it. Its own requests pass all
             // checks.
             Ok(Found { route: Route::Read(Read::Page), .. }) => {
                 self.admit_host(head)?;
-                return self.read(&Read::Page, None, head);
+                return self.read(&Read::Page, None, head).await;
             }
             _ => self.admit(head, context)?,
         }
@@ -156,7 +156,7 @@ impl Admin {
         }
         let Found { pool, route } = found?;
         match route {
-            Route::Read(read) => self.read(&read, pool.as_deref(), head),
+            Route::Read(read) => self.read(&read, pool.as_deref(), head).await,
             Route::Write(write) => self.write(&write, pool.as_deref(), head, body, record).await,
         }
     }
@@ -176,7 +176,7 @@ impl Admin {
         access::check_token(&head.headers, config.token.as_deref())
     }
 
-    fn read(&self, read: &Read, pool: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
+    async fn read(&self, read: &Read, pool: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
         let named = pool;
         let pool = self.pool(named)?;
         let view = pool.control.view();
@@ -192,7 +192,9 @@ impl Admin {
             Read::Document => Ok(openapi::response(self.pools.names())),
             Read::Metrics => Ok(metrics::response(self.pools.views(), &self.sources, &head.headers)),
             Read::Events => self.events(head),
-            Read::Log(name) => self.followers.respond(pool, name, head.uri.query(), &self.end_of_streams),
+            Read::Log(name) => {
+                self.followers.respond(pool, name, head.uri.query(), &self.end_of_streams).await
+            }
             Read::Alive => Ok(response::success("alive")),
             Read::Ready => self.readiness(),
         }

@@ -199,7 +199,7 @@ pub trait Runtime {
     fn locate(&self, _id: ReplicaId) {}
 
     /// A replica has left the ring and finishes its requests; [`Runtime::stop`] follows. Other
-    /// balancers that share the replica are told. Sends no event.
+    /// balancers that share the replica are told, or find it so after a crash of this one. Sends no event.
     fn retire(&self, _id: ReplicaId) {}
 
     /// Stops a replica, gracefully at first. Sends `Exited`; if neither `Started` nor `StartFailed` was

@@ -343,8 +343,9 @@ fn build_runtime(config: RuntimeConfig) -> BuiltRuntime {
             Box::new(Fixed::new(events))
         }
         RuntimeConfig::Docker(config) => {
+            // What others run and is discovered.
             outputs = Outputs::missing_because("the engine has it: docker logs CONTAINER");
-            Box::new(docker::start(config, events))
+            Box::new(docker::start(config, events, outputs.clone()))
         }
         RuntimeConfig::Swarm(config) => {
             outputs = Outputs::missing_because("the nodes have it: docker service logs SERVICE");

@@ -621,6 +621,7 @@ JSON.parse = (text) => {
 };
 window.fetch = async (url, options) => {
     const path = new URL(url).pathname;
+    if (path.endsWith('/log')) return new Response(window.words);
     if (!path.startsWith('/deploy')) return fetched(url, options);
     if (options.method !== 'GET') window.asked.push(`${options.method} ${path} ${options.body}`);
     return new Response(JSON.stringify(window.deploy));
@@ -659,9 +660,14 @@ def a_deploy_is_shown_and_steered(browser, binary):
         page.one("#deploy-abort").click()
         page.confirm()
         assert browser.run("return window.asked") == ["POST /deploy/promote {}", "DELETE /deploy {}"]
+        assert not page.shown("#deploy-words")
+        browser.run("window.words = arguments[0]", f"no database\n\tat {MARKUP}\n")
         deploy("reverted", ["reverted"] * 3, ended=True, reason="5 % of requests failed", failed=MARKUP,
                ended_seconds_ago=1)
         page.wait_text("#deploy-reason", f"5 % of requests failed (seen at {MARKUP})")
+        page.wait_text("#deploy-words-lines", f"no database\n\tat {MARKUP}")
+        assert page.shown("#deploy-words") and MARKUP in page.text("#deploy-words-title")
+        browser.picture("deploy-words")
         assert not page.shown("#deploy-abort") and not page.shown("#deploy-promote")
         for width in [320, 768]:
             assert fits(browser, width)
@@ -724,6 +730,92 @@ def each_pool_is_shown_and_changed_by_itself(browser, binary):
             assert browser.console() == []
 
 
+# Writes what is given to it, and from then on a thousand lines in a second.
+CHATTER = """
+cat "$1"
+(i=0; while sleep 0.05; do for _ in $(seq 50); do i=$((i+1)); echo "tick $i"; done; done) &
+exec "$2" replica --listen "127.0.0.1:$3" > /dev/null
+"""
+
+
+def the_output_of_a_replica_is_read_and_followed(browser, binary):
+    with tempfile.TemporaryDirectory() as folder:
+        script, first, file = (pathlib.Path(folder) / name for name in ["chatter", "first", "ringherd.toml"])
+        script.write_text(CHATTER)
+        first.write_text(f"{MARKUP}\n\n\x1b[2J\ta tab\n")
+        settings = f"\n[pool.api.replicas]\ncommand = 'sh {script} {first} {binary} {{port}}'\n"
+        file.write_text(POOLS.replace("\n[pool.api.replicas]\n", settings))
+        with Balancer(binary, "--config", str(file), token=TOKEN) as balancer:
+            page = Page(browser, balancer.admin)
+            browser.wait("the question", lambda: page.shown("#ask"))
+            page.one("#ask-input").send_keys(TOKEN, Keys.ENTER)
+            page.wait_ready(2)
+            page.one("#pool option[value=api]").click()
+            page.wait_ready(1)
+            browser.console()
+            name = page.rows()[0][1]
+
+            def open_log():
+                page.one("#rows [data-action=log]").send_keys(Keys.ENTER)
+                browser.wait("the panel", lambda: page.shown("#log"))
+
+            def last():
+                return int(browser.run(
+                    "return document.querySelector('#log-lines').lastChild?.textContent.match(/tick (\\d+)/)?.[1] ?? 0"))
+
+            open_log()
+            assert page.focused() == "log-lines" and page.text("#log-title") == f"Output of {name}"
+            assert page.one("#rows [data-action=log]").get_attribute("aria-label") == f"Log {name}"
+            page.wait_text("#log-state", "Following.")
+            lines = "return document.querySelector('#log-lines').childElementCount"
+            browser.wait("many lines", lambda: browser.run(lines) == 500)
+            seen = last()
+            browser.wait("it follows", lambda: last() > seen + 200)
+            assert browser.run(lines) == 500, "the page keeps no more"
+            at_end = ("const l = document.querySelector('#log-lines');"
+                      " return l.scrollHeight - l.scrollTop - l.clientHeight < 24")
+            assert browser.run(at_end), "the view goes with the end"
+            browser.picture("log")
+            # A reader who looks back is left where they are.
+            page.one("#log-lines").send_keys(Keys.HOME)
+            browser.wait("the beginning", lambda: browser.run(
+                "return document.querySelector('#log-lines').scrollTop") < 24)
+            seen = last()
+            browser.wait("more lines", lambda: last() > seen + 100)
+            assert not browser.run(at_end)
+            page.one("#log-lines").send_keys(Keys.ESCAPE)
+            browser.wait("the panel goes", lambda: not page.shown("#log"))
+            assert browser.run("return document.activeElement.dataset.action") == "log", "the focus is back"
+            assert browser.run(lines) == 0
+
+            # What it writes is text. It ends with the replica, and may be read again after that.
+            script.write_text(CHATTER.replace("while sleep 0.05", "while sleep 3600"))
+            balancer.ask("POST", f"/pools/api/replicas/{name.replace(' ', '%20')}/kill", {})
+            browser.wait("it is replaced", lambda: page.rows() and page.rows()[0][1] != name)
+            page.wait_ready(1)
+            open_log()
+            page.wait_text("#log-lines", MARKUP)
+            assert page.text("#log-lines div:nth-child(3)") == "\\u{1b}[2J\ta tab"
+            assert browser.run("return [document.title, document.images.length]") == ["ringherd", 0]
+            name = page.rows()[0][1]
+            for width in [320, 768]:
+                assert fits(browser, width)
+            browser.picture("log-narrow")
+            browser.size(1280, 900)
+            balancer.ask("POST", f"/pools/api/replicas/{name}/kill", {})
+            page.wait_text("#log-state", "has ended")
+            page.one("#log-again").click()
+            page.wait_text("#log-state", "has ended")
+            page.wait_text("#log-lines", MARKUP)
+            assert page.text("#log-title") == f"Output of {name}", page.text("#log-title")
+            page.one("#log-close").click()
+            assert not page.shown("#log")
+            open_log()
+            page.one("#pool option[value=web]").click()
+            browser.wait("it goes with its pool", lambda: not page.shown("#log"))
+            assert browser.console() == []
+
+
 def fits(browser, width):
     browser.size(width, 740)
     cut = ("return [...document.querySelectorAll('.chart text')].filter(t => t.getBBox().x < 0)"
@@ -777,6 +869,7 @@ TESTS = [
     markup_is_only_text,
     a_deploy_is_shown_and_steered,
     each_pool_is_shown_and_changed_by_itself,
+    the_output_of_a_replica_is_read_and_followed,
     it_works_over_tls_through_another_balancer,
     a_page_of_a_replica_over_tls_has_http2_and_its_websocket,
     fits_phones_and_the_dark,

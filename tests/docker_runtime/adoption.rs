@@ -1,7 +1,5 @@
 //! Containers of an earlier life: taken over, or cleaned up. Those of others are never touched.
 
-use std::sync::Arc;
-
 use ringherd::runtime::{Owner, Revision};
 
 use super::*;
@@ -98,6 +96,42 @@ async fn a_deploy_that_was_interrupted_is_taken_back() {
     bench.runtime.stop(ReplicaId(3));
     bench.exited(3).await;
     docker(&["rmi", &tag]).await;
+}
+
+/// A deploy has succeeded, and its incumbents finish their requests: after a crash the next balancer goes on there.
+#[tokio::test]
+async fn who_has_left_the_ring_for_a_successor_is_not_taken_over() {
+    if !engine::available() {
+        return;
+    }
+    let (pool, gate) = (Pool::new(), Gate::new());
+    let (mut bench, _) = Bench::ready(gated(&pool, &gate)).await;
+    let revision = Revision { name: "v2".into(), ..Revision::default() };
+    let (revision, replaces) = (Arc::new(revision), Some("base".to_owned()));
+    for number in [1, 2] {
+        bench.up(u64::from(number), &format!("S{number}")).await;
+        let id = u64::from(number) + 10;
+        let successor = launch(id, &format!("N{number}"), None);
+        let (revision, replaces) = (Arc::clone(&revision), replaces.clone());
+        bench.runtime.start(Launch { number, revision, replaces, ..successor });
+        bench.started(id).await;
+    }
+    let has_left = |slug: &str| format!("name={}-leaving-", pool.container(slug));
+    bench.runtime.retire(ReplicaId(1));
+    until_count(&has_left("s1"), 1).await;
+    // Who leaves while the engine is away is marked when it is back.
+    gate.close();
+    bench.unavailable().await;
+    bench.runtime.retire(ReplicaId(2));
+    gate.open();
+    bench.inventory().await;
+    until_count(&has_left("s2"), 1).await;
+    drop(bench);
+
+    let (_bench, found) = Bench::ready(config(&pool)).await;
+    let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.revision.as_str())).collect();
+    assert_eq!(told, [("N1", "v2"), ("N2", "v2")]);
+    until_count(&pool.filter(), 2).await;
 }
 
 #[tokio::test]

@@ -13,20 +13,24 @@ mod lifecycle;
 mod names;
 mod ordinary;
 mod outage;
+mod output;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Pool, docker, gate::Gate, image, socket};
 use processes::{bounded, get};
 use ringherd::runtime::docker::{self, DockerConfig};
 use ringherd::runtime::engine::{Host, Spec};
+use ringherd::runtime::output::Outputs;
 use ringherd::runtime::{Found, Launch, ReplicaId, Runtime, RuntimeEvent, RuntimeHandle};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A runtime and its events.
 struct Bench {
     runtime: RuntimeHandle,
+    outputs: Outputs,
     events: UnboundedReceiver<RuntimeEvent>,
 }
 
@@ -70,7 +74,8 @@ fn launch(id: u64, name: &str, existing: Option<&str>) -> Launch {
 impl Bench {
     fn new(config: DockerConfig) -> Self {
         let (sender, events) = unbounded_channel();
-        Self { runtime: docker::start(config, sender), events }
+        let outputs = Outputs::default();
+        Self { runtime: docker::start(config, sender, outputs.clone()), outputs, events }
     }
 
     /// One that has found the engine, and what it found.

@@ -37,6 +37,7 @@ const SCRIPT: &str = concat!(
     include_str!("script/replicas.js"),
     include_str!("script/timeline.js"),
     include_str!("script/deploy.js"),
+    include_str!("script/log.js"),
     include_str!("script/dialogs.js"),
     include_str!("script/forms.js"),
     include_str!("script/start.js"),

@@ -1,9 +1,14 @@
 //! What is answered to clients that ask for the output of a replica.
 
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Empty};
 
 use super::script::{Bench, CONTEXT, Call};
 use crate::admin::{AdminConfig, Body};
+use crate::runtime::output::{Lines, LogSource, Unread};
 
 fn bench() -> Bench {
     Bench::new(AdminConfig::default(), Ok(&["S1"]))
@@ -46,6 +51,45 @@ async fn why_there_is_none_is_told() {
         let got = bench.send(Call::new("GET", path)).await;
         assert_eq!((got.status.as_u16(), got.header("x-ringherd-error")), (404, Some("not-found")), "{path}");
         assert_eq!(got.json()["message"], format!("<Error> {why}"));
+    }
+}
+
+/// Reads nothing, for this reason.
+#[derive(Debug)]
+struct Shut(Unread);
+
+impl LogSource for Shut {
+    fn open(&self, _key: &str, _lines: usize, _follow: bool) -> BoxFuture<'static, Result<Lines, Unread>> {
+        std::future::ready(Err(self.0.clone())).boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_others_keep_and_that_is_not_read_has_a_reason() {
+    let bench = bench();
+    let driver = "its log driver 'none' cannot be read";
+    for (unread, status, code, message) in [
+        (
+            Unread::Unreadable(driver.to_owned()),
+            404,
+            "not-found",
+            "the output of 'S1' (pid 1) is not shown: ",
+        ),
+        (
+            Unread::Unavailable("the engine is away".to_owned()),
+            503,
+            "runtime-unavailable",
+            "the engine is away",
+        ),
+        (Unread::Unknown, 404, "not-found", "the output of 'S1' (pid 1) is not kept: nobody reads it"),
+    ] {
+        let _run = bench.outputs.begin_at("S1", Arc::new(Shut(unread)), "c1");
+        for path in ["/replicas/S1/log", "/replicas/S1/log?follow"] {
+            let got = bench.send(Call::new("GET", path)).await;
+            assert_eq!((got.status.as_u16(), got.header("x-ringherd-error")), (status, Some(code)), "{path}");
+            let told = got.json()["message"].to_string();
+            assert!(told.contains(message), "{told}");
+        }
     }
 }
 

@@ -46,9 +46,9 @@ Ends a replica at once, as a crash would, to see what becomes of it. Requests th
 fail. A running balancer replaces it.";
 
 const LOGS: &str = "\
-Prints the last lines that a replica has written to its standard output and standard error, also after its end. A \
-balancer keeps 200 lines of each replica that it runs as a process. With -f it goes on with what follows, until \
-the replica ends.";
+Prints the last lines that a replica has written to its standard output and standard error, also after its end. There \
+are up to 200 of each replica that a balancer runs as a process or a container. With -f it goes on with what follows, \
+until the replica ends.";
 
 const SET: &str = "\
 Changes the ring of a running balancer: family=modified|classic, probing=quadratic|linear, \

@@ -20,6 +20,7 @@ use super::messages::{ActorHandle, ActorMessage};
 use super::task::connection;
 use crate::runtime::engine::CallError;
 use crate::runtime::handle::RuntimeCommand;
+use crate::runtime::output::Outputs;
 use crate::runtime::{ReplicaId, RuntimeEvent, RuntimeEvents};
 
 /// First pause before the engine is connected to again; doubles up to [`MAX_PAUSE`].
@@ -47,6 +48,8 @@ pub(super) enum Phase {
 pub(super) struct Actor {
     pub(super) config: Arc<DockerConfig>,
     pub(super) events: RuntimeEvents,
+    /// Where the output of containers is read.
+    pub(super) outputs: Outputs,
     pub(super) phase: Phase,
     /// Looked up at the first connection.
     pub(super) context: Option<Arc<EngineContext>>,
@@ -77,11 +80,12 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(config: DockerConfig, events: RuntimeEvents) -> Self {
+    pub(super) fn new(config: DockerConfig, events: RuntimeEvents, outputs: Outputs) -> Self {
         let (sender, inbox) = unbounded_channel();
         Self {
             config: Arc::new(config),
             events,
+            outputs,
             phase: Phase::Down,
             context: None,
             replicas: BTreeMap::new(),
@@ -130,7 +134,7 @@ impl Actor {
             ActorMessage::Listed(listing) => self.listed(listing),
             ActorMessage::ListDue => self.list(),
             ActorMessage::Event(event) => self.event(&event),
-            ActorMessage::Created { id, container } => self.created(id, container),
+            ActorMessage::Created { id, container, output } => self.created(id, container, output),
             // The task that asks may have been ended.
             ActorMessage::IsWanted { id, reply } => drop(reply.send(self.is_wanted(id))),
             ActorMessage::MayRename { holder, reply } => drop(reply.send(self.may_rename(&holder))),
@@ -167,7 +171,8 @@ impl Actor {
     /// Connects to the engine after a pause.
     pub(super) fn connect_after(&mut self, pause: Duration) {
         let actor = self.handle_of_connection();
-        let connection = connection::run(Arc::clone(&self.config), self.context.clone(), actor);
+        let outputs = self.outputs.clone();
+        let connection = connection::run(Arc::clone(&self.config), outputs, self.context.clone(), actor);
         self.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
             connection.await;

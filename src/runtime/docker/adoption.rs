@@ -8,9 +8,6 @@ use crate::runtime::Revision;
 use crate::runtime::engine::labels::ReplicaLabels;
 use crate::runtime::engine::{labels, naming};
 
-/// Part of the names of containers that were renamed because another replica has their name.
-pub(super) const LEAVING_SUFFIX: &str = "-leaving-";
-
 /// The containers that the engine listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
@@ -35,13 +32,13 @@ pub(super) struct Adoptable {
 /// rest, left behind by a crash or an unfinished change.
 pub(super) fn partition(mut own: Vec<Container>) -> (Vec<Adoptable>, Vec<Container>) {
     let successors = successors(&own);
-    // Of two containers with one number, one that runs is preferred, then one that is not the successor of the
-    // other, then the younger one: it was wanted last. So a deploy that was interrupted is taken back as far as
-    // the replicas from before it live.
+    // Of two containers with one number, one that runs is preferred, then one that has not left the ring, then one
+    // that is not the successor of the other, then the younger one: it was wanted last. So a deploy that was
+    // interrupted is taken back as far as the replicas from before it live, and one that had succeeded is not.
     own.sort_by_key(|container| {
         (
             container.status != ContainerStatus::Running,
-            is_leaving(container),
+            container.is_leaving(),
             successors.contains(&container.id),
             Reverse(container.created),
             container.id.clone(),
@@ -54,7 +51,7 @@ pub(super) fn partition(mut own: Vec<Container>) -> (Vec<Adoptable>, Vec<Contain
         let over = match container.status {
             ContainerStatus::Created => true,
             ContainerStatus::Running => false,
-            ContainerStatus::Exited => is_leaving(&container),
+            ContainerStatus::Exited => container.is_leaving(),
         };
         match labels::parse(&container.labels).filter(|_| !over) {
             Some(replica)
@@ -70,14 +67,10 @@ pub(super) fn partition(mut own: Vec<Container>) -> (Vec<Adoptable>, Vec<Contain
     (adoptable, rest)
 }
 
-fn is_leaving(container: &Container) -> bool {
-    container.name.contains(LEAVING_SUFFIX)
-}
-
 /// The ids of containers that a deploy has made beside those whose places they take, and which run.
 fn successors(own: &[Container]) -> HashSet<String> {
     let runs =
-        |container: &&Container| container.status == ContainerStatus::Running && !is_leaving(container);
+        |container: &&Container| container.status == ContainerStatus::Running && !container.is_leaving();
     let mut by_number: HashMap<u32, Vec<_>> = HashMap::new();
     for container in own.iter().filter(runs) {
         if let Some(replica) = labels::parse(&container.labels) {
@@ -152,7 +145,7 @@ mod tests {
         ]);
         assert_eq!((adoptable, rest), (vec!["young".into()], vec!["old".into(), "dead".into()]));
         let mut left = container("left", "S 1", "1", ContainerStatus::Running, 9);
-        left.name.push_str(LEAVING_SUFFIX);
+        left.name = left.leaving_name();
         let (adoptable, rest) =
             partitioned(vec![left, container("b", "s-1", "2", ContainerStatus::Running, 1)]);
         assert_eq!((adoptable, rest), (vec!["b".into()], vec!["left".into()]));
@@ -191,13 +184,34 @@ mod tests {
     }
 
     #[test]
+    fn a_deploy_that_had_succeeded_stays_where_its_replicas_live() {
+        let runs = ContainerStatus::Running;
+        let leaving = |status| {
+            let mut old = container("old", "S", "1", status, 1);
+            old.name = old.leaving_name();
+            old
+        };
+        let new = |status| revised(container("new", "N", "1", status, 2), "v2", Some("base"));
+        assert_eq!(partitioned(vec![leaving(runs), new(runs)]), (vec!["new".into()], vec!["old".into()]));
+        assert_eq!(partitioned(vec![new(runs), leaving(ContainerStatus::Exited)]).0, ["new"]);
+        // Who serves is worth more than who should.
+        assert_eq!(partitioned(vec![new(ContainerStatus::Exited), leaving(runs)]).0, ["old"]);
+        // The successor of one that was taken back has left the ring, and the incumbent has not.
+        let mut new = new(runs);
+        new.name = new.leaving_name();
+        // A name that a user has chosen says nothing.
+        let old = container("old", "S-leaving-me", "1", runs, 1);
+        assert_eq!(partitioned(vec![new, old]), (vec!["old".into()], vec!["new".into()]));
+    }
+
+    #[test]
     fn a_renamed_container_is_not_adopted_once_it_has_exited() {
         let mut own = vec![
             container("a", "S1", "1", ContainerStatus::Exited, 1),
             container("b", "S2", "2", ContainerStatus::Running, 1),
         ];
         for container in &mut own {
-            container.name.push_str(LEAVING_SUFFIX);
+            container.name = container.leaving_name();
         }
         assert_eq!(partitioned(own), (vec!["b".into()], vec!["a".into()]));
     }

@@ -8,6 +8,7 @@ use std::process::ExitStatus;
 use docker_api::models::{ContainerInspect200Response, ContainerState, ContainerSummary, EndpointSettings};
 
 use super::signals;
+use crate::runtime::engine::naming;
 use crate::runtime::exit;
 
 /// Whether a container runs.
@@ -81,6 +82,21 @@ impl Container {
             stop_signal: stop_signal.unwrap_or(signals::SIGTERM),
         };
         Some((container, container_state))
+    }
+
+    /// The name that it gets when its replica leaves: when that has left the ring, or another has its name.
+    pub(super) fn leaving_name(&self) -> String {
+        format!("{}{}", self.name, self.leaving_suffix())
+    }
+
+    /// Whether it has such a name.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.name.ends_with(&self.leaving_suffix())
+    }
+
+    /// With its id, so that no other name is taken for one.
+    fn leaving_suffix(&self) -> String {
+        format!("-leaving-{}", naming::short(&self.id))
     }
 
     /// The container as one that takes requests on `port`, if it has an address.

@@ -7,9 +7,10 @@ use rustix::system::uname;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::DockerConfig;
-use crate::runtime::engine::{CallError, Engine, OwnContainer, naming, own_container};
+use crate::runtime::engine::{CallError, ContainerLogs, Engine, OwnContainer, naming, own_container};
 #[cfg(test)]
 use crate::runtime::engine::{Host, Spec};
+use crate::runtime::output::{LogSource, Outputs, Run};
 
 /// The engine's default network, which knows no host names.
 pub(super) const DEFAULT_BRIDGE: &str = "bridge";
@@ -35,6 +36,9 @@ pub(super) struct EngineContext {
     pub(super) heavy: Semaphore,
     /// Held while the network is created.
     pub(super) network_lock: Mutex<()>,
+    /// Where the output of containers is read, and who is asked for it.
+    pub(super) outputs: Outputs,
+    pub(super) logs: Arc<dyn LogSource>,
 }
 
 /// The network that containers of replicas are attached to.
@@ -51,7 +55,11 @@ impl EngineContext {
     ///
     /// # Errors
     /// The engine does not answer.
-    pub(super) async fn look_up(engine: Engine, config: Arc<DockerConfig>) -> Result<Self, CallError> {
+    pub(super) async fn look_up(
+        engine: Engine,
+        config: Arc<DockerConfig>,
+        outputs: Outputs,
+    ) -> Result<Self, CallError> {
         let own_container = own_container::find(&engine).await?;
         let instance = match &own_container {
             Some(own) => own.name.clone(),
@@ -60,7 +68,14 @@ impl EngineContext {
         };
         let run = format!("{:016x}", fastrand::u64(..));
         let heavy = Semaphore::new(HEAVY_CALLS as usize);
-        Ok(Self { engine, config, instance, run, own_container, heavy, network_lock: Mutex::default() })
+        let logs = Arc::new(ContainerLogs::new(engine.host().clone()));
+        let network_lock = Mutex::default();
+        Ok(Self { engine, config, instance, run, own_container, heavy, network_lock, outputs, logs })
+    }
+
+    /// The output of the replica of this name, which has a container now.
+    pub(super) fn output(&self, name: &str, container: &str) -> Run {
+        self.outputs.begin_at(name, Arc::clone(&self.logs), container)
     }
 
     /// The network of the replicas: the configured one, that of our own container, or a managed one.
@@ -94,6 +109,8 @@ impl EngineContext {
             own_container,
             heavy: Semaphore::new(1),
             network_lock: Mutex::default(),
+            outputs: Outputs::default(),
+            logs: Arc::new(ContainerLogs::new(Host::default())),
         }
     }
 }

@@ -8,9 +8,10 @@ use super::events::{EngineEvent, EventKind};
 use super::managed::{Desired, ManagedReplica, Stage, Termination};
 use super::messages::ActorMessage;
 use super::signals;
-use super::task::{adopt, create, inspect, network, stop};
+use super::task::{adopt, create, inspect, leave, network, stop};
 use crate::runtime::engine::{CallError, naming};
 use crate::runtime::exit;
+use crate::runtime::output::Run;
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
 impl Actor {
@@ -30,8 +31,13 @@ impl Actor {
                 return;
             }
             None if self.phase == Phase::Down => replica.stage = Stage::Unknown,
-            // Its container tells what it runs.
-            Some(Some(adopted)) => replica.revision = adopted.replica.revision,
+            Some(Some(adopted)) => {
+                // Its container tells what it runs.
+                replica.revision = adopted.replica.revision;
+                if let Some(context) = &self.context {
+                    replica.output = Some(context.output(&replica.launch.name, &adopted.container));
+                }
+            }
             None => {}
         }
         self.replicas.insert(id, replica);
@@ -44,19 +50,19 @@ impl Actor {
             return;
         }
         let Some(replica) = self.replicas.get_mut(&id) else { return };
-        let container = replica.container.clone();
+        let (container, last) = (replica.container.clone(), replica.last_lines());
         match (replica.stage, container) {
             (Stage::Starting, _) => {
                 let launch = replica.launch.clone();
                 self.spawn(|context, actor| create::run(context, launch, actor));
             }
             (Stage::Adopting, Some(container)) => {
-                self.spawn(|context, actor| adopt::own(context, id, container, actor));
+                self.spawn(|context, actor| adopt::own(context, id, container, last, actor));
             }
             (Stage::Stopping, Some(container)) => {
                 let requested = replica.termination != Termination::NotRequested;
                 self.spawn(|context, actor| async move {
-                    let exit = stop::run(&context, &container, requested).await?;
+                    let exit = stop::run(&context, &container, requested, last).await?;
                     let reason = exit.unwrap_or_else(|| stop::REMOVED.to_owned());
                     actor.send(ActorMessage::Stopped { id, reason });
                     Ok(())
@@ -64,7 +70,7 @@ impl Actor {
             }
             (Stage::Running, Some(container)) if !replica.inspecting => {
                 (replica.inspecting, replica.needs_inspection) = (true, false);
-                self.spawn(|context, actor| inspect::run(context, id, container, actor));
+                self.spawn(|context, actor| inspect::run(context, id, container, last, actor));
             }
             _ => {}
         }
@@ -81,6 +87,20 @@ impl Actor {
     pub(super) fn retire(&mut self, id: ReplicaId) {
         if let Some(replica) = self.replicas.get_mut(&id) {
             replica.desired = Desired::Retired;
+        }
+        self.mark_leaving(id);
+    }
+
+    /// Has the container of a replica that has left the ring say so, to a balancer that finds it after a crash
+    /// of this one. Labels cannot be changed, so its name does.
+    pub(super) fn mark_leaving(&mut self, id: ReplicaId) {
+        let Some(replica) = self.replicas.get(&id) else { return };
+        if self.phase == Phase::Down || (replica.stage, replica.desired) != (Stage::Running, Desired::Retired)
+        {
+            return;
+        }
+        if let Some(container) = replica.container.clone() {
+            self.spawn(|context, _| async move { leave::run(&context, &container).await });
         }
     }
 
@@ -125,9 +145,9 @@ impl Actor {
     }
 
     /// The container of a replica has been created.
-    pub(super) fn created(&mut self, id: ReplicaId, container: String) {
+    pub(super) fn created(&mut self, id: ReplicaId, container: String, output: Run) {
         if let Some(replica) = self.replicas.get_mut(&id) {
-            replica.container = Some(container);
+            (replica.container, replica.output) = (Some(container), Some(output));
         }
     }
 
@@ -354,7 +374,7 @@ impl Actor {
             return;
         }
         self.spawn(|context, actor| async move {
-            let end = stop::run(&context, &container, exited).await?;
+            let end = stop::run(&context, &container, exited, None).await?;
             if let (Some(end), Some(name)) = (end, orphan) {
                 tracing::info!(container = name, end, "removed a container of ours that was no replica's");
             }

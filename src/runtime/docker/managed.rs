@@ -1,6 +1,7 @@
 //! What is known of one replica whose container this balancer makes and removes.
 
 use super::signals;
+use crate::runtime::output::{LastLines, Run};
 use crate::runtime::{Found, Launch, Owner, RuntimeEvent};
 
 /// The stage of a replica's life.
@@ -45,7 +46,7 @@ pub(super) enum Desired {
 }
 
 /// One replica.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ManagedReplica {
     /// Name, number and id.
     pub(super) launch: Launch,
@@ -55,6 +56,8 @@ pub(super) struct ManagedReplica {
     pub(super) stage: Stage,
     /// Id of its container, once there is one.
     pub(super) container: Option<String>,
+    /// Its output, once there is a container.
+    pub(super) output: Option<Run>,
     /// The signal that the container takes as a request to end.
     pub(super) stop_signal: i32,
     /// Whether somebody else has asked the container to end.
@@ -79,6 +82,7 @@ impl ManagedReplica {
             launch,
             stage,
             container,
+            output: None,
             stop_signal: signals::SIGTERM,
             termination: Termination::NotRequested,
             desired: Desired::Running,
@@ -91,6 +95,11 @@ impl ManagedReplica {
     /// Whether `container` is the id of its container.
     pub(super) fn has(&self, container: &str) -> bool {
         self.container.as_deref() == Some(container)
+    }
+
+    /// Takes the last lines of its output.
+    pub(super) fn last_lines(&self) -> Option<LastLines> {
+        self.output.as_ref().and_then(Run::last_lines)
     }
 
     /// Its entry in the inventory, while its container exists and is wanted.

@@ -10,6 +10,7 @@ use super::container::{Container, RunningContainer};
 use super::context::EngineContext;
 use super::events::EngineEvent;
 use crate::runtime::ReplicaId;
+use crate::runtime::output::Run;
 
 /// A result or a question of a task.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) enum ActorMessage {
         id: ReplicaId,
         /// Id of the container.
         container: String,
+        /// Its output.
+        output: Run,
     },
     /// Question before a container is created: is this replica still wanted?
     IsWanted {

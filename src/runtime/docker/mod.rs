@@ -6,6 +6,9 @@
 //! engine does not answer, nothing is concluded about containers. Nothing here judges health or
 //! decides what is restarted.
 //!
+//! The engine keeps what containers write, and is asked for it when somebody wants to read it. Only the last lines
+//! of one that has ended are kept here, because its container is removed.
+//!
 //! Dropping the runtime leaves the containers as they are: the next balancer of the same name
 //! adopts them. Only containers with the labels of our pool *and* instance are ever touched.
 
@@ -29,6 +32,7 @@ mod tests;
 use self::actor::Actor;
 use super::engine::Spec;
 use super::handle::RuntimeHandle;
+use super::output::Outputs;
 use super::{Owner, RuntimeEvents};
 
 /// How replicas are run as containers.
@@ -43,13 +47,13 @@ pub struct DockerConfig {
     pub discover: Option<(String, String)>,
 }
 
-/// Starts a runtime that reports to `events`. It connects to the engine at once, and again whenever
-/// the connection is lost.
+/// Starts a runtime that reports to `events`, and has the output of its containers read through `outputs`. It
+/// connects to the engine at once, and again whenever the connection is lost.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start(config: DockerConfig, events: RuntimeEvents) -> RuntimeHandle {
+pub fn start(config: DockerConfig, events: RuntimeEvents, outputs: Outputs) -> RuntimeHandle {
     let (handle, commands) = RuntimeHandle::new("docker", Owner::Balancer);
-    tokio::spawn(Actor::new(config, events).run(commands));
+    tokio::spawn(Actor::new(config, events, outputs).run(commands));
     handle
 }

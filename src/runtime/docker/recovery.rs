@@ -84,7 +84,9 @@ impl Actor {
             match (replica.stage, listed.map(|container| container.status)) {
                 (Stage::Unknown, _) => self.resolve_unknown(id, own),
                 (Stage::RemovingNetwork, _) => self.finish_removal(id),
-                (Stage::Starting, _) | (Stage::Running, Some(ContainerStatus::Running)) => {}
+                (Stage::Starting, _) => {}
+                // It may have left the ring meanwhile.
+                (Stage::Running, Some(ContainerStatus::Running)) => self.mark_leaving(id),
                 (Stage::Running, Some(_)) => {
                     unresolved.insert(id);
                     self.advance(id);

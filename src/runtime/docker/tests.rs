@@ -10,6 +10,7 @@ use super::container::{Container, ContainerStatus};
 use super::context::EngineContext;
 use super::managed::{Desired, ManagedReplica, Stage};
 use crate::runtime::engine::Spec;
+use crate::runtime::output::Outputs;
 use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
 const ID: ReplicaId = ReplicaId(1);
@@ -17,7 +18,7 @@ const ID: ReplicaId = ReplicaId(1);
 /// An actor with one replica, whose container is `c1`.
 fn actor(stage: Stage, desired: Desired) -> (Actor, UnboundedReceiver<RuntimeEvent>) {
     let (events, reported) = unbounded_channel();
-    let mut actor = Actor::new(DockerConfig::default(), events);
+    let mut actor = Actor::new(DockerConfig::default(), events, Outputs::default());
     actor.context = Some(Arc::new(EngineContext::of_test(Spec::default(), None)));
     actor.phase = Phase::Up;
     let launch = Launch {

@@ -7,6 +7,8 @@ mod client;
 mod error;
 mod host;
 pub mod labels;
+mod log_lines;
+pub mod logs;
 pub mod naming;
 pub mod own_container;
 pub mod program;
@@ -17,6 +19,7 @@ pub use call_stats::call_stats;
 pub use client::Engine;
 pub use error::CallError;
 pub use host::{Host, HostError};
+pub use logs::ContainerLogs;
 pub use own_container::OwnContainer;
 pub use spec::{ReadOnly, Spec, nano_cpus};
 

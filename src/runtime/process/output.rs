@@ -4,8 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, BufReader};
 
-/// Longest line, in bytes; the rest of a longer one is dropped.
-const MAX_LINE_BYTES: usize = 4096;
+use crate::runtime::output::MAX_LINE_BYTES;
 
 /// A reader of lines.
 #[derive(Debug)]

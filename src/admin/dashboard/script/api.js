@@ -50,6 +50,15 @@ function under(path) {
 
 /** Sends a request and returns the JSON of the answer; a failure is thrown. */
 async function call(method, path, body) {
+  return (await answered(method, path, body)).json();
+}
+
+/** The same for what is no JSON. */
+async function callForText(path) {
+  return (await answered('GET', path)).text();
+}
+
+async function answered(method, path, body) {
   const change = body !== undefined;
   const answer = await fetch(under(path), {
     method,
@@ -59,7 +68,7 @@ async function call(method, path, body) {
     signal: AbortSignal.timeout(change ? WRITE_LIMIT : READ_LIMIT),
   });
   if (!answer.ok) throw await refusal(answer);
-  return answer.json();
+  return answer;
 }
 
 /** The refusal in an answer, in the balancer's words. */

@@ -3,11 +3,13 @@
 
 const REMEMBERED = 300; // seconds after its end in which it is shown
 const MOST_CHIPS = 200;
+const LAST_WORDS = 50; // lines
 const STEPS = ['pending', 'starting', 'judging', 'passed', 'reverted'];
 
 let asking = false;
 let readAt = 0; // when the deploy that is shown was read
 let chips = '';
+let lastWords = null; // what the replica that failed wrote: { key, text }
 
 /** Reads the deploy again, where the figures of this second tell that there is something new. */
 async function followDeploy(pools) {
@@ -33,7 +35,24 @@ function takeDeploy(deploy) {
   readAt = performance.now();
   // Who looked on, or listens, hears of the end.
   if (deploy.ended && before && !before.ended) say($('said'), headOf(deploy));
+  if (deploy.ended && deploy.failed) readLastWords(deploy);
   draw();
+}
+
+/** Reads, once, what the replica has written at which the reason was seen. */
+async function readLastWords(deploy) {
+  const { pool } = state;
+  const key = keyOf(pool, deploy);
+  if (lastWords?.key === key) return;
+  lastWords = { key, text: '' };
+  try {
+    const path = `${ofPool(`replicas/${encodeURIComponent(deploy.failed)}/log`)}?lines=${LAST_WORDS}`;
+    const text = await callForText(path);
+    if (lastWords.key === key) lastWords.text = text;
+    draw();
+  } catch {
+    // The reason is told already; that there is nothing more to tell is no failure.
+  }
 }
 
 function drawDeploy() {
@@ -48,12 +67,26 @@ function drawDeploy() {
   $('deploy-head').className = `deploy-head ${tone}`;
   const at = deploy.failed ? ` (seen at ${deploy.failed})` : '';
   say($('deploy-reason'), deploy.reason ? `${deploy.reason}${at}` : '');
+  drawLastWords(deploy);
   say($('deploy-counts'), countsOf(deploy.numbers));
   drawSteps(deploy.numbers);
   drawExperience('old', deploy.from, deploy.old);
   drawExperience('new', deploy.to, deploy.new);
   showButton('deploy-abort', !deploy.ended && deploy.state !== 'reverting');
   showButton('deploy-promote', deploy.state === 'waiting');
+}
+
+/** What tells the failure of a deploy from others, also of another life of the balancer. */
+function keyOf(pool, { id, failed }) {
+  return `${pool} ${id} ${failed}`;
+}
+
+function drawLastWords(deploy) {
+  const { failed } = deploy;
+  const text = failed && lastWords?.key === keyOf(state.pool, deploy) ? lastWords.text : '';
+  $('deploy-words').hidden = !text.trim();
+  say($('deploy-words-title'), `The last lines that ${failed} wrote`);
+  say($('deploy-words-lines'), text);
 }
 
 function headOf({ from, to, state: now, took_seconds: took, canary, numbers }) {

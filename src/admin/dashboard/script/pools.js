@@ -94,6 +94,7 @@ function fillPoolRow(row, name, told) {
 /** Shows another pool: nothing of the one before is of it. */
 function choosePool(name) {
   if (name === state.pool) return;
+  closeLog();
   location.hash = `${POOL}${encodeURIComponent(name)}`;
   state.pool = name;
   $('pool').value = name;

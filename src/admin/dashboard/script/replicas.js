@@ -83,6 +83,7 @@ function makeBar(kind, colour) {
 /** Buttons for whichever replica has the row when they are pressed. */
 function makeButtons(row) {
   const actions = [
+    ['Log', openLog, ''],
     ['Weight', askForWeight, ''],
     ['Drain', askToDrain, ''],
     ['Kill', askToKill, 'danger'],
@@ -90,7 +91,7 @@ function makeButtons(row) {
   ];
   row.buttons = actions.map(([word, ask, kind]) => {
     const button = element('button', { type: 'button', class: kind, 'data-action': word.toLowerCase() }, word);
-    button.addEventListener('click', () => ask(row.name));
+    button.addEventListener('click', () => ask(row.name, button));
     return button;
   });
   row.drain = row.buttons.find((button) => button.dataset.action === 'drain');

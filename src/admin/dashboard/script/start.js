@@ -151,6 +151,7 @@ function start() {
   preparePools();
   prepareForms();
   prepareDeploy();
+  prepareLog();
   $('forget').hidden = !token;
   $('forget').addEventListener('click', forgetToken);
   document.addEventListener('visibilitychange', draw);

@@ -48,7 +48,7 @@ async function listen(receive) {
     if (answer.status === 401) return 'locked';
     if (!answer.ok) return (await refusal(answer)).message;
     await connected();
-    await readEvents(answer.body, receive);
+    await readEvents(answer.body, (event) => dispatch(event, receive));
     return '';
   } catch (error) {
     if (error instanceof Refusal && error.status === 401) return 'locked';
@@ -58,28 +58,33 @@ async function listen(receive) {
   }
 }
 
-/** Reads a stream of events to its end (HTML, section 9.2.6). */
-async function readEvents(body, receive) {
+/** Reads a stream of events to its end (HTML, section 9.2.6); a comment is an event without a kind. */
+async function readEvents(body, take) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
-    heard = performance.now();
     const blocks = (rest + value).split(/\r?\n\r?\n/);
     rest = blocks.pop();
     if (rest.length > LONGEST_EVENT) throw new Error('an event without end');
-    for (const block of blocks) dispatch(block, receive);
+    for (const block of blocks) take(eventIn(block));
   }
 }
 
-/** Hands over the event in a block of lines; a line that begins with a colon is a comment. */
-function dispatch(block, receive) {
+/** The event in a block of lines; a line that begins with a colon is a comment. */
+function eventIn(block) {
   const event = { id: '', event: '', data: '' };
   for (const line of block.split(/\r?\n/)) {
     const colon = line.indexOf(':');
     if (colon > 0) event[line.slice(0, colon)] = line.slice(colon + 1).replace(/^ /, '');
   }
+  return event;
+}
+
+/** Hands over an event of the balancer. */
+function dispatch(event, receive) {
+  heard = performance.now();
   if (!event.data) return;
   try {
     receive(event.event, event.id, JSON.parse(event.data));

@@ -9,12 +9,14 @@ use crate::runtime::docker::container::ContainerStatus;
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::docker::messages::{ActorHandle, ActorMessage};
 use crate::runtime::engine::{CallError, labels};
+use crate::runtime::output::LastLines;
 
 /// Adopts a container of ours, or sends how it ended.
 pub(in crate::runtime::docker) async fn own(
     context: Arc<EngineContext>,
     id: ReplicaId,
     container: String,
+    last: Option<LastLines>,
     actor: ActorHandle,
 ) -> Result<(), CallError> {
     let (found, state) = match calls::inspect(&context, &container).await {
@@ -39,7 +41,7 @@ pub(in crate::runtime::docker) async fn own(
     let reason = if runs {
         "its container has no address".to_owned()
     } else {
-        calls::describe_crash(&context, &container, &state).await
+        calls::describe_crash(&context, last.as_ref(), &state).await
     };
     actor.send(ActorMessage::Exited { id, reason });
     Ok(())

@@ -1,18 +1,18 @@
 //! Calls of the engine that several tasks make.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use docker_api::models::ContainerState;
-use docker_api::opts::{ContainerRemoveOpts, LogsOpts};
-use futures_util::StreamExt;
+use docker_api::opts::ContainerRemoveOpts;
 use tokio::time::timeout;
 
-use crate::runtime::docker::adoption::LEAVING_SUFFIX;
 use crate::runtime::docker::container::{self, Container, RunningContainer};
 use crate::runtime::docker::context::EngineContext;
-use crate::runtime::engine::{CallError, naming};
+use crate::runtime::engine::{CallError, logs};
+use crate::runtime::output::{LastLines, MAX_LINES};
 
-/// Time to read the end of a dead container's log: its death is reported after that.
+/// Time to read the end of the log of a container that has ended: its death is reported after that.
 const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest line of a log that is quoted, in characters.
@@ -39,16 +39,28 @@ pub(super) fn running(context: &EngineContext, container: &Container) -> Option<
     container.running(&context.networks(), context.config.spec.port)
 }
 
-/// Renames a container so that another can have its name, if the engine allows it.
+/// Gives a container a name that says that it leaves, if the engine allows it. Another can have the one it had.
 ///
 /// # Errors
 /// Only if the engine cannot be reached.
 pub(super) async fn rename(context: &EngineContext, container: &Container) -> Result<(), CallError> {
-    let name = format!("{}{LEAVING_SUFFIX}{}", container.name, naming::short(&container.id));
+    let name = container.leaving_name();
     let container = context.engine.docker().containers().get(container.id.as_str());
     match context.engine.heavy(container.rename(&name)).await {
         Err(error) if error.is_unreachable() => Err(error),
         Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Renames a container that is on its way out, unless its name says that already, if the engine allows it.
+///
+/// # Errors
+/// Only if the engine cannot be reached.
+pub(super) async fn mark_leaving(context: &EngineContext, container: &str) -> Result<(), CallError> {
+    match inspect(context, container).await {
+        Ok(Some((container, _))) if !container.is_leaving() => rename(context, &container).await,
+        Err(error) if error.is_unreachable() => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -66,14 +78,18 @@ pub(super) async fn remove(context: &EngineContext, container: &str) -> Result<(
     }
 }
 
-/// How a container that was not asked to has ended, with the last line of its log.
+/// How a container that was not asked to has ended, with the last line of its log. Keeps the last lines.
 pub(super) async fn describe_crash(
     context: &EngineContext,
-    container: &str,
+    last: Option<&LastLines>,
     state: &ContainerState,
 ) -> String {
     let exit = container::describe_exit(state);
-    let line = timeout(LOG_TIMEOUT, last_line(context, container)).await.ok().flatten();
+    let lines = match last {
+        Some(last) => keep(context, last).await,
+        None => Vec::new(),
+    };
+    let line = last_words(&lines);
     let hint = what_it_may_need(line.as_deref().unwrap_or(""), &exit);
     match line {
         Some(line) => format!("{exit}; the last line of its log is '{line}'{hint}"),
@@ -94,18 +110,18 @@ fn what_it_may_need(line: &str, exit: &str) -> &'static str {
     }
 }
 
-/// The last line of a log that is not empty, shortened. Only for containers without a terminal,
-/// which ours are: `docker-api` cannot read the logs of others.
-async fn last_line(context: &EngineContext, container: &str) -> Option<String> {
-    let container = context.engine.docker().containers().get(container);
-    let options = LogsOpts::builder().stdout(true).stderr(true).n_lines(5).build();
-    let mut chunks = container.logs(&options);
-    let mut last = None;
-    while let Some(Ok(chunk)) = chunks.next().await {
-        let text = String::from_utf8_lossy(&chunk);
-        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-        let printable = |c: char| if c.is_control() { ' ' } else { c };
-        last = line.map(|line| line.chars().take(MAX_QUOTE).map(printable).collect()).or(last);
-    }
-    last
+/// Reads the last lines of a container that has ended, while there are any, and keeps them for those who ask later.
+/// Returns none if they cannot be read.
+pub(super) async fn keep(context: &EngineContext, last: &LastLines) -> Vec<Arc<str>> {
+    let tail = logs::tail(context.engine.host(), last.key(), MAX_LINES);
+    let Ok(Ok(lines)) = timeout(LOG_TIMEOUT, tail).await else { return Vec::new() };
+    last.keep(lines.iter().map(|line| &**line));
+    lines
+}
+
+/// The last line that is not empty, shortened.
+fn last_words(lines: &[Arc<str>]) -> Option<String> {
+    let line = lines.iter().map(|line| line.trim()).rfind(|line| !line.is_empty())?;
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    Some(line.chars().take(MAX_QUOTE).map(printable).collect())
 }

@@ -15,6 +15,7 @@ use crate::runtime::docker::context::EngineContext;
 use crate::runtime::docker::events::{ACTIONS, EngineEvent};
 use crate::runtime::docker::messages::{ActorHandle, ActorMessage};
 use crate::runtime::engine::{CallError, Engine};
+use crate::runtime::output::Outputs;
 
 /// Pause between two pings, and time limit of one. Nothing else shows that an engine hangs: it still
 /// accepts connections and keeps the stream of events open.
@@ -33,15 +34,17 @@ const OVERLAP: Duration = Duration::from_secs(2);
 /// context of an earlier connection.
 pub(in crate::runtime::docker) async fn run(
     config: Arc<DockerConfig>,
+    outputs: Outputs,
     known: Option<Arc<EngineContext>>,
     actor: ActorHandle,
 ) {
-    let Err(error) = connect(config, known, &actor).await;
+    let Err(error) = connect(config, outputs, known, &actor).await;
     actor.send(ActorMessage::Disconnected(error.to_string()));
 }
 
 async fn connect(
     config: Arc<DockerConfig>,
+    outputs: Outputs,
     known: Option<Arc<EngineContext>>,
     actor: &ActorHandle,
 ) -> Result<Infallible, CallError> {
@@ -49,7 +52,7 @@ async fn connect(
     engine.ping(PING_TIMEOUT).await?;
     let context = match known {
         Some(context) => context,
-        None => Arc::new(EngineContext::look_up(engine, config).await?),
+        None => Arc::new(EngineContext::look_up(engine, config, outputs).await?),
     };
     let since = SystemTime::now() - OVERLAP;
     let listing = list::take(&context).await?;

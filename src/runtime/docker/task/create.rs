@@ -10,6 +10,7 @@ use crate::runtime::docker::context::EngineContext;
 use crate::runtime::docker::messages::{ActorHandle, ActorMessage};
 use crate::runtime::docker::template;
 use crate::runtime::engine::{CallError, labels, naming};
+use crate::runtime::output::LastLines;
 
 /// Creates and starts the container of `launch`, and sends its address.
 pub(in crate::runtime::docker) async fn run(
@@ -55,8 +56,10 @@ async fn create(
     if container.is_empty() {
         return Err(CreateError::Failed(format!("{what}: the engine answered without an id")));
     }
-    actor.send(ActorMessage::Created { id: launch.id, container: container.clone() });
-    let started = start(context, &container, &name, &network).await;
+    let output = context.output(&launch.name, &container);
+    let last = output.last_lines();
+    actor.send(ActorMessage::Created { id: launch.id, container: container.clone(), output });
+    let started = start(context, &container, &name, &network, last).await;
     if let Err(CreateError::Failed(_)) = &started
         && let Err(error) = calls::remove(context, &container).await
         && error.is_unreachable()
@@ -72,6 +75,7 @@ async fn start(
     container: &str,
     name: &str,
     network: &str,
+    last: Option<LastLines>,
 ) -> Result<RunningContainer, CreateError> {
     let what = format!("cannot start the container '{name}'");
     let failed = |error| CreateError::of(error, &what);
@@ -85,7 +89,7 @@ async fn start(
                 ))
             }),
         Some((_, state)) => {
-            let exit = calls::describe_crash(context, container, &state).await;
+            let exit = calls::describe_crash(context, last.as_ref(), &state).await;
             Err(CreateError::Failed(format!("{what}: it ended at once: {exit}")))
         }
         None => Err(CreateError::Failed(format!("{what}: others have removed it"))),

@@ -8,12 +8,14 @@ use crate::runtime::docker::container::ContainerStatus;
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::docker::messages::{ActorHandle, ActorMessage};
 use crate::runtime::engine::{CallError, naming};
+use crate::runtime::output::LastLines;
 
 /// Sends whether the container runs, or how it ended.
 pub(in crate::runtime::docker) async fn run(
     context: Arc<EngineContext>,
     id: ReplicaId,
     container: String,
+    last: Option<LastLines>,
     actor: ActorHandle,
 ) -> Result<(), CallError> {
     let reason = match calls::inspect(&context, &container).await {
@@ -21,7 +23,7 @@ pub(in crate::runtime::docker) async fn run(
             actor.send(ActorMessage::StillRunning(id));
             return Ok(());
         }
-        Ok(Some((_, state))) => calls::describe_crash(&context, &container, &state).await,
+        Ok(Some((_, state))) => calls::describe_crash(&context, last.as_ref(), &state).await,
         Ok(None) => stop::REMOVED.to_owned(),
         Err(error) if error.is_unreachable() => return Err(error),
         Err(error) => {

@@ -10,6 +10,7 @@ pub(super) mod create;
 mod error;
 mod image;
 pub(super) mod inspect;
+pub(super) mod leave;
 pub(super) mod list;
 pub(super) mod network;
 pub(super) mod stop;

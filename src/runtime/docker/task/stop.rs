@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::calls;
-use crate::runtime::docker::adoption::LEAVING_SUFFIX;
 use crate::runtime::docker::container::describe_exit;
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::engine::{CALL_TIMEOUT, CallError, naming};
+use crate::runtime::output::LastLines;
 
 /// How a replica ended whose container is gone.
 pub(in crate::runtime::docker) const REMOVED: &str = "its container was removed by others";
@@ -19,8 +19,8 @@ const REMOVAL_PAUSES: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// Sends the stop signal unless the container was `asked` to end already, then SIGKILL if it has not ended
-/// in time, and removes the container. Returns how it ended, in words; `None` if there was no such
-/// container.
+/// in time, keeps its last lines if that is asked for, and removes the container. Returns how it ended, in words;
+/// `None` if there was no such container.
 ///
 /// # Errors
 /// Only if the engine cannot be reached.
@@ -28,6 +28,7 @@ pub(in crate::runtime::docker) async fn run(
     context: &EngineContext,
     container: &str,
     asked: bool,
+    last: Option<LastLines>,
 ) -> Result<Option<String>, CallError> {
     let spec = &context.config.spec;
     if !asked {
@@ -51,7 +52,7 @@ pub(in crate::runtime::docker) async fn run(
         // It is removed all the same.
         Err(error) => format!("how it ended is not known: {error}"),
     };
-    remove(context, container).await?;
+    remove(context, container, last).await?;
     Ok(Some(exit))
 }
 
@@ -82,10 +83,17 @@ async fn has_ended(context: &EngineContext, container: &str, limit: Duration) ->
 ///
 /// # Errors
 /// Only if the engine cannot be reached.
-async fn remove(context: &EngineContext, container: &str) -> Result<(), CallError> {
+async fn remove(
+    context: &EngineContext,
+    container: &str,
+    mut last: Option<LastLines>,
+) -> Result<(), CallError> {
     let mut pauses = REMOVAL_PAUSES.into_iter();
     loop {
         let permit = context.heavy.acquire().await.expect("it is never closed");
+        if let Some(last) = last.take() {
+            calls::keep(context, &last).await;
+        }
         let removed = calls::remove(context, container).await;
         drop(permit);
         let Err(error) = removed else { return Ok(()) };
@@ -104,11 +112,5 @@ async fn give_up(context: &EngineContext, container: &str, error: &CallError) ->
         %error,
         "cannot remove a container; it is tried again with the next list, or do it yourself: docker rm -f {short}"
     );
-    match calls::inspect(context, container).await {
-        Ok(Some((container, _))) if !container.name.contains(LEAVING_SUFFIX) => {
-            calls::rename(context, &container).await
-        }
-        Err(error) if error.is_unreachable() => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
+    calls::mark_leaving(context, container).await
 }
