@@ -110,7 +110,7 @@ def check_dashboard():
         asked = sorted(set(expressions(json.load(file))))
     empty = []
     for expression in asked:
-        filled = re.sub(r"\$__(rate_)?interval", "30s", expression.replace("$instance", ".*"))
+        filled = re.sub(r"\$__(rate_)?interval", "30s", expression.replace("$instance", ".*").replace("$pool", ".*"))
         assert "$" not in filled, expression
         if not query(filled):
             empty.append(expression)
