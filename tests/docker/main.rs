@@ -10,6 +10,7 @@ mod adoption;
 mod cluster;
 mod compose;
 mod crash_loop;
+mod deploys;
 mod discover;
 mod failover;
 mod outage;

@@ -12,6 +12,8 @@
 //!     └────anything wrong───────────────┴───► Reverting ──every incumbent back──► Reverted
 //! ```
 //!
+//! That is the order [`start_first`]. Where no number may have two replicas it is [`stop_first`].
+//!
 //! What is wrong: a successor that ends, does not start, or has a bad heartbeat; a replica of the new revision that
 //! is ejected for its requests; and what the [`judge`] finds.
 
@@ -20,8 +22,9 @@ mod judge;
 mod revisions;
 mod show;
 mod start_first;
+mod stop_first;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +33,7 @@ pub use judge::DeploySample;
 use super::action::Ticket;
 use super::members::{BESIDE, Member, Phase};
 use super::{Action, Pool};
-use crate::control::{ControlError, DeployRequest, DeployState, DeployView};
+use crate::control::{ControlError, DeployOrder, DeployRequest, DeployState, DeployView};
 use crate::runtime::{ReplicaId, Revision};
 use judge::Judge;
 
@@ -54,8 +57,12 @@ pub(super) struct Deploys {
 struct Deploy {
     from: Arc<Revision>,
     to: Arc<Revision>,
+    /// What is configured when it begins.
+    order: DeployOrder,
     began: Instant,
     stage: Stage,
+    /// What each number had when it began.
+    before: BTreeMap<u32, Arc<Revision>>,
     /// Numbers that the old revision serves, and that nothing was begun for.
     pending: BTreeSet<u32>,
     /// Those whose successors start, or are judged.
@@ -64,6 +71,8 @@ struct Deploy {
     passed: BTreeSet<u32>,
     /// Those that the old revision serves again.
     reverted: BTreeSet<u32>,
+    /// Those of them whose replica is not ready yet, where it had to start again.
+    returning: BTreeSet<u32>,
     /// Those that the new revision keeps, because the old one did not become ready again.
     kept: BTreeSet<u32>,
     /// Whether nobody waits for the old revision any more.
@@ -78,7 +87,7 @@ struct Deploy {
 enum Stage {
     /// The batch starts.
     Starting,
-    /// The batch has taken its places; since then it is in force, if it is.
+    /// The batch serves its numbers; since then it is in force, if it is.
     Judging(Option<Instant>),
     /// The canary has passed.
     Waiting,
@@ -116,8 +125,8 @@ impl Deploys {
     fn judging(&mut self, number: u32) -> Option<&mut Deploy> {
         let deploy = self.under_way.as_mut()?;
         let is_new = match deploy.stage {
-            Stage::Starting => deploy.passed.contains(&number),
-            Stage::Judging(_) | Stage::Waiting => {
+            Stage::Starting if deploy.order == DeployOrder::StartFirst => deploy.passed.contains(&number),
+            Stage::Starting | Stage::Judging(_) | Stage::Waiting => {
                 deploy.passed.contains(&number) || deploy.batch.contains(&number)
             }
             Stage::Reverting => false,
@@ -125,7 +134,7 @@ impl Deploys {
         is_new.then_some(deploy)
     }
 
-    /// The deploy under way in which a successor of the number starts.
+    /// The deploy under way in which a successor starts beside the number.
     fn starting(&mut self, number: u32) -> Option<&mut Deploy> {
         self.under_way
             .as_mut()
@@ -134,6 +143,23 @@ impl Deploys {
 }
 
 impl Deploy {
+    /// The number that the successor of a number has while it starts.
+    fn number_of_successor(&self, number: u32) -> u32 {
+        match self.order {
+            DeployOrder::StartFirst => BESIDE + number,
+            DeployOrder::StopFirst => number,
+        }
+    }
+
+    /// The new revision keeps the numbers that it has. Returns which.
+    fn keep(&mut self) -> BTreeSet<u32> {
+        let kept: BTreeSet<_> = self.batch.union(&self.passed).copied().collect();
+        self.batch.clear();
+        self.passed.clear();
+        self.kept.extend(&kept);
+        kept
+    }
+
     fn fail(&mut self, reason: &str, replica: Option<&str>) {
         // The first reason is the one that led to the others.
         self.failure.get_or_insert_with(|| Failure {
@@ -173,10 +199,12 @@ impl Pool {
             (_, true) => return Err(ControlError::DeployedAlready(to.shown().to_owned())),
             _ => {}
         }
+        let order = self.config.deploy.order;
         // Each that leaves is still a process, and there are to be no more than twice as many as there may be.
         let members = self.members.len();
         let most = 2 * members.max(self.config.max_replicas as usize);
-        if members + pending.len() + self.departures.len() > most {
+        let more = if order == DeployOrder::StartFirst { pending.len() } else { 0 };
+        if members + more + self.departures.len() > most {
             return Err(ControlError::DeployNotNow("too many replicas are still leaving"));
         }
         // Another one than the current where an abort has left some numbers with the new revision, or a crash did.
@@ -184,16 +212,20 @@ impl Pool {
         let from = replaced.map_or_else(|| self.deploys.current(), |member| Arc::clone(&member.revision));
         let share = |percent: u32| (all.len() * percent as usize).div_ceil(100).clamp(1, pending.len());
         let canary = request.canary.map(share);
+        let before = all.iter().map(|(number, member)| (*number, Arc::clone(&member.revision))).collect();
         self.deploys.count += 1;
         self.deploys.under_way = Some(Deploy {
             from,
             to,
+            order,
             began: now,
             stage: Stage::Starting,
+            before,
             pending,
             batch: BTreeSet::new(),
             passed: BTreeSet::new(),
             reverted: BTreeSet::new(),
+            returning: BTreeSet::new(),
             kept: BTreeSet::new(),
             is_given_up: false,
             canary,
@@ -286,7 +318,7 @@ impl Pool {
         let deploy = self.deploys.under_way.as_ref().filter(|_| !self.is_stopping())?;
         match deploy.stage {
             Stage::Starting => {
-                let ready = |&number: &u32| self.ready_since(BESIDE + number);
+                let ready = |&number: &u32| self.ready_since(deploy.number_of_successor(number));
                 let since: Option<Vec<_>> = deploy.batch.iter().map(ready).collect();
                 Some(since?.into_iter().max()? + self.config.deploy.min_healthy)
             }
@@ -302,6 +334,13 @@ impl Pool {
         }
     }
 
+    /// Whether no replica of a number is to start before the one before it has ended: as configured, or as the deploy
+    /// under way began.
+    pub(super) fn stops_first(&self) -> bool {
+        let of_deploy = self.deploys.under_way.as_ref().map(|deploy| deploy.order);
+        of_deploy.unwrap_or(self.config.deploy.order) == DeployOrder::StopFirst
+    }
+
     pub(super) fn is_deploy_failed(&self) -> bool {
         self.deploys.under_way.as_ref().is_some_and(|deploy| deploy.failure.is_some())
     }
@@ -313,20 +352,52 @@ impl Pool {
             self.end_deploy(DeployState::Aborted, now);
             return true;
         }
+        let stops_first = deploy.order == DeployOrder::StopFirst;
         if deploy.failure.is_some() && deploy.stage != Stage::Reverting {
-            self.begin_reverting(now);
+            if stops_first {
+                self.begin_to_put_back();
+            } else {
+                self.begin_reverting(now);
+            }
             return true;
         }
         let is_due = self.deploy_deadline().is_some_and(|at| at <= now);
         match deploy.stage {
             Stage::Starting if deploy.batch.is_empty() && deploy.pending.is_empty() => self.succeed(now),
-            Stage::Starting if deploy.batch.is_empty() => self.begin_batch(now),
+            Stage::Starting if deploy.batch.is_empty() => return self.begin_batch(now),
+            Stage::Starting if is_due && stops_first => self.await_judgement(),
             Stage::Starting if is_due => self.take_places(now),
             Stage::Judging(None) if self.are_in_force(&deploy.batch) => self.begin_judging(now),
             Stage::Judging(_) if is_due => self.pass_batch(),
+            Stage::Reverting if stops_first => return self.put_back(now),
             Stage::Reverting => return self.revert(now),
             Stage::Starting | Stage::Judging(_) | Stage::Waiting => return false,
         }
+        true
+    }
+
+    /// Starts the next successors. Returns whether there are any to start at this moment.
+    fn begin_batch(&mut self, now: Instant) -> bool {
+        let Some(deploy) = &self.deploys.under_way else { return false };
+        let surge = self.config.deploy.surge.max(1) as usize;
+        let room = deploy
+            .canary
+            .map_or(surge, |canary| surge.min(canary.saturating_sub(deploy.passed.len())))
+            .max(1);
+        let (order, to) = (deploy.order, Arc::clone(&deploy.to));
+        let batch: BTreeSet<_> = match order {
+            DeployOrder::StartFirst => deploy.pending.iter().copied().take(room).collect(),
+            DeployOrder::StopFirst if self.knows_who_serves() => self.choose_to_stop(&deploy.pending, room),
+            DeployOrder::StopFirst => return false,
+        };
+        let Some(deploy) = &mut self.deploys.under_way else { return false };
+        deploy.pending.retain(|number| !batch.contains(number));
+        deploy.batch.clone_from(&batch);
+        match order {
+            DeployOrder::StartFirst => self.start_beside(batch, &to, now),
+            DeployOrder::StopFirst => self.stop_for(batch, now),
+        }
+        self.tell_deploy();
         true
     }
 
@@ -369,6 +440,8 @@ impl Pool {
         let Some(view) = self.view_of_deploy(Some((state, now))) else { return };
         let view = Arc::new(view);
         self.deploys.under_way = None;
+        // Another order may be configured meanwhile, and who waits to be started waits no more.
+        self.members.touch_all();
         self.deploys.last = Some(Arc::clone(&view));
         self.changed = true;
         self.out.push(Action::TellDeploy(view));

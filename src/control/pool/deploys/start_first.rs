@@ -9,7 +9,7 @@ use crate::control::pool::Pool;
 use crate::control::pool::members::{BESIDE, Member};
 use crate::control::pool::publishing::After;
 use crate::control::{DeployState, Transition};
-use crate::runtime::ReplicaId;
+use crate::runtime::{ReplicaId, Revision};
 
 impl Pool {
     /// The revision whose place a successor that starts beside this number is to take, for people.
@@ -20,23 +20,14 @@ impl Pool {
         (successor.revision == deploy.to).then(|| incumbent.revision.shown().to_owned())
     }
 
-    /// Starts the next successors.
-    pub(super) fn begin_batch(&mut self, now: Instant) {
-        let Some(deploy) = &mut self.deploys.under_way else { return };
-        let surge = self.config.deploy.surge.max(1) as usize;
-        let room =
-            deploy.canary.map_or(surge, |canary| surge.min(canary.saturating_sub(deploy.passed.len())));
-        let batch: BTreeSet<_> = deploy.pending.iter().copied().take(room.max(1)).collect();
-        deploy.pending.retain(|number| !batch.contains(number));
-        deploy.batch.clone_from(&batch);
-        let to = Arc::clone(&deploy.to);
+    /// Starts the successors of these numbers, each beside its incumbent.
+    pub(super) fn start_beside(&mut self, batch: BTreeSet<u32>, to: &Arc<Revision>, now: Instant) {
         for number in batch {
             let name = self.new_name();
             let Some(incumbent) = self.members.get(number) else { continue };
-            let successor = Member::beside(incumbent, name, Arc::clone(&to), now);
+            let successor = Member::beside(incumbent, name, Arc::clone(to), now);
             self.members.insert(BESIDE + number, successor);
         }
-        self.tell_deploy();
     }
 
     /// The successors have shown that they are well: they take their places.
@@ -133,10 +124,7 @@ impl Pool {
     /// The new revision keeps the places that the old one does not come back for. Returns whether there are any.
     fn keep_places(&mut self, now: Instant) -> bool {
         let Some(deploy) = &mut self.deploys.under_way else { return false };
-        let kept: Vec<_> = deploy.batch.union(&deploy.passed).copied().collect();
-        deploy.batch.clear();
-        deploy.passed.clear();
-        deploy.kept.extend(&kept);
+        let kept = deploy.keep();
         for number in &kept {
             self.retire_beside(*number, "the deploy is taken back no further", now);
         }
