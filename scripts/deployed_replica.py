@@ -1,6 +1,7 @@
 """The replica that scripts/deploys.py deploys: as good or bad as its REVISION says."""
 
 import contextlib
+import fcntl
 import os
 import re
 import socket
@@ -18,9 +19,20 @@ class Replica:
             sys.exit("this revision does not start")
         self.name = f"{self.revision} {os.environ['SERVER_NUMBER']}".encode()
         self.tally = os.open(os.environ["TALLY"], os.O_WRONLY | os.O_APPEND)
+        self.take_lock()
         self.delay = 0.05 if self.revision == "slow" else 0.005
         if self.revision == "crashing":
             threading.Timer(3, os._exit, [7]).start()
+
+    def take_lock(self):
+        """Holds what only one replica of a number may have, until this process is gone."""
+        if path := os.environ.get("LOCK"):
+            self.lock = os.open(f"{path}-{os.environ['SERVER_NUMBER']}", os.O_WRONLY | os.O_CREAT)
+            try:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.write(self.tally, b"contended\n")
+                sys.exit("another replica of this number holds its lock")
 
     def run(self):
         listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=128)

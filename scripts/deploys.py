@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Deploys under load: good ones in a row, and then bad revisions, which have to be taken back.
 
-    scripts/deploys.py BINARY [--deploys N] [--bad N] [--busy] [--containers]
+    scripts/deploys.py BINARY [--deploys N] [--bad N] [--busy] [--order stop-first] [--containers]
 
 Three replicas serve 400 GETs and 50 POSTs a second. Each GET has one of 400 keys. Each POST has an id that the replica
 that runs it writes to a file. First v1 and v2 are deployed by turns, N times (100). Printed are
@@ -15,8 +15,12 @@ that runs it writes to a file. First v1 and v2 are deployed by turns, N times (1
 Then each of these revisions is deployed N times (5): one that does not start, one that responds with 500 to all
 but heartbeats, one that takes 50 ms for a response where the others take 5, one that never responds, and one that
 crashes after 3 s. Printed are how often it was taken back, the requests that failed each time (median and most), how
-many were sent during the deploy, and the time until every number had its old replica again, from the request for the
-deploy on.
+many were sent during the deploy, and the time until every number had a replica of the old revision again, from the
+request for the deploy on.
+
+With --order stop-first the old replica of a number has ended before the new one starts. Each replica of a process holds
+the lock of its number, and does not start without it. Printed is also how often two of a number were there at once. Keys
+are at other numbers while their own has nobody: what is printed is whether each came back.
 
 With --busy times of responses are not compared, and the two revisions that only times tell are left out: on a machine
 that has other things to do, the old revision may be as slow for moments as the new one.
@@ -24,8 +28,8 @@ that has other things to do, the old revision may be as slow for moments as the 
 With --containers replicas are containers of an image of BINARY, made here and removed again; they are the built-in
 ones, which do not count POSTs, and there are 10 deploys and no bad revisions.
 
-The exit code is 1 if a GET failed in the first part, a POST was lost or run twice, the digest changed, or a bad
-revision was not taken back. Linux and Python 3 are all it needs. It stops what it starts.
+The exit code is 1 if a GET failed in the first part, a POST was lost or run twice, the digest changed, two replicas of a
+number were there at once with stop-first, or a bad revision was not taken back. Linux and Python 3 are all it needs. It stops what it starts.
 """
 
 import argparse
@@ -72,6 +76,7 @@ bounded-load = "off"
 interval = "50ms"
 
 [deploy]
+order = "{order}"
 revision = "v1"
 min-healthy = "{min_healthy}"
 window = "{window}"
@@ -101,9 +106,13 @@ env = ["REVISION=crashing"]
 """
 
 
-def settings_of(min_healthy, window, is_busy):
-    more = "max-slowdown = 0" if is_busy else ""
-    return SETTINGS.format(min_healthy=min_healthy, window=window, more=more)
+# What a replica writes down that finds its lock taken.
+CONTENDED = "contended"
+
+
+def settings_of(min_healthy, window, given):
+    more = "max-slowdown = 0" if given.busy else ""
+    return SETTINGS.format(order=given.order, min_healthy=min_healthy, window=window, more=more)
 
 
 class Load:
@@ -118,6 +127,7 @@ class Load:
         self.failed = []
         self.posts = {}
         self.served = collections.defaultdict(set)
+        self.last = {}
         reading, writing = itertools.count(), itertools.count()
         began = time.monotonic()
         self.threads = [
@@ -162,6 +172,7 @@ class Load:
                 self.failed.append(error)
             else:
                 self.served[key].add(body)
+                self.last[key] = body
 
     def post(self, connection, turn):
         post = f"{self.run}-{turn}"
@@ -225,8 +236,8 @@ class Herd(Balancer):
 class Processes:
     """Replicas are processes that write down the POSTs that they run."""
 
-    def __init__(self, binary, folder, is_busy):
-        self.binary, self.folder, self.is_busy = binary, folder, is_busy
+    def __init__(self, folder, given):
+        self.binary, self.folder, self.given = given.binary, folder, given
         self.tally = folder / "tally"
         self.tally.touch()
 
@@ -234,7 +245,9 @@ class Processes:
         program = pathlib.Path(__file__).resolve().with_name("deployed_replica.py")
         command = shlex.join([sys.executable, "-I", "-S", str(program)])
         options = ["--replica-command", command, "--replica-env", f"TALLY={self.tally}"]
-        settings = settings_of(min_healthy, window, self.is_busy) + BAD_REVISIONS
+        if self.given.order == "stop-first":
+            options += ["--replica-env", f"LOCK={self.folder / 'lock'}"]
+        settings = settings_of(min_healthy, window, self.given) + BAD_REVISIONS
         return Herd(self.binary, self.folder, settings, options)
 
     def runs(self):
@@ -251,14 +264,14 @@ class Processes:
 class Containers:
     """Replicas are containers of an image of the binary."""
 
-    def __init__(self, binary, folder, is_busy):
-        self.binary, self.folder, self.is_busy = binary, folder, is_busy
+    def __init__(self, folder, given):
+        self.binary, self.folder, self.given = given.binary, folder, given
         self.image = f"ringherd-deploys:{os.getpid()}"
         self.pool = f"deploys-{os.getpid()}"
         root = folder / "image"
         root.mkdir()
-        shutil.copy(binary, root / "ringherd")
-        listed = subprocess.run(["ldd", binary], capture_output=True, text=True, check=False).stdout
+        shutil.copy(self.binary, root / "ringherd")
+        listed = subprocess.run(["ldd", self.binary], capture_output=True, text=True, check=False).stdout
         for library in re.findall(r"(/\S+)", listed):
             target = root / library[1:]
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -272,7 +285,7 @@ class Containers:
         tar.wait()
 
     def balancer(self, min_healthy, window):
-        settings = settings_of(min_healthy, window, self.is_busy)
+        settings = settings_of(min_healthy, window, self.given)
         options = ["--runtime", "docker", "--image", self.image, "--pool", self.pool]
         return Herd(self.binary, self.folder, settings, options)
 
@@ -306,6 +319,7 @@ def good(kind, count):
         digests = {balancer.digest()}
         load = Load(balancer.public)
         time.sleep(2 * KEYS / GETS_PER_S)
+        homes = {key: kind.number(balancer, body) for key, body in load.last.items()}
         took, others = [], []
         for turn in range(count):
             deploy = balancer.deploy("v1" if turn % 2 else "v2", digests)
@@ -313,23 +327,28 @@ def good(kind, count):
         time.sleep(2 * KEYS / GETS_PER_S)
         load.stop()
         numbers = [{kind.number(balancer, body) for body in bodies} for bodies in load.served.values()]
+        strays = sum(kind.number(balancer, load.last[key]) != home for key, home in homes.items())
         lost, twice = wrong_posts(load, kind.runs())
         lost += sum(error is not None for error in load.posts.values())
     finally:
         balancer.stop()
-    moved = sum(len(seen) > 1 for seen in numbers)
+    moved = strays if kind.given.order == "stop-first" else sum(len(seen) > 1 for seen in numbers)
     print(f"{len(took)} of {count} deploys of three replicas have succeeded")
     print(f"GETs failed:                {len(load.failed)} of {load.gets:,}")
     print(f"POSTs lost, run twice:      {lost}, {'not counted' if kind.runs() is None else twice} of {len(load.posts):,}")
     print(f"digest of the ring:         {'the same' if len(digests) == 1 else 'changed'}, {min(digests)[:16]}")
     print(f"keys moved:                 {moved} of {len(numbers)}")
+    runs = kind.runs()
+    contended = runs[CONTENDED] if runs else 0
+    if kind.given.order == "stop-first" and runs is not None:
+        print(f"two of a number at once:    {contended}")
     seconds = [deploy["took_seconds"] for deploy in took] or [float("nan")]
     print(f"time of a deploy:           {statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s", flush=True)
     for what, count in collections.Counter(load.failures()).most_common(5):
         print(f"  failed: {count} times {what}")
     for deploy in others:
         print(f"  {deploy['state']}: {deploy['reason']}")
-    return not (load.failed or lost or twice or others) and len(digests) == 1
+    return not (load.failed or lost or twice or others or contended) and len(digests) == 1
 
 
 def bad(kind, count):
@@ -340,7 +359,7 @@ def bad(kind, count):
     digests = {balancer.digest()}
     try:
         for what, revision in BAD.items():
-            if kind.is_busy and revision in TOLD_BY_TIMES:
+            if kind.given.busy and revision in TOLD_BY_TIMES:
                 continue
             back, failed, sent, took, reasons = 0, [], [], [], []
             for _ in range(count):
@@ -371,6 +390,9 @@ def bad(kind, count):
     if len(digests) > 1:
         print("the digest of the ring has changed")
         fine = False
+    if kind.runs()[CONTENDED]:
+        print(f"two of a number were there at once: {kind.runs()[CONTENDED]} times")
+        fine = False
     return fine
 
 
@@ -380,11 +402,12 @@ def main():
     parser.add_argument("--deploys", type=int)
     parser.add_argument("--bad", type=int, default=5)
     parser.add_argument("--busy", action="store_true")
+    parser.add_argument("--order", choices=["start-first", "stop-first"], default="start-first")
     parser.add_argument("--containers", action="store_true")
     given = parser.parse_args()
     stop_in_order()
     with tempfile.TemporaryDirectory(prefix="deploys-") as folder:
-        kind = (Containers if given.containers else Processes)(given.binary, pathlib.Path(folder), given.busy)
+        kind = (Containers if given.containers else Processes)(pathlib.Path(folder), given)
         try:
             fine = good(kind, given.deploys or (10 if given.containers else 100))
             if not given.containers and given.bad:

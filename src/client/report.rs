@@ -90,6 +90,8 @@ pub struct DeployReport {
     pub from: String,
     /// The revision that is deployed.
     pub to: String,
+    /// `start-first` or `stop-first`.
+    pub order: String,
     /// `starting`, `judging`, `waiting`, `reverting`, `succeeded`, `reverted` or `aborted`.
     pub state: String,
     /// Whether nothing follows any more.
@@ -117,7 +119,7 @@ pub struct DeployedNumber {
     pub number: u32,
     /// `pending`, `starting`, `judging`, `passed` or `reverted`.
     pub step: String,
-    /// Name of the replica that serves it.
+    /// Name of the replica that serves it, or that will.
     pub serving: String,
     /// Name of the one beside it, if there is one.
     pub beside: Option<String>,

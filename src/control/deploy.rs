@@ -6,6 +6,26 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::Revision;
 
+/// Which replica of a number is there first in a deploy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DeployOrder {
+    /// The new one: it starts beside the old one, which stays until the end.
+    #[default]
+    StartFirst,
+    /// None: the old one has ended before the new one starts. No number ever has two.
+    StopFirst,
+}
+
+impl DeployOrder {
+    /// The name, as settings and the API have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StartFirst => "start-first",
+            Self::StopFirst => "stop-first",
+        }
+    }
+}
+
 /// How deploys go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeployConfig {
@@ -15,9 +35,11 @@ pub struct DeployConfig {
     pub revisions: Vec<Arc<Revision>>,
     /// What the names of images begin with that can be deployed without a revision; empty for none.
     pub images: Vec<String>,
+    /// Whether a successor starts before its incumbent has ended. It holds also for who heals a number.
+    pub order: DeployOrder,
     /// Most successors that start at a time (at least 1).
     pub surge: u32,
-    /// How long a successor has to be ready before it takes the place of its incumbent.
+    /// How long a successor has to be ready before it takes the place of its incumbent, or is compared with the others.
     pub min_healthy: Duration,
     /// How long the requests of those that took their places are compared with the requests of the others before
     /// the next follow.
@@ -34,6 +56,7 @@ impl Default for DeployConfig {
             revision: Arc::default(),
             revisions: Vec::new(),
             images: Vec::new(),
+            order: DeployOrder::default(),
             surge: 1,
             min_healthy: Duration::from_secs(5),
             window: Duration::from_secs(5),
@@ -66,7 +89,7 @@ impl DeployRequest {
 pub enum DeployState {
     /// Successors start, and have to be ready for a while.
     Starting,
-    /// Successors have taken their places, and are compared with the others.
+    /// Successors serve their numbers, and are compared with the others.
     Judging,
     /// The canary has passed, and waits to be promoted.
     Waiting,
@@ -116,13 +139,14 @@ impl DeployState {
 pub enum DeployStep {
     /// The old revision serves it, and nothing has begun.
     Pending,
-    /// The old revision serves it, and its successor starts beside.
+    /// Its successor starts: the old revision serves it until then, or nobody does, as the order is.
     Starting,
     /// The new revision serves it, and is compared with the others.
     Judging,
-    /// The new revision serves it, and has passed. The old one is ready beside it until the last has passed.
+    /// The new revision serves it, and has passed. With [`DeployOrder::StartFirst`] the old one is ready beside it until
+    /// the last has passed.
     Passed,
-    /// The old revision serves it again.
+    /// The old revision serves it again, or starts to.
     Reverted,
 }
 
@@ -157,7 +181,7 @@ pub struct DeployedNumber {
     pub number: u32,
     /// Where it is.
     pub step: DeployStep,
-    /// The replica that serves it.
+    /// The replica that serves it, or that will.
     pub serving: String,
     /// The one beside it: its successor that starts, or its predecessor that is ready to take its place back.
     pub beside: Option<String>,
@@ -172,6 +196,8 @@ pub struct DeployView {
     pub from: String,
     /// The revision that is deployed, for people.
     pub to: String,
+    /// Its order.
+    pub order: DeployOrder,
     /// Where it is.
     pub state: DeployState,
     /// What was wrong with the new revision, or why it was taken back; empty while nothing is.

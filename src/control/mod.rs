@@ -27,7 +27,7 @@ mod writer;
 mod tests;
 
 pub use deploy::{
-    DeployConfig, DeployRequest, DeployState, DeployStep, DeployView, DeployedNumber, Experience,
+    DeployConfig, DeployOrder, DeployRequest, DeployState, DeployStep, DeployView, DeployedNumber, Experience,
 };
 pub use error::ControlError;
 pub use observer::Observer;

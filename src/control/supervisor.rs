@@ -362,6 +362,14 @@ impl Supervisor {
                 self.writer.measure(!deploy.state.has_ended());
                 self.observer.deploy(&deploy);
             }
+            Action::Unserved => {
+                let pool = self.observer.shown();
+                tracing::warn!(
+                    pool,
+                    "no replica takes requests until the next one of this deploy is ready: the pool has no other \
+                     (--deploy-order stop-first)"
+                );
+            }
             Action::Unready { name, reason } => {
                 let pool = self.observer.shown();
                 tracing::warn!(pool, replica = name, reason, "replica is not ready");

@@ -634,7 +634,7 @@ def a_deploy_is_shown_and_steered(browser, binary):
         numbers = [{"number": number, "step": step, "serving": MARKUP, "beside": None}
                    for number, step in enumerate(steps, 1)]
         browser.run("window.deploy = arguments[0]", {
-            "id": 1, "from": "base", "to": "v2", "state": state, "ended": False, "reason": "", "failed": None,
+            "id": 1, "from": "base", "to": "v2", "order": "start-first", "state": state, "ended": False, "reason": "", "failed": None,
             "canary": None, "numbers": numbers, "old": {"requests": 200, "errors": 2, "p99_seconds": 0.02},
             "new": {"requests": 0, "errors": 0, "p99_seconds": None}, "took_seconds": 1.5,
             "ended_seconds_ago": None, **more})

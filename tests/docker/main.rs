@@ -15,3 +15,4 @@ mod discover;
 mod failover;
 mod outage;
 mod session;
+mod stop_first;

@@ -45,10 +45,10 @@ window = "200ms"
 max-slowdown = 0                   # two busy cores say nothing of times
 
 [revision.v1]
-env = "REVISION=v1"
+env = ["REVISION=v1"]
 
 [revision.v2]
-env = "REVISION=v2"
+env = ["REVISION=v2"]
 
 [revision.absent]
 env = ["REVISION=bad", "BEHAVIOUR=does not start"]
@@ -65,6 +65,13 @@ env = ["REVISION=bad", "BEHAVIOUR=hangs"]
 [revision.fails]
 env = ["REVISION=bad", "BEHAVIOUR=fails"]
 "#;
+
+/// The same for replicas of which no number may have two: each holds the lock of its number.
+fn exclusive(order: &str) -> String {
+    REVISIONS
+        .replace("env = [", "env = [\"EXCLUSIVE=yes\", ")
+        .replace("[deploy]", &format!("[deploy]\norder = \"{order}\""))
+}
 
 /// A balancer whose replicas write down what they run.
 struct Herd {
@@ -152,6 +159,7 @@ impl Herd {
         let mut runs = BTreeMap::<_, usize>::new();
         let tally = std::fs::read_to_string(self.folder.file("tally")).expect("a file");
         tally.lines().for_each(|id| *runs.entry(id.to_owned()).or_default() += 1);
+        assert_eq!(runs.get(program::CONTENDED), None, "two replicas of a number were there at once");
         for (id, outcome) in &seen.posts {
             let runs = runs.get(id).copied().unwrap_or_default();
             assert!(runs <= 1, "POST {id} ran {runs} times: {outcome:?}");
@@ -453,4 +461,78 @@ fn a_number_goes_back_to_an_incumbent_that_was_killed_when_that_is_ready_again()
     seen.print("an incumbent killed, then DELETE /deploy");
     seen.assert_nothing_failed();
     seen.assert_no_key_moved();
+}
+
+#[test]
+fn with_stop_first_no_number_ever_has_two_replicas_and_nobody_notices() {
+    let _alone = alone();
+    let herd = Herd::start_with("exclusive", &exclusive("stop-first"));
+    let ring = herd.ring();
+    let load = herd.load();
+    for revision in ["v2", "v1"] {
+        let deploy = herd.deploy(revision);
+        assert_eq!(
+            (&deploy["state"], &deploy["order"]),
+            (&"succeeded".into(), &"stop-first".into()),
+            "{deploy}"
+        );
+        assert_eq!((herd.ring(), herd.revisions()), (ring.clone(), vec![revision.to_owned(); 3]));
+        load.wait_for_a_round();
+    }
+    let seen = herd.stop(load);
+    seen.print("two deploys with stop-first");
+    seen.assert_nothing_failed();
+    let mut went_elsewhere = 0;
+    for (key, served) in &seen.served {
+        let (first, last) = (&served[0], &served[served.len() - 1]);
+        assert_eq!(first, last, "{key} has come back to its number and its revision");
+        went_elsewhere += usize::from(served.iter().any(|(_, number)| *number != first.1));
+    }
+    assert!(went_elsewhere > 0, "no key was asked for while its number had nobody");
+}
+
+#[test]
+fn with_stop_first_a_bad_revision_is_followed_by_the_one_before() {
+    let _alone = alone();
+    for revision in ["absent", "short-lived", "crashes", "fails"] {
+        let herd = Herd::start_with("exclusive-bad", &exclusive("stop-first"));
+        let (seen, deploy) = taken_back_from(&herd, revision);
+        assert!(seen.failed.iter().all(|why| why.starts_with("500 bad ")), "{:?}", seen.failed);
+        assert!(revision == "fails" || seen.failed.is_empty(), "{revision}: {:?}", seen.failed);
+        let of_number = |why: &&String| !why.starts_with("500 bad ");
+        let lost = seen.failed_posts().into_iter().filter(of_number).count();
+        assert!(lost <= if revision == "absent" { 0 } else { WRITERS }, "{:?}", seen.failed_posts());
+        assert_eq!(deploy["numbers"][0]["step"], "reverted", "{deploy}");
+        assert_eq!(deploy["numbers"][1]["step"], "pending", "{deploy}");
+    }
+}
+
+/// What the other order makes of such replicas: the lock is real.
+#[test]
+fn with_start_first_a_replica_that_needs_what_another_holds_does_not_start() {
+    let _alone = alone();
+    let herd = Herd::start_with("contended", &exclusive("start-first"));
+    let deploy = herd.deploy("v2");
+    assert_eq!(deploy["state"], "reverted", "{deploy}");
+    let tally = std::fs::read_to_string(herd.folder.file("tally")).expect("a file");
+    assert_eq!(tally.trim(), program::CONTENDED);
+}
+
+/// Healing waits for the end of the replica before, and a deploy goes on.
+#[test]
+fn with_stop_first_a_replica_that_is_killed_is_healed_and_the_deploy_goes_on() {
+    let _alone = alone();
+    let herd = Herd::start_with("exclusive-killed", &exclusive("stop-first"));
+    let pid = herd.balancer.replica_pid("Server 3");
+    let load = herd.load();
+    herd.begin("v2");
+    herd.until_step(1, "judging");
+    kill_process(pid, Signal::KILL).expect("it runs");
+    let deploy = herd.until_ended();
+    assert_eq!(deploy["state"], "succeeded", "{deploy}");
+    assert_eq!(herd.revisions(), ["v2"; 3]);
+    let seen = herd.stop(load);
+    seen.print("'Server 3' killed in a deploy with stop-first");
+    assert_eq!(seen.failed, [""; 0]);
+    assert!(seen.failed_posts().len() <= WRITERS, "{:?}", seen.failed_posts());
 }

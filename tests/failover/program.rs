@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 use std::{env, process, thread};
@@ -12,6 +14,9 @@ pub fn command() -> String {
     let binary = env::current_exe().expect("the path of this binary");
     format!("'{}' program::replica --exact --ignored --nocapture", binary.display())
 }
+
+/// What a replica writes down that finds what it needs in use by another one of its number.
+pub const CONTENDED: &str = "contended";
 
 /// What it does besides responding to heartbeats, in `BEHAVIOUR`.
 enum Behaviour {
@@ -48,11 +53,22 @@ fn replica() {
             _ => Behaviour::Good,
         },
     };
+    let mut tally = File::options().append(true).create(true).open(tally).expect("a file");
+    let number = variable("SERVER_NUMBER");
+    // Held until this process is gone, however it ends.
+    let _lock = (!variable("EXCLUSIVE").is_empty()).then(|| {
+        let name = format!("{} {number}", variable("TALLY"));
+        let lock = UnixAddr::from_abstract_name(name).and_then(|name| UnixListener::bind_addr(&name));
+        lock.unwrap_or_else(|_| {
+            writeln!(tally, "{CONTENDED}").expect("the disk has room");
+            process::exit(5);
+        })
+    });
     let listener = TcpListener::bind(format!("127.0.0.1:{}", variable("PORT"))).expect("the port is free");
     let program = Arc::new(Program {
-        name: format!("{} {}", variable("REVISION"), variable("SERVER_NUMBER")),
+        name: format!("{} {}", variable("REVISION"), number),
         behaviour,
-        tally: File::options().append(true).create(true).open(tally).expect("a file"),
+        tally,
         first_heartbeat: Once::new(),
     });
     for stream in listener.incoming().map_while(Result::ok) {

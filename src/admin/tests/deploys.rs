@@ -9,8 +9,8 @@ use serde_json::json;
 use super::script::{Bench, Call, change, view};
 use crate::admin::AdminConfig;
 use crate::control::{
-    ControlError, DeployRequest, DeployState, DeployStep, DeployView, DeployedNumber, Experience, Request,
-    View,
+    ControlError, DeployOrder, DeployRequest, DeployState, DeployStep, DeployView, DeployedNumber,
+    Experience, Request, View,
 };
 use crate::runtime::Revision;
 
@@ -27,6 +27,7 @@ fn deploy(state: DeployState) -> DeployView {
         id: 3,
         from: "base".to_owned(),
         to: "v2".to_owned(),
+        order: DeployOrder::StartFirst,
         state,
         reason: String::new(),
         failed: None,
@@ -86,7 +87,7 @@ async fn a_deploy_is_shown_with_all_that_is_known_of_it() {
     assert_eq!(
         json,
         json!({
-            "id": 3, "from": "base", "to": "v2", "state": "judging", "ended": false, "reason": "", "failed": null,
+            "id": 3, "from": "base", "to": "v2", "order": "start-first", "state": "judging", "ended": false, "reason": "", "failed": null,
             "canary": null,
             "numbers": [
                 { "number": 1, "step": "judging", "serving": "S1b", "beside": "S1" },
@@ -99,11 +100,13 @@ async fn a_deploy_is_shown_with_all_that_is_known_of_it() {
     );
     let mut ended = deploying(DeployState::Reverted);
     let deploy = Arc::make_mut(ended.deploy.as_mut().expect("one"));
+    deploy.order = DeployOrder::StopFirst;
     (deploy.reason, deploy.failed, deploy.canary) =
         ("5 % failed".to_owned(), Some("S1b".to_owned()), Some(1));
     bench.view.send(Arc::new(ended)).unwrap();
     let json = bench.send(Call::new("GET", "/deploy")).await.json();
     assert_eq!((&json["ended"], &json["took_seconds"]), (&json!(true), &json!(10.0)));
+    assert_eq!(json["order"], "stop-first");
     assert!(json["ended_seconds_ago"].as_f64().is_some_and(|ago| ago >= 2.0), "{json}");
     assert_eq!(
         (&json["reason"], &json["failed"], &json["canary"]),

@@ -6,6 +6,7 @@ use super::HOUR;
 use crate::config::model::{Array, Entry, Kind, Needs, Refusal, Table, at};
 use crate::config::tree::{Config, RevisionSettings};
 use crate::config::types::{self, RuntimeKind, image, image_prefix, revision, variable};
+use crate::control::DeployOrder;
 
 /// Of settings for replicas that this balancer can replace number by number.
 const REPLACEABLE: Needs<Config> = Needs {
@@ -42,12 +43,25 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
     .only_with(DOCKER_ALONE)
     .on_reload(),
     Entry::new(
+        "deploy.order",
+        "deploy-order",
+        "ORDER",
+        at!(Config: control.deploy.order),
+        Kind::choice::<DeployOrder>(),
+        "start-first starts the new replica of a number beside the old one, which stays until the deploy has ended. \
+         stop-first is for what may be there only once, such as a lock or a fixed port: the old one has ended before \
+         the new one starts, also where a replica that died is replaced.",
+    )
+    .only_with(REPLACEABLE)
+    .on_reload(),
+    Entry::new(
         "deploy.surge",
         "deploy-surge",
         "N",
         at!(Config: control.deploy.surge),
         Kind::integer(1, 1000, "replicas"),
-        "Most replicas of the new revision that start at a time.",
+        "Most replicas of the new revision that start at a time; with stop-first also the most numbers that nobody \
+         serves meanwhile.",
     )
     .only_with(REPLACEABLE)
     .on_reload(),
@@ -57,7 +71,8 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
         "DURATION",
         at!(Config: control.deploy.min_healthy),
         Kind::duration(Duration::ZERO, HOUR),
-        "How long a replica of the new revision has to be ready before it takes the place of the old one.",
+        "How long a replica of the new revision has to be ready before it takes the place of the old one, or with \
+         stop-first before the window begins.",
     )
     .only_with(REPLACEABLE)
     .on_reload(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{file, flags, good};
 use crate::config::{Config, example_file, schema};
-use crate::control::DeployConfig;
+use crate::control::{DeployConfig, DeployOrder};
 use crate::runtime::Revision;
 
 const FILE: &str = r#"
@@ -19,6 +19,7 @@ env = ["FEATURE=on", "LIST=a,b"]
 
 [deploy]
 revision = "v2"
+order = "stop-first"
 surge = 3
 min-healthy = "2s"
 window = "7s"
@@ -42,9 +43,9 @@ fn tables_are_revisions_in_the_order_of_the_file() {
         told(&config),
         [r#"v2: Some(["app2", "a b", "{port}"]) None []"#, r#"1.3: None None ["FEATURE=on", "LIST=a,b"]"#,]
     );
-    let DeployConfig { revision, surge, min_healthy, window, max_errors, max_slowdown, .. } =
+    let DeployConfig { revision, order, surge, min_healthy, window, max_errors, max_slowdown, .. } =
         &config.control.deploy;
-    assert_eq!(revision.name, "v2");
+    assert_eq!((revision.name.as_str(), *order), ("v2", DeployOrder::StopFirst));
     assert_eq!((*surge, *min_healthy, *window), (3, Duration::from_secs(2), Duration::from_secs(7)));
     assert_eq!((*max_errors, *max_slowdown), (0.5, 2.0));
     assert_eq!(good(file("")).config.control.deploy, DeployConfig::default());
@@ -201,6 +202,7 @@ fn what_is_not_where_or_what_it_has_to_be_is_refused() {
             "[deploy]\nmax-slowdown = 0.5",
             "2: deploy.max-slowdown = \"0.5\": would take back deploys that are faster; give 1 or more, or 0 for any",
         ),
+        ("[deploy]\norder = 'first'", "2: deploy.order = \"first\": must be start-first or stop-first"),
         ("[deploy]\nsurge = 0", "2: deploy.surge = \"0\": must be a whole number of replicas, 1 to 1000"),
         (
             "[replicas]\nruntime = 'swarm'\n[deploy]\nsurge = 2",
@@ -242,6 +244,7 @@ fn replicas_that_can_be_replaced_by_others_are_not_those_of_a_demo() {
 fn the_revision_of_the_start_needs_a_restart_and_others_do_not() {
     let before = good(file(FILE)).config;
     let other = FILE.replace("revision = \"v2\"", "revision = \"1.3\"").replace("app2", "app3");
+    let other = other.replace("stop-first", "start-first");
     let after = good(file(&other)).config;
     assert_eq!(before.changes_needing_restart(&after), ["deploy-revision"]);
     assert_eq!(before.changes_of_replicas(&after), [""; 0]);

@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use super::model::{Choice, Kind, Refusal, Shown, Value, choices};
 use crate::admin;
 use crate::cluster::KeySource;
-use crate::control::{BoundedLoad, HealthCheck};
+use crate::control::{BoundedLoad, DeployOrder, HealthCheck};
 use crate::names::{HostPort, is_host_name};
 use crate::proxy::{
     HalfClose, Io, Message, ProxyProtocol, RateError, RateKey, RateLimit, TraceContext, UpstreamHttp,
@@ -72,6 +72,7 @@ pub enum OnExit {
 
 choices!(PublicAdmin { Auto = "auto", On = "on", Off = "off" });
 choices!(RuntimeKind { Process = "process", Fixed = "fixed", Docker = "docker", Swarm = "swarm" });
+choices!(DeployOrder { StartFirst = "start-first", StopFirst = "stop-first" });
 choices!(OnExit { Remove = "remove", Keep = "keep" });
 choices!(StopSignal {
     Term = "TERM",

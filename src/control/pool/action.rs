@@ -105,6 +105,8 @@ pub enum Action {
     Note(Change),
     /// Tell how far a deploy has come.
     TellDeploy(Arc<DeployView>),
+    /// Tell that a deploy leaves no replica that takes requests, until the next one is ready.
+    Unserved,
     /// Tell that a replica does not become ready.
     Unready {
         /// Its name.

@@ -29,8 +29,8 @@ impl Pool {
     /// The same, found by looking at all there is.
     #[cfg(any(test, feature = "test-util"))]
     pub(in crate::control) fn scan_for_deadline(&self) -> Option<Instant> {
-        let all = |(_, member): (u32, &Member)| {
-            [self.deadline_of(member), self.start_deadline(member)].into_iter().flatten().min()
+        let all = |(number, member): (u32, &Member)| {
+            [self.deadline_of(number, member), self.start_deadline(member)].into_iter().flatten().min()
         };
         let members = self.members.iter().filter_map(all);
         let others = self.stop_deadline().into_iter().chain(self.deploy_deadline());
@@ -41,7 +41,7 @@ impl Pool {
     pub(super) fn renew_deadlines(&mut self) {
         for number in self.members.take_touched() {
             let member = self.members.get(number);
-            let at = member.and_then(|member| self.deadline_of(member));
+            let at = member.and_then(|member| self.deadline_of(number, member));
             let turn = member.and_then(|member| self.turn_of(member));
             self.schedule.set(Subject::Member(number), at);
             self.turns.set(number, turn);
@@ -110,8 +110,9 @@ impl Pool {
     }
 
     /// The next time at which something about a member is due, its turn to start apart.
-    fn deadline_of(&self, member: &Member) -> Option<Instant> {
-        let retry = member.retry_at.filter(|_| member.instance().is_none() && !self.has_outage());
+    fn deadline_of(&self, number: u32, member: &Member) -> Option<Instant> {
+        let may_start = || !self.has_outage() && !self.waits_for_departure(number, member);
+        let retry = member.retry_at.filter(|_| member.instance().is_none() && may_start());
         let check = member.instance().and_then(|instance| instance.checks.next());
         let start = self.first_heartbeat_deadline(member);
         let trial = Self::trial_deadline(member);

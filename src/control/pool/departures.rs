@@ -2,6 +2,7 @@
 //! free for others meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -82,6 +83,8 @@ pub(super) struct Departures {
     by_id: BTreeMap<ReplicaId, Departure>,
     /// How many there are of each key.
     keys: FxHashMap<String, usize>,
+    /// How many of ours there are that had each number.
+    numbers: FxHashMap<u32, usize>,
 }
 
 impl Departures {
@@ -106,22 +109,28 @@ impl Departures {
         self.keys.contains_key(key)
     }
 
+    /// Whether one of ours had this number.
+    fn has_number(&self, number: u32) -> bool {
+        self.numbers.contains_key(&number)
+    }
+
     fn insert(&mut self, id: ReplicaId, departure: Departure) {
         if let Some(key) = &departure.key {
             *self.keys.entry(key.clone()).or_default() += 1;
+        }
+        if departure.owner.is_balancer() {
+            *self.numbers.entry(departure.number).or_default() += 1;
         }
         self.by_id.insert(id, departure);
     }
 
     fn remove(&mut self, id: ReplicaId) -> Option<Departure> {
         let departure = self.by_id.remove(&id)?;
-        if let Some(key) = &departure.key
-            && let Some(count) = self.keys.get_mut(key)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.keys.remove(key);
-            }
+        if let Some(key) = &departure.key {
+            count_down(&mut self.keys, key);
+        }
+        if departure.owner.is_balancer() {
+            count_down(&mut self.numbers, &departure.number);
         }
         Some(departure)
     }
@@ -133,6 +142,16 @@ impl Departures {
             if let Stage::Draining(until) = departure.stage { Some(until) } else { None }
         };
         self.by_id.values().filter_map(drains_until).min()
+    }
+}
+
+/// One less of `key`; what there is none of is not kept.
+fn count_down<K: Eq + Hash>(counts: &mut FxHashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -271,6 +290,8 @@ impl Pool {
     pub(super) fn forget_departure(&mut self, id: ReplicaId) -> Option<Departure> {
         let departure = self.departures.remove(id)?;
         self.changed = true;
+        // Its number may have waited for that.
+        self.members.touch(departure.number);
         self.schedule.set(Subject::Departure(id), None);
         Some(departure)
     }
@@ -284,6 +305,13 @@ impl Pool {
             self.note(departure.change(id, Transition::Stopped, reason));
             self.dismiss(id, departure);
         }
+    }
+
+    /// Whether the member of a number may not start yet, because the replica before it has not ended and there may
+    /// never be two ([`DeployOrder::StopFirst`](crate::control::DeployOrder::StopFirst)).
+    pub(super) fn waits_for_departure(&self, number: u32, member: &Member) -> bool {
+        let is_alone = member.owner().is_balancer() && !member.is_beside() && self.stops_first();
+        is_alone && self.departures.has_number(number)
     }
 
     /// Whether a replica is on its way out.

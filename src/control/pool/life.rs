@@ -13,8 +13,10 @@ use crate::runtime::{Owner, ReplicaId};
 impl Pool {
     /// Starts an instance of an empty member whose time has come.
     pub(super) fn fill(&mut self, number: u32, now: Instant) {
-        let due =
-            |member: &Member| member.instance().is_none() && member.retry_at.is_some_and(|at| at <= now);
+        let due = |member: &Member| {
+            let is_time = member.retry_at.is_some_and(|at| at <= now);
+            is_time && member.instance().is_none() && !self.waits_for_departure(number, member)
+        };
         if self.has_outage() || !self.members.get(number).is_some_and(due) {
             return;
         }
@@ -35,7 +37,7 @@ impl Pool {
         member.filled(Some(instance))
     }
 
-    fn new_id(&mut self) -> ReplicaId {
+    pub(super) fn new_id(&mut self) -> ReplicaId {
         self.last_id += 1;
         ReplicaId(self.last_id)
     }

@@ -7,9 +7,9 @@ use crate::cluster::Standing;
 use crate::control::pool::{
     Action, Event, MemberReport, MemberSpec, Pool, Publication, STARTS, Ticket, Verdict, WINDOW,
 };
-use crate::control::{DeployState, DeployStep, DeployView, Request, State, View, name};
+use crate::control::{DeployOrder, DeployState, DeployStep, DeployView, Request, State, View, name};
 use crate::ring::Node;
-use crate::runtime::{ReplicaId, RuntimeEvent};
+use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -37,8 +37,14 @@ pub(super) struct Laws {
     launched: BTreeSet<ReplicaId>,
     /// Those that were told to stop.
     stopped: BTreeSet<ReplicaId>,
-    /// The deploy that was told of last, and what revision its numbers had when it began.
+    /// What revision each number had after the last step.
+    revisions: BTreeMap<u32, String>,
+    /// The deploy that was told of last, and what revision each number had when it began.
     deploying: (u64, BTreeMap<u32, String>),
+    /// The number of each replica of ours that was started and has not ended.
+    living: BTreeMap<ReplicaId, u32>,
+    /// Numbers that a deploy has taken from a replica that served, and that nobody serves yet.
+    vacated: BTreeSet<u32>,
     /// Starts of each number since it was taken.
     starts: BTreeMap<u32, Vec<Instant>>,
 }
@@ -57,6 +63,11 @@ pub(super) const HEARTBEATS: usize = 3;
 
 /// What names of containers of others begin with.
 pub(super) const APP: &str = "app ";
+
+/// Whether no number may have two replicas.
+fn stops_first(pool: &Pool) -> bool {
+    pool.config().deploy.order == DeployOrder::StopFirst
+}
 
 /// Whether a name is that of a container of others.
 pub(super) fn is_app(name: &str) -> bool {
@@ -78,7 +89,10 @@ impl Laws {
             good: BTreeSet::new(),
             launched: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            revisions: BTreeMap::new(),
             deploying: (0, BTreeMap::new()),
+            living: BTreeMap::new(),
+            vacated: BTreeSet::new(),
             starts: BTreeMap::new(),
         }
     }
@@ -101,6 +115,10 @@ impl Laws {
         {
             self.good.insert(*id);
         }
+        if let Event::Runtime(RuntimeEvent::Exited { id, .. } | RuntimeEvent::StartFailed { id, .. }) = event
+        {
+            self.living.remove(id);
+        }
         self.others_acted |=
             matches!(event, Event::Runtime(RuntimeEvent::Inventory(_) | RuntimeEvent::Ending { .. }));
         let unknown = match event {
@@ -120,19 +138,7 @@ impl Laws {
         listed: &[ReplicaId],
     ) {
         match action {
-            Action::Start(launch) => {
-                assert!(!pool.is_stopping(), "a start while stopping");
-                assert_eq!(pool.outage(), None, "a start while the runtime does not answer");
-                assert!(self.launched.insert(launch.id), "an id was used twice: {launch:?}");
-                assert_eq!(name::check(&launch.name), Ok(()));
-                // Theirs is as often new as they like.
-                if pool.is_beside(launch.id) {
-                    // A deploy is no crash: what its number did before counts no more.
-                    self.starts.remove(&launch.number);
-                } else if !is_app(&launch.name) {
-                    self.count_start(launch.number, now, pool);
-                }
-            }
+            Action::Start(launch) => self.see_start(launch, now, pool),
             Action::Stop(id) => {
                 assert!(self.launched.contains(id), "stopped what never was: {id}");
                 assert!(self.stopped.insert(*id), "stopped twice: {id}");
@@ -174,7 +180,7 @@ impl Laws {
                     (before, after) => panic!("{id}: from {before:?} to {after:?}"),
                 }
             }
-            Action::Publish { .. } => self.see_publication(&pool.publication()),
+            Action::Publish { .. } => self.see_publication(&pool.publication(), pool),
             Action::Drain(id) => {
                 assert!(self.good.contains(id) && !listed.contains(id), "drained while published: {id}");
             }
@@ -188,7 +194,27 @@ impl Laws {
                 assert!(!reason.is_empty());
             }
             Action::TellDeploy(deploy) => self.see_deploy(deploy, pool),
+            Action::Unserved => assert!(stops_first(pool) && !self.vacated.is_empty(), "somebody serves"),
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
+        }
+    }
+
+    fn see_start(&mut self, launch: &Launch, now: Instant, pool: &Pool) {
+        assert!(!pool.is_stopping(), "a start while stopping");
+        assert_eq!(pool.outage(), None, "a start while the runtime does not answer");
+        assert!(self.launched.insert(launch.id), "an id was used twice: {launch:?}");
+        assert_eq!(name::check(&launch.name), Ok(()));
+        if launch.existing.is_none() {
+            let has_two = self.living.values().any(|number| *number == launch.number);
+            assert!(!has_two || !stops_first(pool), "number {} has two: {launch:?}", launch.number);
+            self.living.insert(launch.id, launch.number);
+        }
+        // Theirs is as often new as they like.
+        if pool.is_beside(launch.id) {
+            // A deploy is no crash: what its number did before counts no more.
+            self.starts.remove(&launch.number);
+        } else if !is_app(&launch.name) {
+            self.count_start(launch.number, now, pool);
         }
     }
 
@@ -198,13 +224,18 @@ impl Laws {
         let revision = |number: u32| {
             pool.member(number).expect("nobody leaves during a deploy").revision.shown().to_owned()
         };
-        let numbers = deploy.numbers.iter().map(|number| number.number);
         if self.deploying.0 != deploy.id {
-            self.deploying = (deploy.id, numbers.map(|number| (number, revision(number))).collect());
+            self.deploying = (deploy.id, self.revisions.clone());
+        }
+        if stops_first(pool) {
+            // A deploy is no crash: what its numbers did before counts no more.
+            deploy.numbers.iter().for_each(|number| _ = self.starts.remove(&number.number));
         }
         if !deploy.state.has_ended() || pool.is_stopping() {
             return;
         }
+        // An abort that was asked for twice leaves some to be healed.
+        self.vacated.clear();
         assert_eq!(deploy.state == DeployState::Succeeded, deploy.reason.is_empty(), "{deploy:?}");
         for number in &deploy.numbers {
             // Asked for twice, an abort waits no more for what does not come back.
@@ -225,11 +256,17 @@ impl Laws {
         assert!(recent <= STARTS, "{recent} starts of number {number} within {WINDOW:?}");
     }
 
-    fn see_publication(&mut self, publication: &Publication) {
+    fn see_publication(&mut self, publication: &Publication, pool: &Pool) {
         let members = &publication.members;
+        // The place of a replica that left for its successor: nobody has it.
+        let is_vacancy = |member: &MemberSpec| !self.launched.contains(&member.id);
+        assert!(
+            members.iter().filter(|member| is_vacancy(member)).all(|member| stops_first(pool) && !member.up),
+            "nobody is there: {members:?}"
+        );
         assert!(members.windows(2).all(|pair| pair[0].number < pair[1].number), "numbers: {members:?}");
         assert!(
-            members.iter().all(|member| self.good.contains(&member.id)),
+            members.iter().all(|member| self.good.contains(&member.id) || is_vacancy(member)),
             "no good heartbeat yet: {members:?}"
         );
         for member in members {
@@ -237,13 +274,28 @@ impl Laws {
             let before = self.published.iter().find(|before| before.number == member.number);
             let was_up =
                 before.is_some_and(|before| before.id != member.id && self.up.get(&before.id) == Some(&true));
-            assert!(!was_up || member.up, "{member:?} took the place of one that served");
+            assert!(
+                !was_up || member.up || is_vacancy(member),
+                "{member:?} took the place of one that served"
+            );
+            let served = was_up && before.is_some_and(|before| !self.standings.contains_key(&before.id));
+            if !is_vacancy(member) {
+                self.vacated.remove(&member.number);
+            } else if served {
+                self.vacated.insert(member.number);
+            }
         }
+        let surge = pool.config().deploy.surge as usize;
+        assert!(self.vacated.len() <= surge, "a deploy of {surge} at a time has taken {:?}", self.vacated);
         // One that has moved begins anew, as it is.
         let stays = |m: &MemberSpec| {
             self.published.iter().all(|before| before.id != m.id || before.address == m.address)
         };
-        let up = |m: &MemberSpec| if stays(m) { self.up.get(&m.id).copied().unwrap_or(true) } else { m.up };
+        let up = |m: &MemberSpec| match self.up.get(&m.id) {
+            Some(up) if stays(m) => *up,
+            None if stays(m) => !is_vacancy(m),
+            _ => m.up,
+        };
         self.up = members.iter().map(|m| (m.id, up(m))).collect();
         self.published.clone_from(members);
     }
@@ -267,6 +319,8 @@ impl Laws {
         assert_eq!(names.len(), members.len(), "names: {members:?}");
         assert!(pool.next_deadline().is_none_or(|at| at > now), "a deadline that has passed");
         pool.check_invariants();
+        let revision = |member: &MemberReport| (member.number, member.revision.shown().to_owned());
+        self.revisions = members.iter().map(revision).collect();
         self.check_ring(before, &members, nodes, complete);
         self.check_standings(&members, pool, now);
         if !pool.is_stopping() {

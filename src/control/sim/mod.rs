@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pool::{Event, Ticket};
-use super::{Add, ControlConfig, DeployConfig, DeployRequest, HealthConfig, Remove, Request, RingChange};
+use super::{
+    Add, ControlConfig, DeployConfig, DeployOrder, DeployRequest, HealthConfig, Remove, Request, RingChange,
+};
 use crate::ring::{Family, Params, Placement, Probing};
 use crate::runtime::{Owner, ReplicaId, Revision, RuntimeEvent};
 use world::{Luck, World};
@@ -44,6 +46,8 @@ fn config(kind: u8) -> ControlConfig {
         slow_start: Duration::from_secs(1),
         deploy: DeployConfig {
             revisions: ["v1", "v2"].map(revision).to_vec(),
+            // Half of the worlds have replicas of which no number may have two.
+            order: if kind < 128 { DeployOrder::StartFirst } else { DeployOrder::StopFirst },
             surge: 1 + u32::from(kind % 3),
             min_healthy: Duration::from_secs(2),
             window: Duration::from_secs(2),

@@ -218,6 +218,7 @@ impl World {
             | Action::Reply(..)
             | Action::Note(_)
             | Action::TellDeploy(_)
+            | Action::Unserved
             | Action::Unready { .. }
             | Action::EjectionRefused { .. }
             | Action::Ignored { .. } => {}

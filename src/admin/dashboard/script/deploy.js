@@ -130,10 +130,13 @@ function showButton(id, shows) {
 }
 
 function askToAbort() {
-  const { from, to } = state.deploy;
+  const { from, to, order } = state.deploy;
+  const how = order === 'stop-first'
+    ? 'Those have to start again, one after the other.'
+    : 'Those are still ready, so it takes a moment.';
   ask({
     title: `Take ${to} back?`,
-    text: `Every number gets its replica of ${from} again. Those are still ready, so it takes a moment.`,
+    text: `Every number gets its replica of ${from} again. ${how}`,
     button: 'Take back',
     act: async () => takeDeploy(await call('DELETE', ofPool('deploy'), {})),
   });

@@ -29,7 +29,8 @@ pub(super) const HELP: &str = "\
 Replaces every replica of a pool by one of another revision of the configuration ([revision.NAME]), number by \
 number. The new ones have to be healthy for a while, then they take the numbers of the old ones, and their \
 requests are compared with those of the others. If they fail more, or are slower, all numbers get the old \
-revision again. No key moves.
+revision again. No key moves. With --deploy-order stop-first the old one of a number has ended before the new \
+one starts, and its keys go to other numbers meanwhile.
 
 Returns when it has ended, with 0 if REVISION is on all numbers, and with 3 if it was taken back. With \
 --canary it returns when the canary has passed and waits for --promote or --abort.";

@@ -31,6 +31,7 @@ fn report(state: &str, numbers: Vec<DeployedNumber>) -> DeployReport {
         id: 1,
         from: "v1".to_owned(),
         to: "v2".to_owned(),
+        order: "start-first".to_owned(),
         state: state.to_owned(),
         ended: ["succeeded", "reverted", "aborted"].contains(&state),
         reason: String::new(),
@@ -117,13 +118,35 @@ fn each_change_is_a_line() {
 }
 
 #[test]
+fn a_number_that_is_empty_in_between_is_told_as_such() {
+    let stop_first =
+        |state, numbers| DeployReport { order: "stop-first".to_owned(), ..report(state, numbers) };
+    let pending = stop_first("starting", vec![number(1, "pending", "S1", None)]);
+    let starting = stop_first("starting", vec![number(1, "starting", "N1", None)]);
+    let judging = stop_first("judging", vec![number(1, "judging", "N1", None)]);
+    let reverting = stop_first("reverting", vec![number(1, "reverted", "O1", None)]);
+    assert_eq!(
+        text::changes(&pending, &starting),
+        ["number 1: the replica of v1 has to go first; 'N1' of v2 follows"]
+    );
+    let served = ["number 1: 'N1' of v2 serves it", "judging 1 of 1 number"];
+    assert_eq!(text::changes(&starting, &judging), served);
+    let back = "number 1: the replica of v2 has to go; 'O1' of v1 follows";
+    assert_eq!(text::changes(&judging, &reverting), [back, "reverting: no reason is known"]);
+}
+
+#[test]
 fn an_end_says_what_became_of_it_and_how_long_it_took() {
     let numbers = || vec![number(1, "passed", "N1", None), number(2, "passed", "N2", None)];
     assert_eq!(text::end(&report("succeeded", numbers())), "deployed v2 to 2 numbers in 12s 300ms");
     let waiting = DeployReport { canary: Some(1), ..report("waiting", numbers()) };
     assert!(text::end(&waiting).starts_with("v2 is on 1 of 2 numbers after 12s 300ms, and waits: "));
     let aborted = "v2 was taken back after 12s 300ms, as asked for: v1 is on all numbers again";
-    assert_eq!(text::end(&report("aborted", numbers())), aborted);
+    let back = vec![number(1, "reverted", "S1", None), number(2, "pending", "S2", None)];
+    assert_eq!(text::end(&report("aborted", back)), aborted);
+    let kept = report("aborted", vec![number(1, "passed", "N1", None), number(2, "reverted", "S2", None)]);
+    let expected = "v2 was taken back after 12s 300ms, as asked for: v2 is still on 1 of 2 numbers";
+    assert_eq!(text::end(&kept), expected);
     let expected = "v2 was taken back after 12s 300ms, v1 is on all numbers again: all is\u{fffd}lost";
     assert_eq!(text::end(&reverted("all is\nlost")), expected);
 }

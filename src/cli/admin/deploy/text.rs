@@ -44,8 +44,15 @@ pub(super) fn changes(before: &DeployReport, now: &DeployReport) -> Vec<String> 
 fn step_of(number: &DeployedNumber, report: &DeployReport) -> Option<String> {
     let DeployedNumber { number, step, serving, beside } = number;
     let (from, to, serving) = (plain(&report.from), plain(&report.to), plain(serving));
-    let beside = beside.as_deref().map(plain);
+    let (beside, stops_first) = (beside.as_deref().map(plain), report.order == "stop-first");
     let told = match (step.as_str(), beside) {
+        ("starting", _) if stops_first => {
+            format!("the replica of {from} has to go first; '{serving}' of {to} follows")
+        }
+        ("judging", _) if stops_first => format!("'{serving}' of {to} serves it"),
+        ("reverted", _) if stops_first => {
+            format!("the replica of {to} has to go; '{serving}' of {from} follows")
+        }
         ("starting", Some(beside)) => format!("'{beside}' of {to} starts beside '{serving}'"),
         ("starting", None) => format!("{to} starts beside '{serving}'"),
         ("judging", Some(beside)) => format!("{to} takes over from {from}: '{serving}' from '{beside}'"),
@@ -74,7 +81,7 @@ fn reason(report: &DeployReport) -> String {
 
 /// What became of it, and how long it took.
 pub(super) fn end(report: &DeployReport) -> String {
-    let (from, to, took) = (plain(&report.from), plain(&report.to), took(report));
+    let (to, took) = (plain(&report.to), took(report));
     match report.state.as_str() {
         "succeeded" => format!("deployed {to} to {} in {took}", numbers(report)),
         "waiting" => format!(
@@ -82,10 +89,17 @@ pub(super) fn end(report: &DeployReport) -> String {
              'ringherd deploy --abort' takes it back",
             numbers(report)
         ),
-        "aborted" => {
-            format!("{to} was taken back after {took}, as asked for: {from} is on all numbers again")
-        }
-        _ => format!("{to} was taken back after {took}, {from} is on all numbers again: {}", reason(report)),
+        "aborted" => format!("{to} was taken back after {took}, as asked for: {}", left(report)),
+        _ => format!("{to} was taken back after {took}, {}: {}", left(report), reason(report)),
+    }
+}
+
+/// What is on which numbers after a deploy was taken back.
+fn left(report: &DeployReport) -> String {
+    let (from, to) = (plain(&report.from), plain(&report.to));
+    match report.numbers.iter().filter(|number| number.step == "passed").count() {
+        0 => format!("{from} is on all numbers again"),
+        kept => format!("{to} is still on {kept} of {}", numbers(report)),
     }
 }
 

@@ -12,14 +12,19 @@
 //!     └────anything wrong───────────────┴───► Reverting ──every incumbent back──► Reverted
 //! ```
 //!
+//! That is the order [`start_first`]. Where no number may have two replicas it is [`stop_first`].
+//!
 //! What is wrong: a successor that ends, does not start, or has a bad heartbeat; a replica of the new revision that
 //! is ejected for its requests; and what the [`judge`] finds.
 
 mod image;
 mod judge;
+mod revisions;
 mod show;
+mod start_first;
+mod stop_first;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,9 +32,8 @@ pub use judge::DeploySample;
 
 use super::action::Ticket;
 use super::members::{BESIDE, Member, Phase};
-use super::publishing::After;
 use super::{Action, Pool};
-use crate::control::{ControlError, DeployRequest, DeployState, DeployView, Transition};
+use crate::control::{ControlError, DeployOrder, DeployRequest, DeployState, DeployView};
 use crate::runtime::{ReplicaId, Revision};
 use judge::Judge;
 
@@ -53,8 +57,12 @@ pub(super) struct Deploys {
 struct Deploy {
     from: Arc<Revision>,
     to: Arc<Revision>,
+    /// What is configured when it begins.
+    order: DeployOrder,
     began: Instant,
     stage: Stage,
+    /// What each number had when it began.
+    before: BTreeMap<u32, Arc<Revision>>,
     /// Numbers that the old revision serves, and that nothing was begun for.
     pending: BTreeSet<u32>,
     /// Those whose successors start, or are judged.
@@ -63,6 +71,8 @@ struct Deploy {
     passed: BTreeSet<u32>,
     /// Those that the old revision serves again.
     reverted: BTreeSet<u32>,
+    /// Those of them whose replica is not ready yet, where it had to start again.
+    returning: BTreeSet<u32>,
     /// Those that the new revision keeps, because the old one did not become ready again.
     kept: BTreeSet<u32>,
     /// Whether nobody waits for the old revision any more.
@@ -77,7 +87,7 @@ struct Deploy {
 enum Stage {
     /// The batch starts.
     Starting,
-    /// The batch has taken its places; since then it is in force, if it is.
+    /// The batch serves its numbers; since then it is in force, if it is.
     Judging(Option<Instant>),
     /// The canary has passed.
     Waiting,
@@ -115,8 +125,8 @@ impl Deploys {
     fn judging(&mut self, number: u32) -> Option<&mut Deploy> {
         let deploy = self.under_way.as_mut()?;
         let is_new = match deploy.stage {
-            Stage::Starting => deploy.passed.contains(&number),
-            Stage::Judging(_) | Stage::Waiting => {
+            Stage::Starting if deploy.order == DeployOrder::StartFirst => deploy.passed.contains(&number),
+            Stage::Starting | Stage::Judging(_) | Stage::Waiting => {
                 deploy.passed.contains(&number) || deploy.batch.contains(&number)
             }
             Stage::Reverting => false,
@@ -124,7 +134,7 @@ impl Deploys {
         is_new.then_some(deploy)
     }
 
-    /// The deploy under way in which a successor of the number starts.
+    /// The deploy under way in which a successor starts beside the number.
     fn starting(&mut self, number: u32) -> Option<&mut Deploy> {
         self.under_way
             .as_mut()
@@ -133,6 +143,23 @@ impl Deploys {
 }
 
 impl Deploy {
+    /// The number that the successor of a number has while it starts.
+    fn number_of_successor(&self, number: u32) -> u32 {
+        match self.order {
+            DeployOrder::StartFirst => BESIDE + number,
+            DeployOrder::StopFirst => number,
+        }
+    }
+
+    /// The new revision keeps the numbers that it has. Returns which.
+    fn keep(&mut self) -> BTreeSet<u32> {
+        let kept: BTreeSet<_> = self.batch.union(&self.passed).copied().collect();
+        self.batch.clear();
+        self.passed.clear();
+        self.kept.extend(&kept);
+        kept
+    }
+
     fn fail(&mut self, reason: &str, replica: Option<&str>) {
         // The first reason is the one that led to the others.
         self.failure.get_or_insert_with(|| Failure {
@@ -172,10 +199,12 @@ impl Pool {
             (_, true) => return Err(ControlError::DeployedAlready(to.shown().to_owned())),
             _ => {}
         }
+        let order = self.config.deploy.order;
         // Each that leaves is still a process, and there are to be no more than twice as many as there may be.
         let members = self.members.len();
         let most = 2 * members.max(self.config.max_replicas as usize);
-        if members + pending.len() + self.departures.len() > most {
+        let more = if order == DeployOrder::StartFirst { pending.len() } else { 0 };
+        if members + more + self.departures.len() > most {
             return Err(ControlError::DeployNotNow("too many replicas are still leaving"));
         }
         // Another one than the current where an abort has left some numbers with the new revision, or a crash did.
@@ -183,16 +212,20 @@ impl Pool {
         let from = replaced.map_or_else(|| self.deploys.current(), |member| Arc::clone(&member.revision));
         let share = |percent: u32| (all.len() * percent as usize).div_ceil(100).clamp(1, pending.len());
         let canary = request.canary.map(share);
+        let before = all.iter().map(|(number, member)| (*number, Arc::clone(&member.revision))).collect();
         self.deploys.count += 1;
         self.deploys.under_way = Some(Deploy {
             from,
             to,
+            order,
             began: now,
             stage: Stage::Starting,
+            before,
             pending,
             batch: BTreeSet::new(),
             passed: BTreeSet::new(),
             reverted: BTreeSet::new(),
+            returning: BTreeSet::new(),
             kept: BTreeSet::new(),
             is_given_up: false,
             canary,
@@ -201,65 +234,6 @@ impl Pool {
         });
         self.tell_deploy();
         Ok(())
-    }
-
-    /// The revision of a replica that was found. One that the configuration does not have is known by its name alone.
-    pub(super) fn revision_of_found(&self, name: &str) -> Arc<Revision> {
-        let name = if name.is_empty() { Revision::BASE } else { name };
-        self.revision_named(name)
-            .unwrap_or_else(|_| Arc::new(Revision { name: name.to_owned(), ..Revision::default() }))
-    }
-
-    /// The balancer before this one has deployed something, or was about to when it ended. What most replicas that were
-    /// found have is what they all are to have.
-    pub(super) fn take_up_revisions(&mut self, now: Instant) {
-        let mut counts: Vec<(Arc<Revision>, usize)> = Vec::new();
-        for (_, member) in self.members.iter().filter(|(_, member)| member.owner().is_balancer()) {
-            match counts.iter_mut().find(|(revision, _)| *revision == member.revision) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((Arc::clone(&member.revision), 1)),
-            }
-        }
-        let is_known = |revision: &Arc<Revision>| {
-            self.revision_named(revision.shown()).is_ok_and(|known| known == *revision)
-        };
-        let mixed = counts.len() > 1 || counts.iter().any(|(revision, _)| !is_known(revision));
-        counts.retain(|(revision, _)| is_known(revision));
-        // Of several that are as many the configured one.
-        let configured = self.deploys.current();
-        let most = counts.into_iter().max_by_key(|(revision, count)| (*count, *revision == configured));
-        if let Some((revision, _)) = most {
-            self.deploys.current = revision;
-        }
-        if mixed {
-            let request = DeployRequest { revision: self.deploys.current().shown().to_owned(), canary: None };
-            // Refused only if there is nothing to do.
-            let _ = self.begin_deploy(&request, now);
-        }
-    }
-
-    /// The revision that goes by this name.
-    fn revision_named(&self, name: &str) -> Result<Arc<Revision>, ControlError> {
-        let revisions = &self.config.deploy.revisions;
-        if name == Revision::BASE {
-            return Ok(Arc::default());
-        }
-        let asked = DeployRequest { revision: name.to_owned(), canary: None };
-        if asked.names_image() {
-            return match image::check(name, &self.config.deploy.images) {
-                Ok(()) => Ok(Arc::new(Revision {
-                    name: name.to_owned(),
-                    image: Some(name.to_owned()),
-                    ..Revision::default()
-                })),
-                Err(why) => Err(ControlError::ImageRefused { image: name.to_owned(), why }),
-            };
-        }
-        revisions.iter().find(|revision| revision.name == name).cloned().ok_or_else(|| {
-            let named = revisions.iter().map(|revision| revision.name.clone());
-            let known = std::iter::once(Revision::BASE.to_owned()).chain(named).collect();
-            ControlError::UnknownRevision { name: name.to_owned(), known }
-        })
     }
 
     /// Refuses what would change the ring in the middle of a deploy.
@@ -311,14 +285,6 @@ impl Pool {
         is_beside
     }
 
-    /// The revision whose place a successor that starts beside this number is to take, for people.
-    pub(super) fn replaced_revision(&self, number: u32) -> Option<String> {
-        let successor = self.members.get(number).filter(|_| number >= BESIDE)?;
-        let incumbent = self.members.get(number - BESIDE)?;
-        let deploy = self.deploys.under_way.as_ref()?;
-        (successor.revision == deploy.to).then(|| incumbent.revision.shown().to_owned())
-    }
-
     /// Everything is taken back at once, as far as it can be.
     pub(super) fn fail_deploy(&mut self, reason: &str) {
         if let Some(deploy) = &mut self.deploys.under_way {
@@ -352,7 +318,7 @@ impl Pool {
         let deploy = self.deploys.under_way.as_ref().filter(|_| !self.is_stopping())?;
         match deploy.stage {
             Stage::Starting => {
-                let ready = |&number: &u32| self.ready_since(BESIDE + number);
+                let ready = |&number: &u32| self.ready_since(deploy.number_of_successor(number));
                 let since: Option<Vec<_>> = deploy.batch.iter().map(ready).collect();
                 Some(since?.into_iter().max()? + self.config.deploy.min_healthy)
             }
@@ -368,6 +334,13 @@ impl Pool {
         }
     }
 
+    /// Whether no replica of a number is to start before the one before it has ended: as configured, or as the deploy
+    /// under way began.
+    pub(super) fn stops_first(&self) -> bool {
+        let of_deploy = self.deploys.under_way.as_ref().map(|deploy| deploy.order);
+        of_deploy.unwrap_or(self.config.deploy.order) == DeployOrder::StopFirst
+    }
+
     pub(super) fn is_deploy_failed(&self) -> bool {
         self.deploys.under_way.as_ref().is_some_and(|deploy| deploy.failure.is_some())
     }
@@ -379,82 +352,53 @@ impl Pool {
             self.end_deploy(DeployState::Aborted, now);
             return true;
         }
+        let stops_first = deploy.order == DeployOrder::StopFirst;
         if deploy.failure.is_some() && deploy.stage != Stage::Reverting {
-            self.begin_reverting(now);
+            if stops_first {
+                self.begin_to_put_back();
+            } else {
+                self.begin_reverting(now);
+            }
             return true;
         }
         let is_due = self.deploy_deadline().is_some_and(|at| at <= now);
         match deploy.stage {
             Stage::Starting if deploy.batch.is_empty() && deploy.pending.is_empty() => self.succeed(now),
-            Stage::Starting if deploy.batch.is_empty() => self.begin_batch(now),
+            Stage::Starting if deploy.batch.is_empty() => return self.begin_batch(now),
+            Stage::Starting if is_due && stops_first => self.await_judgement(),
             Stage::Starting if is_due => self.take_places(now),
             Stage::Judging(None) if self.are_in_force(&deploy.batch) => self.begin_judging(now),
             Stage::Judging(_) if is_due => self.pass_batch(),
+            Stage::Reverting if stops_first => return self.put_back(now),
             Stage::Reverting => return self.revert(now),
             Stage::Starting | Stage::Judging(_) | Stage::Waiting => return false,
         }
         true
     }
 
-    /// Starts the next successors.
-    fn begin_batch(&mut self, now: Instant) {
-        let Some(deploy) = &mut self.deploys.under_way else { return };
+    /// Starts the next successors. Returns whether there are any to start at this moment.
+    fn begin_batch(&mut self, now: Instant) -> bool {
+        let Some(deploy) = &self.deploys.under_way else { return false };
         let surge = self.config.deploy.surge.max(1) as usize;
-        let room =
-            deploy.canary.map_or(surge, |canary| surge.min(canary.saturating_sub(deploy.passed.len())));
-        let batch: BTreeSet<_> = deploy.pending.iter().copied().take(room.max(1)).collect();
+        let room = deploy
+            .canary
+            .map_or(surge, |canary| surge.min(canary.saturating_sub(deploy.passed.len())))
+            .max(1);
+        let (order, to) = (deploy.order, Arc::clone(&deploy.to));
+        let batch: BTreeSet<_> = match order {
+            DeployOrder::StartFirst => deploy.pending.iter().copied().take(room).collect(),
+            DeployOrder::StopFirst if self.knows_who_serves() => self.choose_to_stop(&deploy.pending, room),
+            DeployOrder::StopFirst => return false,
+        };
+        let Some(deploy) = &mut self.deploys.under_way else { return false };
         deploy.pending.retain(|number| !batch.contains(number));
         deploy.batch.clone_from(&batch);
-        let to = Arc::clone(&deploy.to);
-        for number in batch {
-            let name = self.new_name();
-            let Some(incumbent) = self.members.get(number) else { continue };
-            let successor = Member::beside(incumbent, name, Arc::clone(&to), now);
-            self.members.insert(BESIDE + number, successor);
+        match order {
+            DeployOrder::StartFirst => self.start_beside(batch, &to, now),
+            DeployOrder::StopFirst => self.stop_for(batch, now),
         }
         self.tell_deploy();
-    }
-
-    /// The successors have shown that they are well: they take their places.
-    fn take_places(&mut self, now: Instant) {
-        let Some(deploy) = &mut self.deploys.under_way else { return };
-        deploy.stage = Stage::Judging(None);
-        deploy.judge.begin_window();
-        let (batch, to) = (deploy.batch.clone(), deploy.to.shown().to_owned());
-        let reason = format!("revision '{to}' has taken its place; it is kept until the deploy has ended");
-        for number in &batch {
-            // Beside there are no requests to try it with: should it come back, it begins anew.
-            self.forget_outlier(*number);
-            self.exchange(*number);
-            self.note_member(BESIDE + number, Transition::Standby, &reason);
-        }
-        self.publish_places(batch, now);
-        self.tell_deploy();
-    }
-
-    /// The replica of a number and the one beside it change places.
-    fn exchange(&mut self, number: u32) {
-        self.members.exchange(number, BESIDE + number);
-        self.follow_waiting(number);
-        self.follow_waiting(BESIDE + number);
-    }
-
-    /// Publishes that the replicas of these numbers are others from now on.
-    fn publish_places(&mut self, numbers: impl IntoIterator<Item = u32>, now: Instant) {
-        let mut joined = Vec::new();
-        for number in numbers {
-            let Some(member) = self.members.get_mut(number) else { continue };
-            member.list();
-            joined.extend(member.instance().map(|instance| After::Joined(instance.id())));
-            self.members.show(number);
-        }
-        if joined.is_empty() {
-            return;
-        }
-        self.publish_healed();
-        for after in joined {
-            self.after_publication(after, now);
-        }
+        true
     }
 
     fn are_in_force(&self, numbers: &BTreeSet<u32>) -> bool {
@@ -492,90 +436,12 @@ impl Pool {
         }
     }
 
-    /// Stops the successors that have not taken their places, and has the others give theirs back.
-    fn begin_reverting(&mut self, now: Instant) {
-        let Some(deploy) = &mut self.deploys.under_way else { return };
-        let has_places = !matches!(deploy.stage, Stage::Starting);
-        deploy.stage = Stage::Reverting;
-        let batch = if has_places { BTreeSet::new() } else { std::mem::take(&mut deploy.batch) };
-        deploy.reverted.extend(&batch);
-        self.tell_deploy();
-        for number in batch {
-            self.retire_beside(number, "the deploy is taken back", now);
-        }
-    }
-
-    /// Has the incumbents take their places back that are ready, or that are no worse than who has them. Returns
-    /// whether there is more to do at once.
-    fn revert(&mut self, now: Instant) -> bool {
-        let Some(deploy) = &self.deploys.under_way else { return false };
-        let places: Vec<_> = deploy.batch.union(&deploy.passed).copied().collect();
-        if places.is_empty() {
-            let is_wanted = deploy.failure.as_ref().is_some_and(|failure| failure.is_wanted);
-            self.end_deploy(if is_wanted { DeployState::Aborted } else { DeployState::Reverted }, now);
-            return true;
-        }
-        let (ready, others): (Vec<_>, Vec<_>) =
-            places.into_iter().partition(|number| self.ready_since(BESIDE + number).is_some());
-        // Who is out of the choice anyway keeps nobody waiting.
-        let serves = |number: &u32| self.members.get(*number).is_some_and(|m| m.is_listed() && m.is_ready());
-        let lost: Vec<_> = others.into_iter().filter(|number| !serves(number)).collect();
-        let back: Vec<_> = ready.iter().chain(&lost).copied().collect();
-        if back.is_empty() {
-            return deploy.is_given_up && self.keep_places(now);
-        }
-        for number in &back {
-            self.exchange(*number);
-        }
-        self.publish_places(ready, now);
-        if let Some(deploy) = &mut self.deploys.under_way {
-            for number in &back {
-                deploy.batch.remove(number);
-                deploy.passed.remove(number);
-            }
-            deploy.reverted.extend(&back);
-        }
-        for number in back {
-            self.retire_beside(number, "the deploy is taken back", now);
-        }
-        true
-    }
-
-    /// The new revision keeps the places that the old one does not come back for. Returns whether there are any.
-    fn keep_places(&mut self, now: Instant) -> bool {
-        let Some(deploy) = &mut self.deploys.under_way else { return false };
-        let kept: Vec<_> = deploy.batch.union(&deploy.passed).copied().collect();
-        deploy.batch.clear();
-        deploy.passed.clear();
-        deploy.kept.extend(&kept);
-        for number in &kept {
-            self.retire_beside(*number, "the deploy is taken back no further", now);
-        }
-        !kept.is_empty()
-    }
-
-    /// Lets the replica beside a number go: drains it, if requests can be at it.
-    fn retire_beside(&mut self, number: u32, reason: &str, now: Instant) {
-        let Some(member) = self.members.remove(BESIDE + number) else { return };
-        let is_of_place = |listed: ReplicaId| {
-            let place = self.members.get(number).and_then(|member| member.listed.as_ref());
-            place.is_some_and(|place| place.id == listed)
-        };
-        // One that has a place on the ring all the same is down, and takes no requests.
-        let drains =
-            member.instance().is_some_and(|instance| instance.has_served && !is_of_place(instance.id()));
-        self.retire(number, &member, drains, reason, now);
-    }
-
-    /// Whether a replica stands beside a number: its endpoint is needed again.
-    pub fn is_beside(&self, id: ReplicaId) -> bool {
-        self.members.number_of(id).is_some_and(|number| number >= BESIDE)
-    }
-
     fn end_deploy(&mut self, state: DeployState, now: Instant) {
         let Some(view) = self.view_of_deploy(Some((state, now))) else { return };
         let view = Arc::new(view);
         self.deploys.under_way = None;
+        // Another order may be configured meanwhile, and who waits to be started waits no more.
+        self.members.touch_all();
         self.deploys.last = Some(Arc::clone(&view));
         self.changed = true;
         self.out.push(Action::TellDeploy(view));

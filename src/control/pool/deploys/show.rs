@@ -28,6 +28,7 @@ impl Pool {
             id: self.deploys.count,
             from: deploy.from.shown().to_owned(),
             to: deploy.to.shown().to_owned(),
+            order: deploy.order,
             state,
             reason: failure.map_or_else(String::new, |failure| failure.reason.clone()),
             failed: failure.and_then(|failure| failure.replica.clone()),

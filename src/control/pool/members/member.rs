@@ -46,8 +46,8 @@ pub(in crate::control::pool) struct Member {
     pub(in crate::control::pool) addition: Option<Ticket>,
     /// Whether it stands beside the member of a number, to take its place or to take it back.
     pub(super) is_beside: bool,
-    /// Who is published under the number. It may be dead: then it is down, and keeps the place
-    /// for its replacement so that the ring stays as it is.
+    /// Who is published under the number. It may be dead, or have left: then it is down, and keeps the
+    /// place for its replacement so that the ring stays as it is.
     pub(in crate::control::pool) listed: Option<Listed>,
     /// The instance that lives or is being started; `None` until `retry_at`.
     pub(super) instance: Option<Instance>,
@@ -163,6 +163,27 @@ impl Member {
     ) -> Self {
         let member = Self::new(name, incumbent.owner, None, None, start_at);
         Self { is_beside: true, revision, ..member }
+    }
+
+    /// One that is to take the number of `incumbent`, which leaves it, and runs another revision. Until it serves nobody
+    /// does: the place is held by `vacancy`, of which there is no replica.
+    pub(in crate::control::pool) fn in_place_of(
+        incumbent: &Self,
+        name: String,
+        revision: Arc<Revision>,
+        vacancy: ReplicaId,
+        start_at: Instant,
+    ) -> Self {
+        let mut member = Self::new(name, incumbent.owner, None, None, start_at);
+        member.revision = revision;
+        member.weight = incumbent.weight;
+        member.drained_from = incumbent.drained_from;
+        member.listed.clone_from(&incumbent.listed);
+        // Who serves has to be out of the snapshot, to drain.
+        if let Some(listed) = member.listed.as_mut().filter(|_| incumbent.is_listed()) {
+            *listed = Listed { id: vacancy, name: member.name.clone(), in_force: false, ..listed.clone() };
+        }
+        member
     }
 
     /// Everything that is about the replica changes hands; what is about the number stays.

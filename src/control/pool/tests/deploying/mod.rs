@@ -1,5 +1,7 @@
 //! Deploys: number by number, and back.
 
+mod stop_first;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,7 +19,12 @@ fn revision(name: &str) -> Arc<Revision> {
 }
 
 fn herd(replicas: u32) -> Herd {
-    let deploy = DeployConfig { revisions: vec![revision("v1"), revision("v2")], ..DeployConfig::default() };
+    herd_of(replicas, DeployConfig::default())
+}
+
+/// One with two revisions besides the one it has.
+fn herd_of(replicas: u32, deploy: DeployConfig) -> Herd {
+    let deploy = DeployConfig { revisions: vec![revision("v1"), revision("v2")], ..deploy };
     let mut herd =
         Herd::cold(ControlConfig { replicas, deploy, ..ControlConfig::default() }, Owner::Balancer, &[]);
     for launch in launches(&herd.first.clone()) {
@@ -300,7 +307,11 @@ fn a_stop_in_the_middle_ends_both() {
 
 /// A pool whose runtime has told of replicas with these numbers and revisions.
 fn adopting(found: &[(u32, &str)], replicas: u32) -> Herd {
-    let deploy = DeployConfig { revisions: vec![revision("v1"), revision("v2")], ..DeployConfig::default() };
+    adopting_with(found, replicas, DeployConfig::default())
+}
+
+fn adopting_with(found: &[(u32, &str)], replicas: u32, deploy: DeployConfig) -> Herd {
+    let deploy = DeployConfig { revisions: vec![revision("v1"), revision("v2")], ..deploy };
     let config = ControlConfig { replicas, deploy, ..ControlConfig::default() };
     let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true };
     let now = Instant::now();
