@@ -44,7 +44,7 @@ pub struct Config {
     pub(super) certificates: Vec<CertificateSettings>,
     /// The pools of the file with what holds for each; none if there is only one, which is this.
     pub(super) named_pools: Vec<(String, Config)>,
-    /// The share of client connections that other pools leave to this one, in percent, if it is given.
+    /// The share of client connections that are only for this pool, in percent, if it is given.
     pub(super) connection_share: Option<u32>,
     /// Which pool a request goes to, made of `route_tables`; `None` where all go to the first.
     pub routes: Option<Routes>,

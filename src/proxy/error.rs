@@ -90,7 +90,7 @@ pub(crate) enum Failure {
     /// All replicas have as many requests as they may, and so has the queue.
     #[error("all replicas are full and so is the queue: see --max-requests-per-replica and --queue")]
     Overloaded,
-    /// Its pool is on all connections that other pools leave to it.
+    /// Requests of its pool are on all connections that it may have.
     #[error("requests of the pool are on all client connections that it may have: see --connection-share")]
     ShareTaken,
     /// No replica had room in time.

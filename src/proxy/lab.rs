@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use super::transport::{Connect, Connecting, Transport};
 use super::worker::{ClientCounts, Worker};
 use super::{
-    LocalRoutes, Origin, PoolConfig, PoolShared, ProxyConfig, RequestBody, Shared, StickySecret, Via,
-    connection,
+    BusyConnections, LocalRoutes, Origin, PoolConfig, PoolShared, ProxyConfig, RequestBody, Shared,
+    StickySecret, Via, connection,
 };
 use crate::cluster::{Endpoint, Load, OutcomeReader, PoolSnapshot, Publisher, Routing, cluster, outcomes};
 use crate::listen::{Engine, Guarded};
@@ -103,7 +103,7 @@ impl Lab {
                 name: "default".into(),
                 outcomes,
                 starting: Arc::default(),
-                busy: Arc::default(),
+                busy: BusyConnections::default(),
                 tls: None,
                 config: watch::channel(pool).1,
             }],

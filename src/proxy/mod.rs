@@ -7,6 +7,7 @@ mod apply_rules;
 mod client_limits;
 mod clock;
 mod connection;
+mod connection_share;
 mod connection_timeline;
 mod dormant;
 mod engine;
@@ -72,6 +73,7 @@ use http_body_util::Full;
 use ipnet::IpNet;
 
 pub use crate::listen::proxy_protocol::Version as ProxyProtocol;
+pub use connection_share::{BusyConnections, ConnectionShare};
 pub use engine::Io;
 pub use header_rules::{HeaderChange, HeaderRules, Message, is_host, why_not};
 pub use sticky::{StickyConfig, StickySecret};

@@ -4,12 +4,13 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use hyper::client::conn::http1 as client;
 use tokio::sync::watch;
 
+use super::connection_share::{BusyConnections, ConnectionShare, Taken};
 use super::header_rules::HeaderRules;
 use super::queue::Queue;
 use super::shared::SharedConnections;
@@ -24,7 +25,7 @@ use crate::cluster::{OutcomeQueue, PoolSnapshot};
 use crate::tls::Connector;
 
 /// What the data plane is told of the way to the replicas of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolConfig {
     /// Time to connect to a replica.
     pub connect_timeout: Duration,
@@ -40,9 +41,8 @@ pub struct PoolConfig {
     pub upstream_http: UpstreamHttp,
     /// How long an idle connection to a replica is kept; below the replica's own time-out.
     pub upstream_keep_alive: Duration,
-    /// Most client connections of HTTP/1 that its requests may be on, in percent of
-    /// [`ProxyConfig::max_connections`] (0 to 100).
-    pub connection_percent: u32,
+    /// The client connections that are its own, where there are other pools.
+    pub connection_share: ConnectionShare,
     /// Largest body of a request, in bytes, if that is limited.
     pub max_body: Option<u64>,
     /// Largest head of a replica's response, in bytes.
@@ -73,7 +73,7 @@ impl Default for PoolConfig {
             upstream_http: UpstreamHttp::H1,
             // Node closes after 5 s and others later; below it a re-used connection is live.
             upstream_keep_alive: Duration::from_secs(4),
-            connection_percent: 100,
+            connection_share: ConnectionShare::default(),
             max_body: None,
             max_response_header_bytes: 64 * 1024,
             max_response_headers: 256,
@@ -95,8 +95,8 @@ pub struct PoolShared {
     pub outcomes: OutcomeQueue,
     /// How many replicas are about to take requests, none of which do yet.
     pub starting: Arc<AtomicUsize>,
-    /// How many client connections of HTTP/1 its requests are on, where there are routes.
-    pub busy: Arc<AtomicUsize>,
+    /// The client connections that its requests are on, where there are other pools.
+    pub busy: BusyConnections,
     /// What makes TLS sessions with replicas, if they speak it.
     pub tls: Option<Connector>,
     /// The configuration in force; a new value is taken over within a tick.
@@ -123,7 +123,7 @@ pub(crate) struct Pool {
     /// See [`PoolShared::starting`].
     pub(crate) starting: Arc<AtomicUsize>,
     /// See [`PoolShared::busy`].
-    busy: Arc<AtomicUsize>,
+    busy: BusyConnections,
     /// Requests that wait for a replica.
     pub(crate) waiting: Cell<usize>,
     /// Those that wait for room at one.
@@ -167,26 +167,15 @@ impl Pool {
         }
     }
 
-    /// Whether some client connections are left to other pools, so that those of this one are counted.
-    pub(crate) fn leaves_connections(&self) -> bool {
-        self.config().connection_percent < 100
-    }
-
-    /// One more client connection is busy with a request of the pool, of `max_connections` that there may be. `false`
-    /// if the others are left to other pools.
-    pub(crate) fn take_connection(&self, max_connections: usize) -> bool {
-        let percent = self.config().connection_percent as usize;
-        let most = max_connections.saturating_mul(percent).div_ceil(100);
-        let is_taken = self.busy.fetch_add(1, Ordering::Relaxed) < most;
-        if !is_taken {
-            self.leave_connection();
-        }
-        is_taken
+    /// One more client connection is busy with a request of the pool, of `max_connections` that there may be; `None`
+    /// if there is none for it.
+    pub(crate) fn take_connection(&self, max_connections: usize) -> Option<Taken> {
+        self.busy.take(&self.config().connection_share, max_connections)
     }
 
     /// It is not any more.
-    pub(crate) fn leave_connection(&self) {
-        self.busy.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn give_back_connection(&self, taken: Taken) {
+        self.busy.give_back(taken);
     }
 
     /// The configuration in force.

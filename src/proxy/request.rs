@@ -14,6 +14,7 @@ use http_body::Body;
 
 use super::clock::Deadline;
 use super::connection::Connection;
+use super::connection_share::Taken;
 use super::error::Failure;
 use super::grpc::{self, Call};
 use super::header_rules::HeaderRules;
@@ -36,8 +37,8 @@ pub(crate) struct RequestState {
     connection: Rc<Connection>,
     /// Index of the pool that it goes to; of the first one before that is known.
     pool: Cell<usize>,
-    /// Whether it counts among the connections that the pool is on.
-    holds_connection: Cell<bool>,
+    /// As what its connection counts, if it is one of those that pools have for themselves.
+    taken: Cell<Option<Taken>>,
     /// Belongs to another request once this one is over.
     deadline: Rc<Deadline>,
     timeline: Cell<RequestTimeline>,
@@ -74,7 +75,7 @@ impl ActiveRequest {
         let state = Rc::new(RequestState {
             connection: Rc::clone(connection),
             pool: Cell::new(0),
-            holds_connection: Cell::new(false),
+            taken: Cell::new(None),
             deadline: worker.clock.deadline(),
             timeline: Cell::new(RequestTimeline::new(!request.body().is_end_stream())),
             body_length: request.body().size_hint().exact(),
@@ -106,8 +107,8 @@ impl ActiveRequest {
         state.on(Input::End);
         let worker = &state.connection.worker;
         worker.clock.recycle(&state.deadline);
-        if state.holds_connection.get() {
-            state.pool().leave_connection();
+        if let Some(taken) = state.taken.take() {
+            state.pool().give_back_connection(taken);
         }
         let mut record = state.record.borrow_mut();
         if end == End::Aborted && record.reason().is_none() {
@@ -170,17 +171,19 @@ impl RequestState {
         self.record().goes_to(pool);
     }
 
-    /// Its client connection is one of those that its pool is on from now on. Called once, when that is known.
+    /// Its client connection is one of those that its pool is on from now on, where there are several. Called once, when
+    /// the pool is known.
     ///
     /// # Errors
-    /// When the pool may be on no more.
+    /// When there is none for the pool.
     pub(crate) fn take_connection(&self) -> Result<(), Failure> {
-        if !self.pool().leaves_connections() {
+        let worker = &self.connection.worker;
+        if worker.has_one_pool() {
             return Ok(());
         }
-        let is_taken = self.pool().take_connection(self.connection.worker.config().max_connections);
-        self.holds_connection.set(is_taken);
-        if is_taken { Ok(()) } else { Err(Failure::ShareTaken) }
+        let taken = self.pool().take_connection(worker.config().max_connections);
+        self.taken.set(taken);
+        taken.map(|_| ()).ok_or(Failure::ShareTaken)
     }
 
     /// What is counted and logged of it.

@@ -67,11 +67,11 @@ fn follow(
         if let Some(key) = key.as_ref().filter(|_| is_split) {
             active.goes_to(forward.split.side(key.hash));
         }
+        active.record().routed(&active.pool().name);
         // A connection of HTTP/2 is not any one pool's.
         if request.version() < Version::HTTP_2 {
             active.take_connection()?;
         }
-        active.record().routed(&active.pool().name);
         if let Some(name) = &forward.name
             && let Some(rules) = active.connection().worker.config().route_rules.get(name)
         {

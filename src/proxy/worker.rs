@@ -167,6 +167,11 @@ impl Worker {
         &self.pools[index]
     }
 
+    /// Whether there is no other.
+    pub(crate) fn has_one_pool(&self) -> bool {
+        self.pools.len() == 1
+    }
+
     /// The configuration in force.
     pub(crate) fn config(&self) -> Ref<'_, ProxyConfig> {
         self.config.borrow()

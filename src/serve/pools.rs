@@ -19,7 +19,7 @@ use crate::config::{Config, DEFAULT_POOL, RuntimeConfig, RuntimeKind};
 use crate::control::{
     self, Control, ControlConfig, ControlError, Observer, PoolParts, Reach, Request, Supervisors, View,
 };
-use crate::proxy::{PoolConfig, PoolShared, UpstreamHttp};
+use crate::proxy::{BusyConnections, PoolConfig, PoolShared, UpstreamHttp};
 use crate::runtime::output::Outputs;
 use crate::runtime::{Fixed, Process, Runtime, RuntimeEvent, docker, swarm};
 use crate::telemetry::{Journal, Upkeep};
@@ -109,6 +109,7 @@ impl Pools {
         }
         let Supervisors { pools: supervisors, mut routes, readers } = control::supervisors(parts)?;
         routes.publish(config.routes.clone());
+        let busy = BusyConnections::default();
         let (mut pools, mut shared, mut supervising) = (Vec::new(), Vec::new(), JoinSet::new());
         for (begun, (control, supervisor)) in std::iter::zip(begun, supervisors) {
             let (name, config, upstream_tls, outcomes, told, outputs) = begun;
@@ -123,7 +124,7 @@ impl Pools {
                 name: name.into(),
                 outcomes,
                 starting: Arc::clone(&starting),
-                busy: Arc::default(),
+                busy: busy.of_another_pool(),
                 tls: upstream_tls.clone(),
                 config: receiver,
             });

@@ -163,14 +163,21 @@ fn queried(family: &Family) -> String {
 }
 
 /// The labels of a metric, with their values where these are always the same.
-fn described_labels(scrape: &Scrape, name: &str) -> String {
+fn described_labels(scrape: &Scrape, family: &Family) -> String {
+    let name = &match family.kind.as_str() {
+        "histogram" => format!("{}_count", family.name),
+        _ => queried(family),
+    };
     let describe = |label: &str| {
         if matches!(label, "replica" | "number" | "version") {
             return format!("`{label}`");
         }
         let mut values: Vec<_> = Vec::new();
         for sample in scrape.find(name, &[]) {
-            let value = format!("`{}`", sample.labels[label]);
+            let value = match sample.labels[label].as_str() {
+                "" => "empty".to_owned(),
+                value => format!("`{value}`"),
+            };
             if !values.contains(&value) {
                 values.push(value);
             }
@@ -186,7 +193,7 @@ fn the_documentation_has_the_table_of_metrics() {
     let mut expected = "\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n".to_owned();
     for family in &scrape.families {
         let (name, kind, help) = (queried(family), &family.kind, &family.help);
-        let labels = described_labels(&scrape, &name);
+        let labels = described_labels(&scrape, family);
         let _ = writeln!(expected, "| `{name}` | {kind} | {labels} | {help} |");
     }
     expected.push('\n');

@@ -177,34 +177,43 @@ fn a_pool_that_hangs_takes_nothing_from_the_others() {
 }
 
 #[test]
-fn a_pool_that_hangs_leaves_connections_to_the_others() {
+fn pools_that_hang_leave_connections_to_the_others() {
     let folder = Folder::new("share");
-    let share = "[limits]\nmax-connections = 8\nconnection-share = 25\n";
-    let (balancer, backends) = two_pools(&folder, &format!("{ROUTES}{share}"));
-    backends[1].hold();
-    let public = balancer.public;
-    let ask = |n: usize| {
-        std::thread::spawn(move || {
-            let answer = request(public, "GET", &format!("/api/{n}"), None);
-            (answer.status, answer.header("connection").map(str::to_owned))
-        })
+    let backends = ["a", "b", "c"].map(Backend::start);
+    let route = |backend: &Backend| {
+        let name = backend.name();
+        format!("{}[[route]]\npath = \"/{name}\"\npool = \"{name}\"\n", pool(backend))
     };
-    // All but a quarter of the eight.
-    let hung: Vec<_> = (0..6).map(ask).collect();
-    let in_flight = || Scrape::of(&balancer).value("ringherd_requests_in_flight", &[("pool", "api")]);
-    wait_until("it has all that it may", || (in_flight() == 6.0).then_some(()));
-    for n in 6..20 {
-        let refused = request(public, "GET", &format!("/api/{n}"), None);
-        assert_eq!((refused.status, refused.header("x-ringherd-error")), (503, Some("overloaded")));
-        assert_eq!(refused.header("connection"), Some("close"));
-        assert!(refused.body.contains("--connection-share"), "{}", refused.body);
-        assert_eq!(request(public, "GET", &format!("/{n}"), None).status, 200);
+    // 4 for each, and 4 for all.
+    let share = "[limits]\nmax-connections = 16\nconnection-share = 25\n";
+    let text: String = backends.iter().map(route).chain([share.to_owned()]).collect();
+    let balancer = Balancer::start(&["--config", &folder.write("ringherd.toml", &text), "--workers", "2"]);
+    wait_until("all are ready", || pools(&balancer).values().all(|pool| pool["ready"] == 1).then_some(()));
+    let public = balancer.public;
+    let ask = |path: String| std::thread::spawn(move || request(public, "GET", &path, None).status);
+    let in_flight =
+        |pool: &str| Scrape::of(&balancer).value("ringherd_requests_in_flight", &[("pool", pool)]) as usize;
+    backends[..2].iter().for_each(Backend::hold);
+    let mut hung: Vec<_> = (0..8).map(|n| ask(format!("/a/{n}"))).collect();
+    wait_until("the one has its own, and those for all", || (in_flight("a") == 8).then_some(()));
+    hung.extend((0..4).map(|n| ask(format!("/b/{n}"))));
+    wait_until("the other has its own", || (in_flight("b") == 4).then_some(()));
+    for n in 0..20 {
+        for path in [format!("/a/more-{n}"), format!("/b/more-{n}")] {
+            let refused = request(public, "GET", &path, None);
+            assert_eq!((refused.status, refused.header("x-ringherd-error")), (503, Some("overloaded")));
+            assert_eq!(refused.header("connection"), Some("close"));
+            assert!(refused.body.contains("--connection-share"), "{}", refused.body);
+        }
+        assert_eq!(request(public, "GET", &format!("/c/{n}"), None).status, 200);
     }
-    backends[1].release();
+    backends[..2].iter().for_each(Backend::release);
     for hung in hung {
-        assert_eq!(hung.join().expect("an answer").0, 200);
+        assert_eq!(hung.join().expect("an answer"), 200);
     }
-    assert_eq!(request(public, "GET", "/api/x", None).status, 200, "they are given back");
+    for path in ["/a/x", "/b/x"] {
+        assert_eq!(request(public, "GET", path, None).status, 200, "they are given back");
+    }
 }
 
 #[test]

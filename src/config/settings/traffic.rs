@@ -262,8 +262,8 @@ pub(super) const LIMITS: &[Entry<Config>] = &[
         "PERCENT",
         at!(Config: connection_share),
         Kind::integer(0, 100, "percent"),
-        "Share of --max-connections that other pools leave to this one, so that one in which requests hang does \
-         not take all. A request of HTTP/1 for a pool whose requests are on all connections that are left gets 503 \
+        "Share of --max-connections that is only for requests of this pool, so that others in which requests hang do \
+         not take all. What no pool has for itself is for all. A request of HTTP/1 that finds neither gets 503 \
          (overloaded), and its connection is closed.",
     )
     .of_pool()

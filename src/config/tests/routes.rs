@@ -134,27 +134,37 @@ fn header_rules_are_for_routes_of_a_name() {
 }
 
 #[test]
-fn pools_leave_connections_to_each_other() {
-    let percents = |shares: &[&str]| {
+fn each_pool_has_connections_of_its_own() {
+    let pools = |shares: &[&str]| {
         let pools = ["a", "b", "c"].iter().zip(shares).map(|(name, share)| {
             format!("[pool.{name}.limits]\n{share}\n[[route]]\npath = '/{name}'\npool = '{name}'\n")
         });
-        let text: String = pools.collect();
-        let config = good(file(&text)).config;
-        config.pools().iter().map(|(_, pool)| pool.pool.connection_percent).collect::<Vec<_>>()
+        pools.collect::<String>()
     };
-    assert_eq!(percents(&[""]), [100]);
-    assert_eq!(percents(&["", ""]), [75, 75]);
-    assert_eq!(percents(&["connection-share = 60", "", ""]), [80, 30, 30]);
-    assert_eq!(percents(&["connection-share = 0", "connection-share = 0"]), [100, 100]);
-    let routes = "[[route]]\npool = 'a'\n[[route]]\npath = '/b'\npool = 'b'\n";
-    let told = problems(&format!(
-        "[pool.a.limits]\nconnection-share = 60\n[pool.b.limits]\nconnection-share = 50\n{routes}"
-    ));
+    let own = |shares: &[&str]| {
+        let config = good(file(&pools(shares))).config;
+        config.pools().iter().map(|(_, pool)| pool.pool.connection_share.own).collect::<Vec<_>>()
+    };
+    assert_eq!(own(&[""]), [50.0]);
+    assert_eq!(own(&["", ""]), [25.0, 25.0]);
+    assert_eq!(own(&["connection-share = 60", "", ""]), [60.0, 10.0, 10.0]);
+    assert_eq!(own(&["connection-share = 0", "connection-share = 0"]), [0.0, 0.0], "all are for all");
+    assert_eq!(own(&["connection-share = 60", "connection-share = 40"]), [60.0, 40.0]);
+    let told = problems(&pools(&["connection-share = 60", "connection-share = 50"]));
     assert_eq!(
         told,
         ["1: limits.connection-share: is 110 percent in all pools together, of 100; give smaller ones"]
     );
+    for none in ["", "connection-share = 0"] {
+        let told = problems(&pools(&["connection-share = 60", "connection-share = 40", none]));
+        assert_eq!(
+            told,
+            [
+                "1: limits.connection-share: leaves pool c no connection: the others have all 100 percent; give it a \
+             share, and the others smaller ones"
+            ]
+        );
+    }
 }
 
 /// The problems of a file, without its name.
