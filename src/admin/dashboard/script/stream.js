@@ -5,7 +5,7 @@ const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 5_000;
 // Figures come every second; this long without any means that nobody is there.
 const SILENCE = 10_000;
-const LONGEST_EVENT = 1 << 20;
+const LONGEST_EVENT = 1 << 24; // figures of all replicas are one event
 // A browser makes six connections to a host, for all its tabs: one that nobody has looked at for
 // this long gives up its own.
 const UNSEEN = 30_000;
