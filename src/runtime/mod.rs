@@ -122,14 +122,15 @@ pub enum RuntimeEvent {
         /// How an operator finds it, such as `pid 4711`.
         instance: String,
     },
-    /// It could not be started. The runtime removes what is left of it.
+    /// It could not be started, and nothing of it runs any more. The runtime removes what is left of it.
     StartFailed {
         /// Which replica.
         id: ReplicaId,
         /// What failed, on what, and what to do.
         reason: String,
     },
-    /// It takes no requests any more, whether it was stopped or not. After a stop it is gone.
+    /// It takes no requests any more, whether it was stopped or not. One that the balancer keeps alive has ended, and
+    /// after a stop it is gone.
     Exited {
         /// Which replica.
         id: ReplicaId,

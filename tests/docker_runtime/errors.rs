@@ -66,6 +66,76 @@ async fn what_cannot_be_removed_is_tried_again_and_never_comes_back() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_ended_has_not_ended() {
+    if !engine::available() {
+        return;
+    }
+    let (pool, gate) = (Pool::new(), Gate::new());
+    let mut config = gated(&pool, &gate);
+    config.spec.stop_timeout = Duration::from_millis(100);
+    let (mut bench, _) = Bench::ready(config).await;
+    bench.up(1, "S1").await;
+    for text in ["/kill", "DELETE "] {
+        gate.rule(text, Rule::Refuse(500));
+    }
+    bench.runtime.stop(ReplicaId(1));
+    until_count(&format!("name={}-leaving-", pool.container("s1")), 1).await;
+    let attempts = gate.refused("DELETE ");
+    until_refused(&gate, "DELETE ", attempts + 1).await;
+    assert!(bench.events.try_recv().is_err(), "its container runs");
+    until_running(&pool.filter(), 1).await;
+    gate.no_rule();
+    assert_eq!(bench.exited(1).await, "it had not ended, and was removed by force");
+    assert_eq!(pool.containers().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_start_has_failed_when_nothing_is_left_that_runs() {
+    if !engine::available() {
+        return;
+    }
+    let (pool, gate) = (Pool::new(), Gate::new());
+    let mut config = gated(&pool, &gate);
+    config.spec.stop_timeout = Duration::from_millis(100);
+    let (mut bench, _) = Bench::ready(config).await;
+    // It starts, and then the engine does not tell its address.
+    for text in ["/containers/*/json", "/kill", "DELETE "] {
+        gate.rule(text, Rule::Refuse(500));
+    }
+    bench.runtime.start(launch(1, "S1", None));
+    until_refused(&gate, "DELETE ", 2).await;
+    assert!(bench.events.try_recv().is_err(), "its container runs");
+    until_running(&pool.filter(), 1).await;
+    gate.no_rule();
+    let reason = bench.start_failed(1).await;
+    assert!(reason.starts_with("cannot start the container"), "{reason}");
+    assert_eq!(pool.containers().await, [""; 0]);
+}
+
+/// One that is taken over is no replica yet, and runs all the same.
+#[tokio::test]
+async fn what_cannot_be_taken_over_has_to_end_too() {
+    if !engine::available() {
+        return;
+    }
+    let (pool, gate) = (Pool::new(), Gate::new());
+    let (mut bench, _) = Bench::ready(config(&pool)).await;
+    bench.up(1, "S1").await;
+    drop(bench);
+    let (mut bench, found) = Bench::ready(gated(&pool, &gate)).await;
+    for text in ["/containers/*/json", "DELETE "] {
+        gate.rule(text, Rule::Refuse(500));
+    }
+    bench.runtime.start(launch(2, "S1", Some(&found[0].key)));
+    until_refused(&gate, "DELETE ", 2).await;
+    assert!(bench.events.try_recv().is_err(), "it is not known to have ended");
+    gate.no_rule();
+    let reason = bench.start_failed(2).await;
+    assert!(reason.starts_with("cannot look up its container"), "{reason}");
+    assert_eq!(pool.containers().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_replica_that_cannot_be_made_leaves_no_network() {
     if !engine::available() {
         return;

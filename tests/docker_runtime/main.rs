@@ -156,10 +156,29 @@ async fn home(address: SocketAddr) -> String {
     bounded(answer).await
 }
 
+/// Waits until the gate has refused so many requests with this text in their first lines.
+async fn until_refused(gate: &Gate, text: &str, count: usize) {
+    let refused = async {
+        while gate.refused(text) < count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    bounded(refused).await;
+}
+
 /// Waits until a filter of `docker ps -a` matches this many containers.
 async fn until_count(filter: &str, count: usize) {
+    until_listed(&["ps", "-aq", "--filter", filter], count).await;
+}
+
+/// Waits until a filter of `docker ps` matches this many containers.
+async fn until_running(filter: &str, count: usize) {
+    until_listed(&["ps", "-q", "--filter", filter], count).await;
+}
+
+async fn until_listed(args: &[&str], count: usize) {
     let counted = async {
-        while docker(&["ps", "-aq", "--filter", filter]).await.split_whitespace().count() != count {
+        while docker(args).await.split_whitespace().count() != count {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

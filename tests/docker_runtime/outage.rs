@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::*;
+use crate::engine::gate::Rule;
 
 /// The engine is back: which replicas ended meanwhile, and what there is.
 async fn back(bench: &mut Bench) -> (Vec<(ReplicaId, String)>, Vec<Found>) {
@@ -72,9 +73,14 @@ async fn a_hung_engine_is_noticed_in_time_and_leaves_no_orphan() {
     bench.runtime.stop(ReplicaId(2));
     gate.open();
     let (mut exited, found) = back(&mut bench).await;
-    if exited.len() < 2 {
-        // Its container was there already, and is stopped first.
-        exited.push((ReplicaId(2), bench.exited(2).await));
+    while exited.len() < 2 {
+        // A container that was there already is stopped first.
+        match bench.next().await {
+            RuntimeEvent::Exited { id, reason } | RuntimeEvent::StartFailed { id, reason } => {
+                exited.push((id, reason));
+            }
+            other => panic!("{other:?}"),
+        }
     }
     exited.sort();
     assert_eq!(exited.iter().map(|(id, _)| id.0).collect::<Vec<_>>(), [2, 4]);
@@ -85,6 +91,33 @@ async fn a_hung_engine_is_noticed_in_time_and_leaves_no_orphan() {
     until_count(&format!("label=io.ringherd.pool={}", pool.name), 2).await;
     let unpaired = format!("name={}-leaving-", pool.container("s2"));
     until_count(&unpaired, 0).await;
+}
+
+/// The engine started a container, and its answer was lost: what runs is no failure yet.
+#[tokio::test]
+async fn a_replica_of_which_a_container_runs_has_failed_when_that_has_ended() {
+    if !engine::available() {
+        return;
+    }
+    let (pool, gate) = (Pool::new(), Gate::new());
+    let (mut bench, _) = Bench::ready(gated(&pool, &gate)).await;
+    gate.rule("/start", Rule::Mute);
+    bench.runtime.start(launch(1, "S1", None));
+    let running = format!("name={}$", pool.container("s1"));
+    until_running(&running, 1).await;
+    // It cannot be ended either.
+    for text in ["/kill", "DELETE "] {
+        gate.rule(text, Rule::Refuse(500));
+    }
+    gate.cut();
+    bench.unavailable().await;
+    let (ended, found) = back(&mut bench).await;
+    assert_eq!((ended, found), (vec![], vec![]));
+    until_refused(&gate, "DELETE ", 2).await;
+    assert!(bench.events.try_recv().is_err(), "its container runs");
+    gate.no_rule();
+    assert_eq!(bench.start_failed(1).await, "the engine went away while it was being made");
+    assert_eq!(docker(&["ps", "-q", "--filter", &pool.filter()]).await, "");
 }
 
 #[tokio::test]

@@ -28,7 +28,9 @@ struct State {
     hangs: bool,
     ended: bool,
     streams: Vec<UnixStream>,
-    rule: Option<(String, Rule)>,
+    rules: Vec<(String, Rule)>,
+    /// The first lines of requests that were refused.
+    refused: Vec<String>,
 }
 
 /// What happens to a request.
@@ -38,6 +40,8 @@ pub(crate) enum Rule {
     Slow(Duration),
     /// It does not pass, and is answered with this status.
     Refuse(u16),
+    /// It passes, and its answer does not.
+    Mute,
 }
 
 impl Gate {
@@ -93,14 +97,21 @@ impl Gate {
         }
     }
 
-    /// New connections whose first line has the text in it are treated so.
+    /// New connections whose first line has the text in it are treated so, if no rule before says otherwise. A `*` in
+    /// the text stands for anything.
     pub(crate) fn rule(&self, text: &str, rule: Rule) {
-        self.way.state.lock().unwrap().rule = Some((text.to_owned(), rule));
+        self.way.state.lock().unwrap().rules.push((text.to_owned(), rule));
+    }
+
+    /// How many requests were refused whose first line has the text in it.
+    pub(crate) fn refused(&self, text: &str) -> usize {
+        let state = self.way.state.lock().unwrap();
+        state.refused.iter().filter(|line| has(line, text)).count()
     }
 
     /// All requests are equal again.
     pub(crate) fn no_rule(&self) {
-        self.way.state.lock().unwrap().rule = None;
+        self.way.state.lock().unwrap().rules.clear();
     }
 
     fn hidden(&self) -> PathBuf {
@@ -125,10 +136,12 @@ impl Way {
         let Ok(count) = client.read(&mut start) else { return };
         let start = &start[..count];
         let line = String::from_utf8_lossy(start.split(|byte| *byte == b'\r').next().unwrap_or_default());
-        let rule = self.state.lock().unwrap().rule.clone();
-        match rule.filter(|(text, _)| line.contains(text)) {
-            Some((_, Rule::Slow(pause))) => std::thread::sleep(pause),
-            Some((_, Rule::Refuse(status))) => {
+        let rules = self.state.lock().unwrap().rules.clone();
+        let rule = rules.into_iter().find(|(text, _)| has(&line, text)).map(|(_, rule)| rule);
+        match rule {
+            Some(Rule::Slow(pause)) => std::thread::sleep(pause),
+            Some(Rule::Refuse(status)) => {
+                self.state.lock().unwrap().refused.push(line.into_owned());
                 let body = r#"{"message":"the gate does not let it pass"}"#;
                 let length = body.len();
                 let answer = format!(
@@ -138,7 +151,7 @@ impl Way {
                 let _ = client.write_all(answer.as_bytes());
                 return;
             }
-            None => {}
+            Some(Rule::Mute) | None => {}
         }
         let state = self.state.lock().unwrap();
         drop(self.changed.wait_while(state, |state| state.hangs).unwrap());
@@ -148,9 +161,11 @@ impl Way {
         if engine.write_all(start).is_err() {
             return;
         }
-        let (answers, asker) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
-        let way = Arc::clone(self);
-        std::thread::spawn(move || way.copy(answers, asker));
+        if !matches!(rule, Some(Rule::Mute)) {
+            let (answers, asker) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
+            let way = Arc::clone(self);
+            std::thread::spawn(move || way.copy(answers, asker));
+        }
         self.copy(client, engine);
     }
 
@@ -166,4 +181,13 @@ impl Way {
         let _ = to.shutdown(Shutdown::Write);
         let _ = from.shutdown(Shutdown::Read);
     }
+}
+
+/// Whether a line has the text in it, where `*` stands for anything.
+fn has(line: &str, text: &str) -> bool {
+    let mut rest = Some(line);
+    for part in text.split('*') {
+        rest = rest.and_then(|rest| rest.split_once(part)).map(|(_, after)| after);
+    }
+    rest.is_some()
 }

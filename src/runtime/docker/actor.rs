@@ -140,7 +140,7 @@ impl Actor {
             ActorMessage::MayRename { holder, reply } => drop(reply.send(self.may_rename(&holder))),
             ActorMessage::IsIdle { reply } => drop(reply.send(self.is_idle())),
             ActorMessage::Started { id, running } => self.started(id, running),
-            ActorMessage::StartFailed { id, reason } => self.start_failed(id, reason),
+            ActorMessage::StartFailed { id, reason, left } => self.start_failed(id, reason, left),
             ActorMessage::Stopped { id, reason } => self.stopped(id, reason),
             ActorMessage::Exited { id, reason } => self.exited(id, reason),
             ActorMessage::NetworkRemoved(id) => self.finish_removal(id),

@@ -111,14 +111,14 @@ impl Actor {
         }
         let Some(replica) = self.replicas.get_mut(&id) else { return };
         match replica.stage {
-            Stage::Unknown | Stage::Starting | Stage::Adopting | Stage::RemovingNetwork => {
-                replica.desired = Desired::Stopped;
-            }
             Stage::Running => {
                 replica.stage = Stage::Stopping;
                 self.advance(id);
             }
-            Stage::Stopping => {}
+            // One that is stopped already may be one that could not be started.
+            Stage::Unknown | Stage::Starting | Stage::Adopting | Stage::Stopping | Stage::RemovingNetwork => {
+                replica.desired = Desired::Stopped;
+            }
         }
     }
 
@@ -196,17 +196,32 @@ impl Actor {
         }
     }
 
-    /// A replica could not be started.
-    pub(super) fn start_failed(&mut self, id: ReplicaId, reason: String) {
+    /// A replica could not be started. What is `left` of it is stopped first: the pool may start another of its number
+    /// as soon as it knows.
+    pub(super) fn start_failed(&mut self, id: ReplicaId, reason: String, left: Option<String>) {
         if self.discovered.detach(id) {
             return self.report(RuntimeEvent::StartFailed { id, reason });
         }
-        self.remove(id, RuntimeEvent::StartFailed { id, reason });
+        match (left, self.replicas.get_mut(&id)) {
+            (Some(container), Some(replica)) => {
+                (replica.stage, replica.container) = (Stage::Stopping, Some(container));
+                replica.failure = Some(reason);
+                self.advance(id);
+            }
+            _ => self.remove(id, RuntimeEvent::StartFailed { id, reason }),
+        }
     }
 
-    /// A replica was stopped.
+    /// A replica was stopped, or its container is gone.
     pub(super) fn stopped(&mut self, id: ReplicaId, reason: String) {
-        self.remove(id, RuntimeEvent::Exited { id, reason });
+        let failure = self.replicas.get_mut(&id).and_then(|replica| replica.failure.take());
+        self.remove(
+            id,
+            match failure {
+                Some(reason) => RuntimeEvent::StartFailed { id, reason },
+                None => RuntimeEvent::Exited { id, reason },
+            },
+        );
     }
 
     /// The container of a replica has exited by itself. That is reported before the container is

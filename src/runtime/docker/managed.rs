@@ -68,6 +68,9 @@ pub(super) struct ManagedReplica {
     pub(super) inspecting: bool,
     /// Whether there is a reason to inspect the container, again if one is under way.
     pub(super) needs_inspection: bool,
+    /// Why it could not be started, while what is left of it is being stopped. That is reported in place of how its
+    /// container ended.
+    pub(super) failure: Option<String>,
     /// What is reported once the replica is gone.
     pub(super) final_event: Option<RuntimeEvent>,
 }
@@ -88,6 +91,7 @@ impl ManagedReplica {
             desired: Desired::Running,
             inspecting: false,
             needs_inspection: false,
+            failure: None,
             final_event: None,
         }
     }

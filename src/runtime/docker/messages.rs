@@ -60,14 +60,16 @@ pub(super) enum ActorMessage {
         /// Its container.
         running: RunningContainer,
     },
-    /// A replica could not be started; no container of it is left.
+    /// A replica could not be started.
     StartFailed {
         /// The replica.
         id: ReplicaId,
         /// What failed, on what, and what to do.
         reason: String,
+        /// The container of it that is left, and may run.
+        left: Option<String>,
     },
-    /// A replica was stopped and its container removed, as far as possible.
+    /// A replica was stopped: its container has ended, and was removed, as far as possible.
     Stopped {
         /// The replica.
         id: ReplicaId,

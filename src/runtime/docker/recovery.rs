@@ -99,38 +99,28 @@ impl Actor {
                 }
                 (Stage::Stopping, Some(_)) => self.advance(id),
                 (Stage::Adopting | Stage::Running | Stage::Stopping, None) => {
-                    let reason = "its container was removed while the engine was away".to_owned();
-                    self.remove(id, RuntimeEvent::Exited { id, reason });
+                    self.stopped(id, "its container was removed while the engine was away".to_owned());
                 }
             }
         }
         unresolved
     }
 
-    /// The engine was lost while the replica's container was being created. A container that exists
-    /// all the same is stopped first if the pool waits for the replica's end; otherwise it is
-    /// removed as an orphan.
+    /// The engine was lost while the replica's container was being created. A container that exists all the same is
+    /// stopped, and may run until then: only when it is gone the replica has failed.
     fn resolve_unknown(&mut self, id: ReplicaId, own: &[Container]) {
         let Some(replica) = self.replicas.get(&id) else { return };
-        if replica.desired != Desired::Stopped {
-            let reason = "the engine went away while it was being made".to_owned();
-            return self.remove(id, RuntimeEvent::StartFailed { id, reason });
-        }
         // The engine may have created it, and its response was lost.
         let run = self.context.as_ref().map(|context| &context.run);
         let unreported = |container: &&Container| {
             container.labels.get(labels::NAME) == Some(&replica.launch.name)
                 && container.labels.get(labels::RUN) == run
+                && !container.is_leaving()
                 && self.replica_of(&container.id).is_none()
         };
         let reported = own.iter().find(|container| replica.has(&container.id));
-        let Some(created) = reported.or_else(|| own.iter().find(unreported)) else {
-            let reason = "it was never started".to_owned();
-            return self.remove(id, RuntimeEvent::Exited { id, reason });
-        };
-        let replica = self.replicas.get_mut(&id).expect("it was there");
-        (replica.stage, replica.container) = (Stage::Stopping, Some(created.id.clone()));
-        self.advance(id);
+        let created = reported.or_else(|| own.iter().find(unreported)).map(|created| created.id.clone());
+        self.start_failed(id, "the engine went away while it was being made".to_owned(), created);
     }
 
     /// It is known what became of a replica; the last one ends the recovery.

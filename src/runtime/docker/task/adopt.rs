@@ -26,24 +26,24 @@ pub(in crate::runtime::docker) async fn own(
             actor.send(ActorMessage::Exited { id, reason });
             return Ok(());
         }
-        Err(error) => return failed(id, error, &actor),
+        Err(error) => return failed(id, error, Some(container), &actor),
     };
     if !labels::are_own(&found.labels, &context.config.spec.pool, Some(&context.instance)) {
         let reason = "its container does not belong to this balancer".to_owned();
-        actor.send(ActorMessage::StartFailed { id, reason });
+        actor.send(ActorMessage::StartFailed { id, reason, left: None });
         return Ok(());
     }
-    let runs = found.status == ContainerStatus::Running;
-    if let Some(running) = calls::running(&context, &found).filter(|_| runs) {
-        actor.send(ActorMessage::Started { id, running });
+    if found.status != ContainerStatus::Running {
+        let reason = calls::describe_crash(&context, last.as_ref(), &state).await;
+        actor.send(ActorMessage::Exited { id, reason });
         return Ok(());
     }
-    let reason = if runs {
-        "its container has no address".to_owned()
-    } else {
-        calls::describe_crash(&context, last.as_ref(), &state).await
+    let Some(running) = calls::running(&context, &found) else {
+        let reason = "its container has no address".to_owned();
+        actor.send(ActorMessage::StartFailed { id, reason, left: Some(container) });
+        return Ok(());
     };
-    actor.send(ActorMessage::Exited { id, reason });
+    actor.send(ActorMessage::Started { id, running });
     Ok(())
 }
 
@@ -56,7 +56,7 @@ pub(in crate::runtime::docker) async fn discovered(
 ) -> Result<(), CallError> {
     let found = match calls::inspect(&context, &container).await {
         Ok(found) => found.map(|(container, _)| container),
-        Err(error) => return failed(id, error, &actor),
+        Err(error) => return failed(id, error, None, &actor),
     };
     let runs = found.filter(|found| found.status == ContainerStatus::Running);
     let reason = match runs.map(|found| calls::running(&context, &found)) {
@@ -67,16 +67,21 @@ pub(in crate::runtime::docker) async fn discovered(
         Some(None) => "its container has no address; attach it to a network",
         None => "its container does not run any more",
     };
-    actor.send(ActorMessage::StartFailed { id, reason: reason.to_owned() });
+    actor.send(ActorMessage::StartFailed { id, reason: reason.to_owned(), left: None });
     Ok(())
 }
 
-/// The container cannot be inspected.
-fn failed(id: ReplicaId, error: CallError, actor: &ActorHandle) -> Result<(), CallError> {
+/// The container cannot be inspected. One of ours is `left`.
+fn failed(
+    id: ReplicaId,
+    error: CallError,
+    left: Option<String>,
+    actor: &ActorHandle,
+) -> Result<(), CallError> {
     if error.is_unreachable() {
         return Err(error);
     }
     let reason = format!("cannot look up its container: {error}");
-    actor.send(ActorMessage::StartFailed { id, reason });
+    actor.send(ActorMessage::StartFailed { id, reason, left });
     Ok(())
 }

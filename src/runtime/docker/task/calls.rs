@@ -64,16 +64,16 @@ pub(super) async fn mark_leaving(context: &EngineContext, container: &str) -> Re
     }
 }
 
-/// Makes one attempt to remove a container with its anonymous volumes. For a task that has a permit
-/// of [`EngineContext::heavy`].
+/// Makes one attempt to remove a container with its anonymous volumes, and ends it if it runs. For a task that has a
+/// permit of [`EngineContext::heavy`].
 ///
 /// # Errors
-/// See [`CallError`]. That the container is gone or being removed is no error.
+/// See [`CallError`]. It is a conflict if the container is being removed already. That it is gone is no error.
 pub(super) async fn remove(context: &EngineContext, container: &str) -> Result<(), CallError> {
     let options = ContainerRemoveOpts::builder().force(true).volumes(true).build();
     let containers = context.engine.docker().containers();
     match context.engine.heavy(containers.get(container).remove(&options)).await {
-        Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+        Err(error) if error.is_not_found() => Ok(()),
         removed => removed.map(drop),
     }
 }

@@ -1,4 +1,4 @@
-//! Creates and starts the container of a new replica. A failure leaves nothing behind.
+//! Creates and starts the container of a new replica. What a failure leaves behind is told to the actor.
 
 use std::sync::Arc;
 
@@ -28,7 +28,12 @@ pub(in crate::runtime::docker) async fn run(
     drop(permit);
     match started {
         Ok(running) => actor.send(ActorMessage::Started { id, running }),
-        Err(CreateError::Failed(reason)) => actor.send(ActorMessage::StartFailed { id, reason }),
+        Err(CreateError::Failed(reason)) => {
+            actor.send(ActorMessage::StartFailed { id, reason, left: None });
+        }
+        Err(CreateError::Left { reason, container }) => {
+            actor.send(ActorMessage::StartFailed { id, reason, left: Some(container) });
+        }
         Err(CreateError::Unreachable(error)) => return Err(error),
     }
     Ok(())
@@ -60,14 +65,7 @@ async fn create(
     let last = output.last_lines();
     actor.send(ActorMessage::Created { id: launch.id, container: container.clone(), output });
     let started = start(context, &container, &name, &network, last).await;
-    if let Err(CreateError::Failed(_)) = &started
-        && let Err(error) = calls::remove(context, &container).await
-        && error.is_unreachable()
-    {
-        return Err(CreateError::Unreachable(error));
-    }
-    // A container that could not be removed is an orphan now, and goes with the next list.
-    started
+    started.map_err(|error| error.leaving(&container))
 }
 
 async fn start(

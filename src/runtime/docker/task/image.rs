@@ -23,8 +23,8 @@ pub(super) async fn find(context: &EngineContext, revision: &Revision) -> Result
     if let Some(name) = context.own_container.as_ref().and_then(|own| own.image.as_deref()) {
         match inspect(context, name).await {
             Ok((image, found)) if found.as_deref() == Some(id) => return Ok(image),
-            Ok(_) | Err(CreateError::Failed(_)) => {}
             Err(away @ CreateError::Unreachable(_)) => return Err(away),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(inspect(context, id).await?.0)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::calls;
-use crate::runtime::docker::container::describe_exit;
+use crate::runtime::docker::container::{ContainerStatus, describe_exit};
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::engine::{CALL_TIMEOUT, CallError, naming};
 use crate::runtime::output::LastLines;
@@ -18,9 +18,13 @@ pub(in crate::runtime::docker) const REMOVED: &str = "its container was removed 
 const REMOVAL_PAUSES: [Duration; 3] =
     [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
 
+/// Pause between further attempts, while the container may still run.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
 /// Sends the stop signal unless the container was `asked` to end already, then SIGKILL if it has not ended
 /// in time, keeps its last lines if that is asked for, and removes the container. Returns how it ended, in words;
-/// `None` if there was no such container.
+/// `None` if there was no such container. Does not return before it has ended, however long that takes: what must not
+/// run twice may be started then.
 ///
 /// # Errors
 /// Only if the engine cannot be reached.
@@ -46,6 +50,9 @@ pub(in crate::runtime::docker) async fn run(
         has_ended(context, container, CALL_TIMEOUT).await?;
     }
     let exit = match calls::inspect(context, container).await {
+        Ok(Some((found, _))) if found.status == ContainerStatus::Running => {
+            "it had not ended, and was removed by force".to_owned()
+        }
         Ok(Some((_, state))) => describe_exit(&state),
         Ok(None) => return Ok(None),
         Err(error) if error.is_unreachable() => return Err(error),
@@ -78,8 +85,8 @@ async fn has_ended(context: &EngineContext, container: &str, limit: Duration) ->
     }
 }
 
-/// Removes a container whatever its status. One that cannot be removed is left to the next list,
-/// and renamed so that it is never adopted.
+/// Removes a container whatever its status. One that cannot be removed is left to the next list once it is known to
+/// have ended, and renamed so that it is never adopted.
 ///
 /// # Errors
 /// Only if the engine cannot be reached.
@@ -89,6 +96,7 @@ async fn remove(
     mut last: Option<LastLines>,
 ) -> Result<(), CallError> {
     let mut pauses = REMOVAL_PAUSES.into_iter();
+    let mut is_told = false;
     loop {
         let permit = context.heavy.acquire().await.expect("it is never closed");
         if let Some(last) = last.take() {
@@ -100,8 +108,20 @@ async fn remove(
         if error.is_unreachable() {
             return Err(error);
         }
-        let Some(pause) = pauses.next() else { return give_up(context, container, &error).await };
-        sleep(pause).await;
+        let may_run = may_run(context, container).await?;
+        // One that others remove may run until they are done.
+        if error.is_conflict() && !may_run {
+            return Ok(());
+        }
+        let pause = pauses.next();
+        if pause.is_none() && !is_told {
+            is_told = true;
+            give_up(context, container, &error).await?;
+        }
+        if pause.is_none() && !may_run {
+            return Ok(());
+        }
+        sleep(pause.unwrap_or(LONGEST_PAUSE)).await;
     }
 }
 
@@ -110,7 +130,19 @@ async fn give_up(context: &EngineContext, container: &str, error: &CallError) ->
     tracing::warn!(
         container = short,
         %error,
-        "cannot remove a container; it is tried again with the next list, or do it yourself: docker rm -f {short}"
+        "cannot remove a container; it is tried again, or do it yourself: docker rm -f {short}"
     );
     calls::mark_leaving(context, container).await
+}
+
+/// Whether a container is not known to have ended.
+///
+/// # Errors
+/// Only if the engine cannot be reached.
+async fn may_run(context: &EngineContext, container: &str) -> Result<bool, CallError> {
+    match calls::inspect(context, container).await {
+        Ok(found) => Ok(found.is_some_and(|(found, _)| found.status == ContainerStatus::Running)),
+        Err(error) if error.is_unreachable() => Err(error),
+        Err(_) => Ok(true),
+    }
 }
