@@ -134,6 +134,47 @@ async fn who_has_left_the_ring_for_a_successor_is_not_taken_over() {
     until_count(&pool.filter(), 2).await;
 }
 
+/// It drained when the balancer crashed, and nobody had taken its number yet: it stays, and no longer says that it leaves.
+/// Else a deploy that is interrupted later would go on in place of being taken back.
+#[tokio::test]
+async fn who_was_leaving_and_is_taken_over_stays_for_good() {
+    if !engine::available() {
+        return;
+    }
+    let pool = Pool::new();
+    let (mut bench, _) = Bench::ready(config(&pool)).await;
+    bench.up(1, "S1").await;
+    let name = pool.container("s1");
+    bench.runtime.retire(ReplicaId(1));
+    until_count(&format!("name={name}-leaving-"), 1).await;
+    drop(bench);
+    // The one that was to follow was made, and never started.
+    let labels = docker(&[
+        "inspect",
+        "-f",
+        "{{index .Config.Labels \"io.ringherd.instance\"}}",
+        &pool.containers().await[0],
+    ])
+    .await;
+    let (own, instance) =
+        (format!("io.ringherd.pool={}", pool.name), format!("io.ringherd.instance={labels}"));
+    docker(&["create", "--name", &name, "--label", &own, "--label", &instance, image()]).await;
+
+    let (mut bench, found) = Bench::ready(config(&pool)).await;
+    let told: Vec<_> = found.iter().map(|found| (found.name.as_str(), found.number)).collect();
+    assert_eq!(told, [("S1", Some(1))]);
+    bench.runtime.start(launch(2, "S1", Some(&found[0].key)));
+    bench.started(2).await;
+    assert_eq!(docker(&["inspect", "-f", "{{.Name}}", &found[0].key]).await, format!("/{name}"));
+    let revision = Revision { name: "v2".into(), ..Revision::default() };
+    let (revision, replaces) = (Arc::new(revision), Some("base".to_owned()));
+    bench.runtime.start(Launch { number: 1, revision, replaces, ..launch(3, "N1", None) });
+    bench.started(3).await;
+    drop(bench);
+    let (_bench, found) = Bench::ready(config(&pool)).await;
+    assert_eq!(found.iter().map(|found| found.name.as_str()).collect::<Vec<_>>(), ["S1"]);
+}
+
 #[tokio::test]
 async fn what_is_not_ours_is_never_touched() {
     if !engine::available() {

@@ -89,9 +89,14 @@ impl Container {
         format!("{}{}", self.name, self.leaving_suffix())
     }
 
+    /// The name that it had before, if it has such a name.
+    pub(super) fn name_before_leaving(&self) -> Option<&str> {
+        self.name.strip_suffix(&self.leaving_suffix())
+    }
+
     /// Whether it has such a name.
     pub(super) fn is_leaving(&self) -> bool {
-        self.name.ends_with(&self.leaving_suffix())
+        self.name_before_leaving().is_some()
     }
 
     /// With its id, so that no other name is taken for one.

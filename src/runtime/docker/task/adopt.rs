@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::{calls, stop};
+use super::error::CreateError;
+use super::{calls, create, stop};
 use crate::runtime::ReplicaId;
-use crate::runtime::docker::container::ContainerStatus;
+use crate::runtime::docker::container::{Container, ContainerStatus};
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::docker::messages::{ActorHandle, ActorMessage};
 use crate::runtime::engine::{CallError, labels};
@@ -43,8 +44,40 @@ pub(in crate::runtime::docker) async fn own(
         actor.send(ActorMessage::StartFailed { id, reason, left: Some(container) });
         return Ok(());
     };
+    stay(&context, &found, &actor).await?;
     actor.send(ActorMessage::Started { id, running });
     Ok(())
+}
+
+/// Takes back what the name of a container says that was leaving: a balancer that finds it after a crash of this one
+/// is to keep it. One whose name another container needs keeps that name.
+///
+/// # Errors
+/// Only if the engine cannot be reached.
+async fn stay(context: &EngineContext, found: &Container, actor: &ActorHandle) -> Result<(), CallError> {
+    let Some(name) = found.name_before_leaving() else { return Ok(()) };
+    let _permit = context.heavy.acquire().await.expect("it is never closed");
+    let mut named = calls::name_it(context, found, name).await;
+    if named.as_ref().is_err_and(CallError::is_conflict) {
+        // A container that was created in its place, and never ran.
+        match create::free_name(context, name, actor).await {
+            Err(CreateError::Unreachable(error)) => return Err(error),
+            Ok(()) | Err(_) => named = calls::name_it(context, found, name).await,
+        }
+    }
+    match named {
+        Err(error) if error.is_unreachable() => Err(error),
+        Err(error) => {
+            tracing::warn!(
+                container = found.name,
+                %error,
+                "a container that stays is named as one that leaves; give it its name back: docker rename {} {name}",
+                found.name
+            );
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Attaches a discovered container.

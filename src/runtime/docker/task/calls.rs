@@ -44,12 +44,23 @@ pub(super) fn running(context: &EngineContext, container: &Container) -> Option<
 /// # Errors
 /// Only if the engine cannot be reached.
 pub(super) async fn rename(context: &EngineContext, container: &Container) -> Result<(), CallError> {
-    let name = container.leaving_name();
-    let container = context.engine.docker().containers().get(container.id.as_str());
-    match context.engine.heavy(container.rename(&name)).await {
+    match name_it(context, container, &container.leaving_name()).await {
         Err(error) if error.is_unreachable() => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Gives a container this name.
+///
+/// # Errors
+/// See [`CallError`]. It is a conflict if another container has the name.
+pub(super) async fn name_it(
+    context: &EngineContext,
+    container: &Container,
+    name: &str,
+) -> Result<(), CallError> {
+    let container = context.engine.docker().containers().get(container.id.as_str());
+    context.engine.heavy(container.rename(name)).await
 }
 
 /// Renames a container that is on its way out, unless its name says that already, if the engine allows it.

@@ -95,7 +95,11 @@ async fn start(
 }
 
 /// The name is taken. If a container of ours has it that is on its way out, renames that one.
-async fn free_name(context: &EngineContext, name: &str, actor: &ActorHandle) -> Result<(), CreateError> {
+pub(super) async fn free_name(
+    context: &EngineContext,
+    name: &str,
+    actor: &ActorHandle,
+) -> Result<(), CreateError> {
     let what = format!("cannot look up the container '{name}'");
     let holder = calls::inspect(context, name).await.map_err(|error| CreateError::of(error, &what))?;
     // Removed in between.
