@@ -69,11 +69,11 @@ struct Deploy {
     batch: BTreeSet<u32>,
     /// Those that have passed.
     passed: BTreeSet<u32>,
-    /// Those that the old revision serves again.
+    /// Those that were given back to the old revision.
     reverted: BTreeSet<u32>,
-    /// Those of them whose replica is not ready yet, where it had to start again.
+    /// Those of them that it does not serve yet, because its replica has to start again.
     returning: BTreeSet<u32>,
-    /// Those that the new revision keeps, because the old one did not become ready again.
+    /// Those that the new revision keeps, because the old one did not become ready again, or nobody can start it.
     kept: BTreeSet<u32>,
     /// Whether nobody waits for the old revision any more.
     is_given_up: bool,
@@ -434,6 +434,13 @@ impl Pool {
         for number in passed {
             self.retire_beside(number, &reason, now);
         }
+    }
+
+    /// The deploy has been taken back: somebody asked for that, or something was wrong.
+    fn end_taken_back(&mut self, now: Instant) {
+        let failure = self.deploys.under_way.as_ref().and_then(|deploy| deploy.failure.as_ref());
+        let is_wanted = failure.is_some_and(|failure| failure.is_wanted);
+        self.end_deploy(if is_wanted { DeployState::Aborted } else { DeployState::Reverted }, now);
     }
 
     fn end_deploy(&mut self, state: DeployState, now: Instant) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Deploy, Stage};
 use crate::control::pool::Pool;
-use crate::control::pool::members::{BESIDE, Member};
+use crate::control::pool::members::{BESIDE, Member, Phase};
 use crate::control::{DeployState, DeployStep, DeployView, DeployedNumber};
 
 impl Pool {
@@ -43,7 +43,9 @@ impl Pool {
 
     fn view_of_number(&self, deploy: &Deploy, number: u32) -> DeployedNumber {
         let name = |number| self.members.get(number).map(Member::name).map(str::to_owned);
-        let step = deploy.step(number);
+        let instance = self.members.get(number).and_then(Member::instance);
+        let is_starting = instance.is_none_or(|instance| instance.phase == Phase::Starting);
+        let step = deploy.step(number, is_starting);
         // Those beside that are about to be let go of are shown no more.
         let beside = name(BESIDE + number).filter(|_| step != DeployStep::Reverted);
         DeployedNumber { number, step, serving: name(number).unwrap_or_default(), beside }
@@ -60,14 +62,15 @@ impl Deploy {
         }
     }
 
-    fn step(&self, number: u32) -> DeployStep {
+    /// How far a number has come. `is_starting` says whether its replica is not ready yet.
+    fn step(&self, number: u32, is_starting: bool) -> DeployStep {
         if self.pending.contains(&number) {
             DeployStep::Pending
         } else if self.passed.contains(&number) || self.kept.contains(&number) {
             DeployStep::Passed
         } else if self.reverted.contains(&number) {
             DeployStep::Reverted
-        } else if self.stage == Stage::Starting {
+        } else if self.stage == Stage::Starting || is_starting {
             DeployStep::Starting
         } else {
             DeployStep::Judging

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Stage;
+use crate::control::Transition;
 use crate::control::pool::Pool;
 use crate::control::pool::members::{BESIDE, Member};
 use crate::control::pool::publishing::After;
-use crate::control::{DeployState, Transition};
 use crate::runtime::{ReplicaId, Revision};
 
 impl Pool {
@@ -91,8 +91,7 @@ impl Pool {
         let Some(deploy) = &self.deploys.under_way else { return false };
         let places: Vec<_> = deploy.batch.union(&deploy.passed).copied().collect();
         if places.is_empty() {
-            let is_wanted = deploy.failure.as_ref().is_some_and(|failure| failure.is_wanted);
-            self.end_deploy(if is_wanted { DeployState::Aborted } else { DeployState::Reverted }, now);
+            self.end_taken_back(now);
             return true;
         }
         let (ready, others): (Vec<_>, Vec<_>) =

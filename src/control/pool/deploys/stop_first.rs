@@ -15,7 +15,6 @@ use std::time::Instant;
 
 use super::Stage;
 use crate::cluster::Standing;
-use crate::control::DeployState;
 use crate::control::pool::members::{Member, Phase};
 use crate::control::pool::{Action, Pool};
 use crate::runtime::Revision;
@@ -116,27 +115,45 @@ impl Pool {
         known.cloned().unwrap_or_else(|| self.deploys.current())
     }
 
+    /// Nobody waits for the old revision any more. Numbers without a replica are given back all the same, also while the
+    /// engine is away: that stops and starts nobody, and else they would be healed with what is taken back.
+    fn give_back_empty(&mut self, now: Instant) {
+        let Some(deploy) = &self.deploys.under_way else { return };
+        let is_empty =
+            |number: &u32| self.members.get(*number).is_some_and(|member| member.instance().is_none());
+        let empty = deploy.batch.union(&deploy.passed).copied().filter(is_empty);
+        let places: Vec<_> =
+            empty.map(|number| (number, self.revision_before(&deploy.before, number))).collect();
+        if !places.is_empty() {
+            let reason = self.mark_as_put_back(&places);
+            self.replace_in_place(places, &reason, now);
+        }
+    }
+
     /// Gives numbers back to the revision that they had. Returns whether there is more to do at once.
     pub(super) fn put_back(&mut self, now: Instant) -> bool {
         let Some(deploy) = &self.deploys.under_way else { return false };
         let is_missing = |number: &u32| self.ready_since(*number).is_none();
         let returning: BTreeSet<_> = deploy.returning.iter().copied().filter(is_missing).collect();
-        // What would be started now would be stopped at once.
-        let is_over = deploy.is_given_up || self.end.refuses();
         let has_none = |number: &u32| self.revision_before(&deploy.before, *number) == deploy.to;
         let kept: BTreeSet<_> = deploy.batch.union(&deploy.passed).copied().filter(has_none).collect();
+        // What would be started now would be stopped at once.
+        let (is_given_up, ends) = (deploy.is_given_up, self.end.refuses());
         let Some(deploy) = &mut self.deploys.under_way else { return false };
         deploy.returning = returning;
         deploy.batch.retain(|number| !kept.contains(number));
         deploy.passed.retain(|number| !kept.contains(number));
         deploy.kept.extend(kept);
-        if is_over {
+        if is_given_up && !ends {
+            self.give_back_empty(now);
+        }
+        let Some(deploy) = &mut self.deploys.under_way else { return false };
+        if is_given_up || ends {
             deploy.returning.clear();
             deploy.keep();
         }
         if deploy.returning.is_empty() && deploy.batch.is_empty() && deploy.passed.is_empty() {
-            let is_wanted = deploy.failure.as_ref().is_some_and(|failure| failure.is_wanted);
-            self.end_deploy(if is_wanted { DeployState::Aborted } else { DeployState::Reverted }, now);
+            self.end_taken_back(now);
             return true;
         }
         // Nothing is stopped for what cannot be started.
@@ -144,8 +161,8 @@ impl Pool {
         if places.is_empty() {
             return false;
         }
-        let to = self.mark_as_put_back(&places);
-        self.replace_in_place(places, &format!("revision '{to}' is taken back"), now);
+        let reason = self.mark_as_put_back(&places);
+        self.replace_in_place(places, &reason, now);
         self.tell_deploy();
         true
     }
@@ -163,7 +180,7 @@ impl Pool {
         chosen.into_iter().map(before).collect()
     }
 
-    /// Notes which numbers are given back. Returns the revision that they lose, for people.
+    /// Notes which numbers are given back. Returns why, for people.
     fn mark_as_put_back(&mut self, places: &[(u32, Arc<Revision>)]) -> String {
         let Some(deploy) = &mut self.deploys.under_way else { return String::new() };
         for (number, _) in places {
@@ -172,6 +189,6 @@ impl Pool {
             deploy.reverted.insert(*number);
             deploy.returning.insert(*number);
         }
-        deploy.to.shown().to_owned()
+        format!("revision '{}' is taken back", deploy.to.shown())
     }
 }

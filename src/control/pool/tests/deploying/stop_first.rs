@@ -327,6 +327,26 @@ fn an_outage_stops_nobody_for_what_cannot_be_started() {
 }
 
 #[test]
+fn who_has_no_replica_is_not_left_to_the_revision_that_is_taken_back_during_an_outage() {
+    let mut herd = herd(3, 2);
+    let before = herd.placed();
+    let drained = drains(&herd.deploy("v1", None));
+    let first = herd.follow(drained[0]);
+    herd.step(Event::Runtime(RuntimeEvent::Unavailable { reason: "no answer".into() }));
+    assert_eq!(herd.view().state, DeployState::Reverting);
+    assert_eq!(herd.steps(), [DeployStep::Judging, DeployStep::Starting, DeployStep::Pending]);
+    let actions = herd.ask(Request::AbortDeploy);
+    assert!(launches(&actions).is_empty() && stops(&actions).is_empty(), "{actions:?}");
+    assert_eq!(herd.view().state, DeployState::Reverted);
+    assert_eq!(herd.steps(), [DeployStep::Passed, DeployStep::Reverted, DeployStep::Pending]);
+    assert_eq!(herd.revisions(), ["v1", "base", "base"]);
+    assert_eq!((herd.placed()[&1], herd.placed()[&3]), (first, before[&3]));
+    herd.step(Event::Runtime(RuntimeEvent::Available));
+    let launches = launches(&herd.leave(drained[1]));
+    assert_eq!((launches[0].number, launches[0].revision.shown(), launches.len()), (2, "base", 1));
+}
+
+#[test]
 fn mixed_revisions_that_a_crash_left_become_one_and_nobody_is_stopped_before_he_was_heard() {
     for (found, end) in [
         (vec![(1, "v1"), (2, ""), (3, "")], "base"),
