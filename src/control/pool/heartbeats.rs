@@ -192,6 +192,7 @@ impl Pool {
             } else {
                 self.publish();
             }
+            self.begins_to_serve(number);
             self.after_publication(After::Joined(id), now);
         }
     }

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use super::Stage;
 use crate::cluster::Standing;
+use crate::control::DeployOrder;
 use crate::control::pool::members::{Member, Phase};
 use crate::control::pool::{Action, Pool};
 use crate::runtime::Revision;
@@ -62,7 +63,7 @@ impl Pool {
     /// The replicas of these numbers leave, to be followed by those of the new revision.
     pub(super) fn stop_for(&mut self, batch: BTreeSet<u32>, now: Instant) {
         let Some(deploy) = &mut self.deploys.under_way else { return };
-        // From its first request on.
+        // What the numbers before met with is judged meanwhile.
         deploy.judge.begin_window();
         let to = Arc::clone(&deploy.to);
         let reason = format!("it makes room for revision '{}'", to.shown());
@@ -90,6 +91,18 @@ impl Pool {
         // Of who waited to be started there is nothing to tell.
         leaving.retain(|(_, incumbent)| incumbent.instance().is_some());
         self.retire_all(leaving, reason, now);
+    }
+
+    /// The replica of a number begins to serve it. If that is a successor, requests count from here on: while it waited
+    /// for its incumbent to end, the numbers before it had others, and among them its own would not be seen.
+    pub(in crate::control::pool) fn begins_to_serve(&mut self, number: u32) {
+        let deploy = self.deploys.under_way.as_mut().filter(|deploy| {
+            let is_starting = deploy.stage == Stage::Starting && deploy.batch.contains(&number);
+            is_starting && deploy.order == DeployOrder::StopFirst
+        });
+        if let Some(deploy) = deploy {
+            deploy.judge.begin_window();
+        }
     }
 
     /// The successors have been ready for long enough: from here on the window counts.

@@ -346,6 +346,29 @@ fn who_has_no_replica_is_not_left_to_the_revision_that_is_taken_back_during_an_o
     assert_eq!((launches[0].number, launches[0].revision.shown(), launches.len()), (2, "base", 1));
 }
 
+/// The numbers before had thousands of good requests while a successor waited for its incumbent to end.
+#[test]
+fn requests_of_a_successor_are_judged_from_its_first_one_on() {
+    let mut herd = herd(3, 1);
+    let look = |herd: &mut Herd, requests: u64, bad: Option<ReplicaId>| {
+        let sample = |id: ReplicaId| {
+            let (requests, errors) = if bad == Some(id) { (10, 10) } else { (requests, 0) };
+            (id, DeploySample { requests, errors, ..DeploySample::default() })
+        };
+        let samples = herd.placed().into_values().map(sample).collect();
+        herd.step(Event::DeploySamples(samples))
+    };
+    let drained = drains(&herd.deploy("v1", None));
+    look(&mut herd, 100, None);
+    herd.follow(drained[0]);
+    let drained = drains(&herd.calm(MIN_HEALTHY + WINDOW));
+    look(&mut herd, 10_000, None);
+    let second = herd.follow(drained[0]);
+    look(&mut herd, 10_100, Some(second));
+    assert_eq!(herd.view().state, DeployState::Reverting);
+    assert!(herd.view().reason.contains("10 of its 110 requests failed"), "{}", herd.view().reason);
+}
+
 #[test]
 fn mixed_revisions_that_a_crash_left_become_one_and_nobody_is_stopped_before_he_was_heard() {
     for (found, end) in [
