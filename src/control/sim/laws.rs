@@ -9,7 +9,7 @@ use crate::control::pool::{
 };
 use crate::control::{DeployOrder, DeployState, DeployStep, DeployView, Request, State, View, name};
 use crate::ring::Node;
-use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Launch, ReplicaId, Revision, RuntimeEvent};
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Laws {
     launched: BTreeSet<ReplicaId>,
     /// Those that were told to stop.
     stopped: BTreeSet<ReplicaId>,
+    /// Whether no number was to have two replicas at any time: then there may be vacancies.
+    ever_stopped_first: bool,
     /// What revision each number had after the last step.
     revisions: BTreeMap<u32, String>,
     /// The deploy that was told of last, and what revision each number had when it began.
@@ -54,6 +56,8 @@ pub(super) struct Laws {
 pub(super) struct Before {
     answered: usize,
     nodes: Vec<Node>,
+    /// Whether no number might have two replicas.
+    stops_first: bool,
     /// The replica of a heartbeat that tells nothing.
     unknown: Option<ReplicaId>,
 }
@@ -64,9 +68,10 @@ pub(super) const HEARTBEATS: usize = 3;
 /// What names of containers of others begin with.
 pub(super) const APP: &str = "app ";
 
-/// Whether no number may have two replicas.
+/// Whether no number may have two replicas: as the deploy under way began, or as is configured.
 fn stops_first(pool: &Pool) -> bool {
-    pool.config().deploy.order == DeployOrder::StopFirst
+    let under_way = pool.deploy().filter(|deploy| !deploy.state.has_ended());
+    under_way.map_or(pool.config().deploy.order, |deploy| deploy.order) == DeployOrder::StopFirst
 }
 
 /// Whether a name is that of a container of others.
@@ -89,6 +94,7 @@ impl Laws {
             good: BTreeSet::new(),
             launched: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            ever_stopped_first: false,
             revisions: BTreeMap::new(),
             deploying: (0, BTreeMap::new()),
             living: BTreeMap::new(),
@@ -107,8 +113,19 @@ impl Laws {
         self.tickets.insert(ticket, change);
     }
 
+    /// The runtime is about to tell of these replicas, which another balancer has started. Before that there are none.
+    pub(super) fn adopts(&mut self, replicas: u32, found: &[Found]) {
+        self.wanted = i64::from(replicas);
+        self.unplaced = (1..=replicas).collect();
+        let revision = |found: &Found| {
+            let revision = if found.revision.is_empty() { Revision::BASE } else { &found.revision };
+            (found.number.expect("ours have numbers"), revision.to_owned())
+        };
+        self.revisions = found.iter().map(revision).collect();
+    }
+
     /// `nodes` are those of the ring in force.
-    pub(super) fn begin_step(&mut self, event: &Event, nodes: Vec<Node>) -> Before {
+    pub(super) fn begin_step(&mut self, event: &Event, nodes: Vec<Node>, pool: &Pool) -> Before {
         if let Event::Heartbeat(id, verdict) = event
             && self.checking.remove(id)
             && *verdict == Verdict::Good
@@ -125,7 +142,8 @@ impl Laws {
             Event::Heartbeat(id, Verdict::Unknown(_)) => Some(*id),
             _ => None,
         };
-        Before { answered: self.answered, nodes, unknown }
+        let stops_first = stops_first(pool);
+        Before { answered: self.answered, nodes, stops_first, unknown }
     }
 
     /// An action, before it is performed.
@@ -137,8 +155,10 @@ impl Laws {
         before: &Before,
         listed: &[ReplicaId],
     ) {
+        let may_stop_first = before.stops_first || stops_first(pool);
+        self.ever_stopped_first |= may_stop_first;
         match action {
-            Action::Start(launch) => self.see_start(launch, now, pool),
+            Action::Start(launch) => self.see_start(launch, now, pool, before),
             Action::Stop(id) => {
                 assert!(self.launched.contains(id), "stopped what never was: {id}");
                 assert!(self.stopped.insert(*id), "stopped twice: {id}");
@@ -194,19 +214,26 @@ impl Laws {
                 assert!(!reason.is_empty());
             }
             Action::TellDeploy(deploy) => self.see_deploy(deploy, pool),
-            Action::Unserved => assert!(stops_first(pool) && !self.vacated.is_empty(), "somebody serves"),
+            Action::Unserved => {
+                assert!(may_stop_first, "a deploy has taken nobody");
+                let published = pool.publication().members;
+                let serves = |member: &MemberSpec| member.up && !self.standings.contains_key(&member.id);
+                assert!(!published.iter().any(serves), "somebody serves: {published:?}");
+            }
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
         }
     }
 
-    fn see_start(&mut self, launch: &Launch, now: Instant, pool: &Pool) {
+    fn see_start(&mut self, launch: &Launch, now: Instant, pool: &Pool, before: &Before) {
         assert!(!pool.is_stopping(), "a start while stopping");
         assert_eq!(pool.outage(), None, "a start while the runtime does not answer");
         assert!(self.launched.insert(launch.id), "an id was used twice: {launch:?}");
         assert_eq!(name::check(&launch.name), Ok(()));
-        if launch.existing.is_none() {
+        if !is_app(&launch.name) {
+            // What was found is there, whatever number it has.
+            let is_alone = launch.existing.is_none() && before.stops_first && stops_first(pool);
             let has_two = self.living.values().any(|number| *number == launch.number);
-            assert!(!has_two || !stops_first(pool), "number {} has two: {launch:?}", launch.number);
+            assert!(!has_two || !is_alone, "number {} has two: {launch:?}", launch.number);
             self.living.insert(launch.id, launch.number);
         }
         // Theirs is as often new as they like.
@@ -221,13 +248,12 @@ impl Laws {
     /// Every number of a deploy that has ended has the revision that its end says: the new one, or the one before.
     fn see_deploy(&mut self, deploy: &DeployView, pool: &Pool) {
         assert_eq!(deploy.state.has_ended(), deploy.ended.is_some());
-        let revision = |number: u32| {
-            pool.member(number).expect("nobody leaves during a deploy").revision.shown().to_owned()
-        };
+        let member = |number: u32| pool.member(number).expect("nobody leaves during a deploy");
+        let revision = |number: u32| member(number).revision.shown().to_owned();
         if self.deploying.0 != deploy.id {
             self.deploying = (deploy.id, self.revisions.clone());
         }
-        if stops_first(pool) {
+        if deploy.order == DeployOrder::StopFirst {
             // A deploy is no crash: what its numbers did before counts no more.
             deploy.numbers.iter().for_each(|number| _ = self.starts.remove(&number.number));
         }
@@ -242,6 +268,9 @@ impl Laws {
             let is_new = deploy.state == DeployState::Succeeded || number.step == DeployStep::Passed;
             let wanted = if is_new { &deploy.to } else { &self.deploying.1[&number.number] };
             assert_eq!(revision(number.number), *wanted, "{deploy:?}");
+            // What nobody runs is not healed with what was taken back.
+            let is_kept = deploy.state != DeployState::Succeeded && number.step == DeployStep::Passed;
+            assert!(!is_kept || member(number.number).id.is_some(), "{number:?} of {deploy:?}");
         }
     }
 
@@ -261,7 +290,7 @@ impl Laws {
         // The place of a replica that left for its successor: nobody has it.
         let is_vacancy = |member: &MemberSpec| !self.launched.contains(&member.id);
         assert!(
-            members.iter().filter(|member| is_vacancy(member)).all(|member| stops_first(pool) && !member.up),
+            members.iter().filter(|m| is_vacancy(m)).all(|m| self.ever_stopped_first && !m.up),
             "nobody is there: {members:?}"
         );
         assert!(members.windows(2).all(|pair| pair[0].number < pair[1].number), "numbers: {members:?}");

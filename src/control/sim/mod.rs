@@ -88,7 +88,13 @@ fn act(world: &mut World, operation: u8, argument: u8) {
         11 => world.advance(Duration::from_millis(u64::from(argument) * 250)),
         12 => world.ask(ticket, Request::ChangeRing(some_ring(argument))),
         13 => {
-            let config = ControlConfig { max_replicas: u32::from(argument % 16), ..world.config() };
+            let mut config = ControlConfig { max_replicas: u32::from(argument % 16), ..world.config() };
+            if argument >= 192 {
+                config.deploy.order = match config.deploy.order {
+                    DeployOrder::StartFirst => DeployOrder::StopFirst,
+                    DeployOrder::StopFirst => DeployOrder::StartFirst,
+                };
+            }
             world.ask(ticket, Request::Reload(Box::new(config)));
         }
         14 => stray(world, argument),

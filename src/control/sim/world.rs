@@ -76,7 +76,9 @@ impl World {
         let endpoints = (1..=if owner.makes_replicas() { 0 } else { replicas })
             .map(|n| format!("first-{n}:80"))
             .collect();
-        let facts = RuntimeFacts { kind: "simulated", owner, lists: false };
+        // One world in three goes on with replicas that another balancer has started.
+        let lists = owner.is_balancer() && seed % 3 == 2;
+        let facts = RuntimeFacts { kind: "simulated", owner, lists };
         let mut pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
         pool.limit_heartbeats(laws::HEARTBEATS);
         let first = Writer::first(&pool.publication()).expect("a ring without members");
@@ -98,10 +100,28 @@ impl World {
             apps: BTreeSet::new(),
             luck: Luck::default(),
             last_ticket: 0,
-            laws: Laws::new(replicas),
+            laws: Laws::new(if lists { 0 } else { replicas }),
         };
         world.feed(Event::Tick);
+        if lists {
+            world.adopt(replicas);
+        }
         world
+    }
+
+    /// The runtime tells of what was left of so many replicas, in the middle of a deploy or not.
+    fn adopt(&mut self, replicas: u32) {
+        let numbers: Vec<_> = (1..=replicas).filter(|_| !self.is_unlucky(1)).collect();
+        let mut found = |number| Found {
+            key: format!("container {number}"),
+            name: format!("Found {number}"),
+            number: Some(number),
+            owner: Owner::Balancer,
+            revision: ["", "v1", "v2"][self.rng.usize(..3)].to_owned(),
+        };
+        let found: Vec<_> = numbers.into_iter().map(&mut found).collect();
+        self.laws.adopts(replicas, &found);
+        self.feed(Event::Runtime(RuntimeEvent::Inventory(found)));
     }
 
     pub(super) fn owns_replicas(&self) -> bool {
@@ -132,7 +152,7 @@ impl World {
     }
 
     fn step(&mut self, event: Event) {
-        let before = self.laws.begin_step(&event, self.nodes());
+        let before = self.laws.begin_step(&event, self.nodes(), &self.pool);
         let listed = self.listed();
         let actions = self.pool.step(event, self.now);
         for action in actions {
