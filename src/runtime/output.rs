@@ -82,8 +82,8 @@ struct Output {
     last: u64,
     /// Replicas of this name that run.
     runs: usize,
-    /// Who is asked for the output of the one that began last, while it runs.
-    asked: Option<Asked>,
+    /// Who is asked for the output of each of them; the last one is that of the one that began last.
+    asked: Vec<Asked>,
 }
 
 /// Lines that follow each other.
@@ -175,7 +175,7 @@ impl Outputs {
         let output = Arc::clone(known.outputs.entry(name.clone()).or_default());
         output.send_modify(|output| {
             output.runs += 1;
-            output.asked = asked;
+            output.asked.extend(asked);
         });
         drop(known);
         Run { outputs: self.clone(), name, output, key, is_kept: Arc::default() }
@@ -225,7 +225,7 @@ impl Outputs {
         let output = self.lock().outputs.get(&FoldedName::of(name))?.subscribe();
         let (last, asked) = {
             let output = output.borrow();
-            (output.last, output.asked.clone())
+            (output.last, output.asked.last().cloned())
         };
         Some((KeptReader { output, seen: last.saturating_sub(count as u64) }, asked))
     }
@@ -234,8 +234,8 @@ impl Outputs {
         let mut known = self.lock();
         output.send_modify(|output| {
             output.runs -= 1;
-            if key.is_some() && output.asked_key() == key.as_deref() {
-                output.asked = None;
+            if let Some(key) = key {
+                output.ask_no_more(key);
             }
         });
         if output.borrow().runs > 0 {
@@ -292,10 +292,7 @@ impl LastLines {
         }
         self.output.send_modify(|output| {
             lines.into_iter().for_each(|line| output.push(line));
-            // Another one of the name may run already.
-            if output.asked_key() == Some(self.key()) {
-                output.asked = None;
-            }
+            output.ask_no_more(&self.key);
         });
     }
 }
@@ -385,8 +382,9 @@ impl Output {
         }
     }
 
-    fn asked_key(&self) -> Option<&str> {
-        self.asked.as_ref().map(|asked| asked.key.as_str())
+    /// A run has ended; another one of its name may be there.
+    fn ask_no_more(&mut self, key: &str) {
+        self.asked.retain(|asked| asked.key != key);
     }
 
     /// The lines with numbers above `seen`.
@@ -471,6 +469,21 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_for_says_why_and_what_was_never_read_is_not_known() {
         let no = Unread::Unreadable("no".to_owned());
+    #[test]
+    fn one_that_runs_is_asked_when_a_younger_one_of_its_name_has_ended() {
+        let outputs = Outputs::default();
+        let source: Arc<dyn LogSource> = Arc::new(Source(Ok(vec!["still there"])));
+        let _older = outputs.begin_at("S", Arc::clone(&source), "c1");
+        for is_read in [false, true] {
+            let younger = outputs.begin_at("S", Arc::clone(&source), "c2");
+            if is_read {
+                younger.last_lines().unwrap().keep(["gone"]);
+            }
+            drop(younger);
+            assert_eq!(texts(&tail(&outputs, "S", 9).unwrap()), ["still there"]);
+        }
+    }
+
         for unread in [no, Unread::Unavailable("away".to_owned()), Unread::Unknown] {
             let outputs = Outputs::default();
             let run = outputs.begin_at("S", Arc::new(Source(Err(unread.clone()))), "c1");
