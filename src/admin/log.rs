@@ -13,7 +13,7 @@ use super::pools::PoolHandle;
 use super::response::{self, AdminResponse};
 use super::response_body::{Events, Source};
 use crate::names::FoldedName;
-use crate::runtime::output::{Excerpt, MAX_LINES, Reader, Unread};
+use crate::runtime::output::{Excerpt, MAX_BYTES, MAX_LINES, Reader, Unread};
 
 /// Lines that a client gets that does not say how many.
 const DEFAULT_LINES: usize = 50;
@@ -122,6 +122,13 @@ fn text(excerpt: &Excerpt) -> String {
     if excerpt.dropped > 0 {
         let _ = writeln!(text, "({} lines before these are not kept any more)", excerpt.dropped);
     }
+    if excerpt.left_out > 0 {
+        let (left_out, limit) = (excerpt.left_out, MAX_BYTES / 1024);
+        let _ = writeln!(
+            text,
+            "({left_out} lines before these are left out: no more than {limit} KiB are shown)"
+        );
+    }
     for line in &excerpt.lines {
         push_printable(&mut text, line);
         text.push('\n');
@@ -198,9 +205,14 @@ mod tests {
     #[test]
     fn lines_are_shown_as_they_came_but_nothing_moves_the_cursor() {
         let lines = ["a\tü", "", "\u{1b}[2Jx\r\u{202e}"].map(Into::into).to_vec();
-        let excerpt = Excerpt { dropped: 0, first: 7, lines };
+        let excerpt = Excerpt { first: 7, lines, ..Excerpt::default() };
         assert_eq!(text(&excerpt), "a\tü\n\n\\u{1b}[2Jx\\u{d}\\u{202e}\n");
-        let gap = Excerpt { dropped: 3, first: 4, lines: vec!["x".into()] };
+        let left_out = Excerpt { left_out: 3, first: 4, lines: vec!["x".into()], ..Excerpt::default() };
+        assert_eq!(
+            text(&left_out),
+            "(3 lines before these are left out: no more than 64 KiB are shown)\nx\n"
+        );
+        let gap = Excerpt { dropped: 3, left_out: 0, ..left_out };
         assert_eq!(text(&gap), "(3 lines before these are not kept any more)\nx\n");
         assert_eq!(events(&gap), "event: dropped\ndata: 3\n\nid: 4\nevent: line\ndata: x\n\n");
     }

@@ -91,6 +91,8 @@ struct Output {
 pub struct Excerpt {
     /// How many lines before them are not kept any more, of those that were asked for.
     pub dropped: u64,
+    /// How many are left out because they would be more than [`MAX_BYTES`]. Who keeps the output has them.
+    pub left_out: u64,
     /// Number of the first of them. Lines are numbered from 1.
     pub first: u64,
     /// The lines, without line endings.
@@ -193,7 +195,8 @@ impl Outputs {
                 while let Some(line) = lines.next().await {
                     output.push(&line);
                 }
-                Ok(output.after(output.last.saturating_sub(count as u64)))
+                let excerpt = output.after(output.last.saturating_sub(count as u64));
+                Ok(Excerpt { left_out: excerpt.dropped, dropped: 0, ..excerpt })
             }
         }
     }
@@ -339,7 +342,7 @@ async fn next_of(lines: &mut Fuse<Lines>, first: u64) -> Option<Excerpt> {
         bytes += line.len();
         found.push(line);
     }
-    Some(Excerpt { dropped: 0, first, lines: found })
+    Some(Excerpt { first, lines: found, ..Excerpt::default() })
 }
 
 impl KeptReader {
@@ -392,7 +395,7 @@ impl Output {
         let kept_from = self.last + 1 - self.lines.len() as u64;
         let first = (seen + 1).max(kept_from);
         let lines = self.lines.iter().skip((first - kept_from) as usize).cloned().collect();
-        Excerpt { dropped: first - (seen + 1), first, lines }
+        Excerpt { dropped: first - (seen + 1), first, lines, left_out: 0 }
     }
 }
 
@@ -467,9 +470,6 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_for_says_why_and_what_was_never_read_is_not_known() {
-        let no = Unread::Unreadable("no".to_owned());
-    #[test]
     fn one_that_runs_is_asked_when_a_younger_one_of_its_name_has_ended() {
         let outputs = Outputs::default();
         let source: Arc<dyn LogSource> = Arc::new(Source(Ok(vec!["still there"])));
@@ -484,6 +484,9 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_cannot_be_asked_for_says_why_and_what_was_never_read_is_not_known() {
+        let no = Unread::Unreadable("no".to_owned());
         for unread in [no, Unread::Unavailable("away".to_owned()), Unread::Unknown] {
             let outputs = Outputs::default();
             let run = outputs.begin_at("S", Arc::new(Source(Err(unread.clone()))), "c1");
@@ -499,7 +502,7 @@ mod tests {
         let long: &'static str = "x".repeat(MAX_BYTES / 2 + 1).leak();
         let _run = outputs.begin_at("S", Arc::new(Source(Ok(vec![long, long, "y"]))), "c1");
         let excerpt = tail(&outputs, "S", 3).unwrap();
-        assert_eq!((excerpt.dropped, excerpt.lines.len()), (1, 2));
+        assert_eq!((excerpt.left_out, excerpt.dropped, excerpt.lines.len()), (1, 0, 2), "the source has it");
         let mut reader = follow(&outputs, "S", 3).unwrap();
         let pieces = std::iter::from_fn(|| reader.next().now_or_never().flatten());
         let sizes: Vec<_> = pieces.map(|piece| (piece.first, piece.lines.len())).collect();
