@@ -1,10 +1,11 @@
 //! What is answered to requests that are in order, and to those the supervisor turns down.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use http::StatusCode;
 use serde_json::json;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::script::{Bench, CONTEXT, Call, add, change, view};
@@ -245,9 +246,7 @@ async fn a_replica_that_is_missing_from_the_path_is_not_found() {
 
 #[tokio::test]
 async fn every_attempt_to_change_leaves_one_line() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = kept();
     let bench = bench();
     bench.send(Call::new("GET", "/rep")).await;
     assert_eq!(log.take(), Vec::<serde_json::Value>::new());
@@ -270,9 +269,7 @@ async fn every_attempt_to_change_leaves_one_line() {
 
 #[tokio::test]
 async fn a_client_that_leaves_is_in_the_audit_log_too() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = kept();
     let bench = bench();
     {
         let mut answer = std::pin::pin!(bench.send(add()));
@@ -284,6 +281,20 @@ async fn a_client_that_leaves_is_in_the_audit_log_too() {
     let [line] = &log.take()[..] else { panic!("one line") };
     assert_eq!(line["fields"]["outcome"], "the client left before the answer");
     assert_eq!(line["fields"]["change"], "add n=1 hostnames=[] endpoints=[]");
+}
+
+/// The log lines of this thread from now on, until the guard is dropped.
+fn kept() -> (Log, DefaultGuard) {
+    // A place in the code that logs for the first time asks who listens, and keeps the answer. Without somebody who
+    // always does, a test on another thread may have it keep that nobody does.
+    static ALWAYS: Once = Once::new();
+    ALWAYS.call_once(|| {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry())
+            .expect("no other test sets one");
+    });
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(log.clone()).finish();
+    (log, tracing::subscriber::set_default(subscriber))
 }
 
 /// Log lines, kept.
