@@ -22,16 +22,21 @@ impl Default for ConnectionShare {
     }
 }
 
-impl ConnectionShare {
-    /// Of `max_connections`, those that are only for this pool.
-    fn own(&self, max_connections: usize) -> usize {
-        part(self.own, max_connections)
-    }
-
+/// How many connections that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// Those that are only for the pool.
+    own: usize,
     /// Those that are for all pools.
-    fn common(&self, max_connections: usize) -> usize {
-        let others = self.others.iter().map(|share| part(*share, max_connections));
-        max_connections.saturating_sub(self.own(max_connections) + others.sum::<usize>())
+    common: usize,
+}
+
+impl ConnectionShare {
+    /// Of `max_connections` that there may be.
+    pub(crate) fn limits(&self, max_connections: usize) -> ConnectionLimits {
+        let own = part(self.own, max_connections);
+        let others: usize = self.others.iter().map(|share| part(*share, max_connections)).sum();
+        ConnectionLimits { own, common: max_connections.saturating_sub(own + others) }
     }
 }
 
@@ -64,12 +69,12 @@ impl BusyConnections {
         Self { own: Arc::default(), common: Arc::clone(&self.common) }
     }
 
-    /// One more connection, of `max_connections` that there may be; `None` if there is none for this pool.
-    pub(crate) fn take(&self, share: &ConnectionShare, max_connections: usize) -> Option<Taken> {
-        if take_one(&self.own, share.own(max_connections)) {
+    /// One more connection; `None` if there is none for this pool.
+    pub(crate) fn take(&self, limits: ConnectionLimits) -> Option<Taken> {
+        if take_one(&self.own, limits.own) {
             return Some(Taken::Own);
         }
-        take_one(&self.common, share.common(max_connections)).then_some(Taken::Common)
+        take_one(&self.common, limits.common).then_some(Taken::Common)
     }
 
     /// It is free again.
@@ -108,19 +113,19 @@ mod tests {
     #[test]
     fn a_pool_without_others_has_all() {
         let (share, busy) = (ConnectionShare::default(), BusyConnections::default());
-        assert!((0..7).all(|_| busy.take(&share, 7) == Some(Taken::Own)));
-        assert_eq!(busy.take(&share, 7), None);
+        assert!((0..7).all(|_| busy.take(share.limits(7)) == Some(Taken::Own)));
+        assert_eq!(busy.take(share.limits(7)), None);
     }
 
     #[test]
     fn its_own_come_first_and_what_is_given_back_can_be_taken_again() {
         let pools = pools(&[25.0, 25.0]);
         let (share, busy) = &pools[0];
-        let taken: Vec<_> = (0..9).map(|_| busy.take(share, 8)).collect();
+        let taken: Vec<_> = (0..9).map(|_| busy.take(share.limits(8))).collect();
         let (own, common) = (Some(Taken::Own), Some(Taken::Common));
         assert_eq!(taken, [own, own, common, common, common, common, None, None, None]);
         busy.give_back(Taken::Own);
-        assert_eq!((busy.take(share, 8), busy.take(share, 8)), (own, None));
+        assert_eq!((busy.take(share.limits(8)), busy.take(share.limits(8))), (own, None));
     }
 
     proptest! {
@@ -137,7 +142,7 @@ mod tests {
             let pools = pools(&shares);
             let (last, others) = pools.split_last().expect("one at least");
             let greedy = |(share, busy): &(ConnectionShare, BusyConnections)| {
-                std::iter::from_fn(|| busy.take(share, max_connections)).count()
+                std::iter::from_fn(|| busy.take(share.limits(max_connections))).count()
             };
             let theirs: usize = others.iter().map(greedy).sum();
             let own = greedy(last);

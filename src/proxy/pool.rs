@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::client::conn::http1 as client;
 use tokio::sync::watch;
 
-use super::connection_share::{BusyConnections, ConnectionShare, Taken};
+use super::connection_share::{BusyConnections, ConnectionLimits, ConnectionShare, Taken};
 use super::header_rules::HeaderRules;
 use super::queue::Queue;
 use super::shared::SharedConnections;
@@ -124,6 +124,8 @@ pub(crate) struct Pool {
     pub(crate) starting: Arc<AtomicUsize>,
     /// See [`PoolShared::busy`].
     busy: BusyConnections,
+    /// Those of the configurations.
+    connection_limits: Cell<ConnectionLimits>,
     /// Requests that wait for a replica.
     pub(crate) waiting: Cell<usize>,
     /// Those that wait for room at one.
@@ -159,6 +161,7 @@ impl Pool {
             sticky_secret,
             starting,
             busy,
+            connection_limits: Cell::new(config.connection_share.limits(of_clients.max_connections)),
             waiting: Cell::new(0),
             queue: Queue::default(),
             ejections: Cell::new(0),
@@ -167,10 +170,9 @@ impl Pool {
         }
     }
 
-    /// One more client connection is busy with a request of the pool, of `max_connections` that there may be; `None`
-    /// if there is none for it.
-    pub(crate) fn take_connection(&self, max_connections: usize) -> Option<Taken> {
-        self.busy.take(&self.config().connection_share, max_connections)
+    /// One more client connection is busy with a request of the pool; `None` if there is none for it.
+    pub(crate) fn take_connection(&self) -> Option<Taken> {
+        self.busy.take(self.connection_limits.get())
     }
 
     /// It is not any more.
@@ -213,6 +215,7 @@ impl Pool {
         }
         self.client.replace(client_for(&config, of_clients));
         self.limits.set(&config, of_clients);
+        self.connection_limits.set(config.connection_share.limits(of_clients.max_connections));
         self.sticky.replace(Sticky::new(&config.sticky, &self.sticky_secret));
     }
 

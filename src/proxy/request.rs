@@ -177,11 +177,10 @@ impl RequestState {
     /// # Errors
     /// When there is none for the pool.
     pub(crate) fn take_connection(&self) -> Result<(), Failure> {
-        let worker = &self.connection.worker;
-        if worker.has_one_pool() {
+        if self.connection.worker.has_one_pool() {
             return Ok(());
         }
-        let taken = self.pool().take_connection(worker.config().max_connections);
+        let taken = self.pool().take_connection();
         self.taken.set(taken);
         taken.map(|_| ()).ok_or(Failure::ShareTaken)
     }
