@@ -176,8 +176,7 @@ impl Admin {
         access::check_token(&head.headers, config.token.as_deref())
     }
 
-    async fn read(&self, read: &Read, pool: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
-        let named = pool;
+    async fn read(&self, read: &Read, named: Option<&str>, head: &Parts) -> Result<AdminResponse, Refusal> {
         let pool = self.pool(named)?;
         let view = pool.control.view();
         match read {

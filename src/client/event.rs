@@ -102,6 +102,21 @@ pub struct Publication {
 pub struct Stats {
     /// Version of the ring.
     pub version: u64,
+    /// What was counted of all requests.
+    #[serde(flatten)]
+    pub rates: Rates,
+    /// Number of open connections of clients.
+    pub connections: u64,
+    /// The replicas of all pools, by number.
+    pub replicas: Vec<ReplicaStats>,
+    /// The pools, of which the first is the one that paths without a pool are about.
+    pub pools: Vec<PoolStats>,
+}
+
+/// What was counted of requests in one second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rates {
     /// Number of requests since the start of the balancer.
     pub requests: u64,
     /// Requests per second.
@@ -118,12 +133,6 @@ pub struct Stats {
     pub p99_ms: Option<f64>,
     /// Number of requests in flight.
     pub in_flight: u64,
-    /// Number of open connections of clients.
-    pub connections: u64,
-    /// The replicas of all pools, by number.
-    pub replicas: Vec<ReplicaStats>,
-    /// The pools, of which the first is the one that paths without a pool are about.
-    pub pools: Vec<PoolStats>,
 }
 
 /// Statistics of a pool.
@@ -134,22 +143,9 @@ pub struct PoolStats {
     pub name: String,
     /// Version of its ring.
     pub version: u64,
-    /// Number of its requests since the start of the balancer.
-    pub requests: u64,
-    /// Requests per second.
-    pub requests_per_second: f64,
-    /// Responses 5xx and failures per second.
-    pub errors_per_second: f64,
-    /// Retries per second.
-    pub retries_per_second: f64,
-    /// Requests per second that passed over a full replica.
-    pub spills_per_second: f64,
-    /// Median duration of requests, in milliseconds; `None` without requests.
-    pub p50_ms: Option<f64>,
-    /// 99th percentile of the durations, in milliseconds; `None` without requests.
-    pub p99_ms: Option<f64>,
-    /// Number of requests in flight.
-    pub in_flight: u64,
+    /// What was counted of its requests.
+    #[serde(flatten)]
+    pub rates: Rates,
 }
 
 /// Statistics of a replica.
@@ -236,12 +232,7 @@ impl Stats {
         self.version = pool.version;
         // Those of a lone pool are those of all requests, also of such as reach none.
         if self.pools.len() > 1 {
-            self.requests = pool.requests;
-            self.requests_per_second = pool.requests_per_second;
-            self.errors_per_second = pool.errors_per_second;
-            self.retries_per_second = pool.retries_per_second;
-            self.spills_per_second = pool.spills_per_second;
-            (self.p50_ms, self.p99_ms, self.in_flight) = (pool.p50_ms, pool.p99_ms, pool.in_flight);
+            self.rates = pool.rates;
         }
         self
     }

@@ -23,7 +23,9 @@ use serde_json::{Value, json};
 
 use self::messages::Messages;
 pub use error::Error;
-pub use event::{Event, EventKind, Events, PoolStats, Publication, ReplicaChange, ReplicaStats, Stats};
+pub use event::{
+    Event, EventKind, Events, PoolStats, Publication, Rates, ReplicaChange, ReplicaStats, Stats,
+};
 pub use log::{Log, LogPiece};
 pub use plain::{plain, plain_json};
 pub use report::{

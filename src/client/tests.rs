@@ -183,7 +183,10 @@ async fn events_come_one_by_one_until_the_stream_ends() {
     assert_eq!(found[4].kind, EventKind::Config("configuration reloaded".to_owned()));
     assert_eq!(found[5].kind, EventKind::Other("news".to_owned()));
     let EventKind::Stats(stats) = &found[6].kind else { panic!("{:?}", found[6]) };
-    assert_eq!((stats.requests_per_second, stats.p50_ms, stats.p99_ms), (1.5, None, Some(2.5)));
+    assert_eq!(
+        (stats.rates.requests_per_second, stats.rates.p50_ms, stats.rates.p99_ms),
+        (1.5, None, Some(2.5))
+    );
     assert_eq!(stats.replicas[0].name, "S1");
 }
 
@@ -222,4 +225,29 @@ async fn the_output_of_a_replica_comes_at_once_or_line_by_line() {
     }
     let line = |text: &str| LogPiece::Line(text.to_owned());
     assert_eq!(pieces, [LogPiece::Dropped(3), line(" x: y"), line("")]);
+}
+
+#[test]
+fn figures_are_narrowed_to_one_pool() {
+    let replica = |pool: &str| ReplicaStats { pool: pool.to_owned(), ..ReplicaStats::default() };
+    let pool = |name: &str, requests| PoolStats {
+        name: name.to_owned(),
+        version: requests,
+        rates: Rates { requests, ..Rates::default() },
+    };
+    let all = Stats {
+        version: 1,
+        rates: Rates { requests: 9, ..Rates::default() },
+        connections: 4,
+        replicas: vec![replica("web"), replica("api"), replica("web")],
+        pools: vec![pool("web", 5), pool("api", 3)],
+    };
+    for (name, requests, replicas) in [(None, 5, 2), (Some("web"), 5, 2), (Some("api"), 3, 1)] {
+        let one = all.clone().of_pool(name);
+        assert_eq!((one.rates.requests, one.version, one.replicas.len()), (requests, requests, replicas));
+        assert_eq!(one.connections, 4, "those of all clients");
+    }
+    assert_eq!(all.clone().of_pool(Some("shop")), all, "there is none of this name");
+    let lone = Stats { pools: vec![pool("web", 5)], ..all };
+    assert_eq!(lone.of_pool(None).rates.requests, 9, "also those that reach none");
 }

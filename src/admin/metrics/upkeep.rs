@@ -39,6 +39,7 @@ pub(super) fn write(page: &mut Page<'_>, pools: &[PoolView]) -> fmt::Result {
     page.durations_of("ring_build", "Time to build a ring", builds)
 }
 
+/// What `of` is for each pool.
 fn by<'a, T>(
     pools: &'a [PoolView],
     of: impl Fn(&Upkeep) -> T + 'a,

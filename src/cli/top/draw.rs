@@ -136,13 +136,13 @@ fn figures(model: &Model) -> String {
     let time = |time: Option<f64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time:.2} ms"));
     format!(
         "req/s {:.0}  errors/s {:.0}  retries/s {:.0}  spills/s {:.0}  p50 {}  p99 {}  in flight {}  connections {}",
-        stats.requests_per_second,
-        stats.errors_per_second,
-        stats.retries_per_second,
-        stats.spills_per_second,
-        time(stats.p50_ms),
-        time(stats.p99_ms),
-        stats.in_flight,
+        stats.rates.requests_per_second,
+        stats.rates.errors_per_second,
+        stats.rates.retries_per_second,
+        stats.rates.spills_per_second,
+        time(stats.rates.p50_ms),
+        time(stats.rates.p99_ms),
+        stats.rates.in_flight,
         stats.connections
     )
 }

@@ -196,7 +196,7 @@ impl Model {
 
     fn take_stats(&mut self, stats: Stats) {
         self.heard = self.now;
-        push(&mut self.rates, stats.requests_per_second.round() as u64, KEPT_RATES);
+        push(&mut self.rates, stats.rates.requests_per_second.round() as u64, KEPT_RATES);
         let present = |number: u32, name: &str| {
             stats.replicas.iter().any(|replica| replica.number == number && replica.name == name)
         };

@@ -8,7 +8,7 @@ use ratatui::backend::TestBackend;
 use super::draw::draw;
 use super::model::{Action, Dialog, Effect, Input, Key, Link, Model};
 use crate::client::{
-    Event, EventKind, PastReport, PastSecond, ReplicaChange, ReplicaStats, RingReport, Stats,
+    Event, EventKind, PastReport, PastSecond, Rates, ReplicaChange, ReplicaStats, RingReport, Stats,
 };
 
 fn replica(number: u32, name: &str, requests_per_second: f64) -> ReplicaStats {
@@ -31,10 +31,13 @@ fn replica(number: u32, name: &str, requests_per_second: f64) -> ReplicaStats {
 fn stats(replicas: Vec<ReplicaStats>) -> Input {
     event(EventKind::Stats(Stats {
         version: 7,
-        requests: 12345,
-        requests_per_second: replicas.iter().map(|replica| replica.requests_per_second).sum(),
-        p50_ms: Some(0.412),
-        in_flight: 3,
+        rates: Rates {
+            requests: 12345,
+            requests_per_second: replicas.iter().map(|replica| replica.requests_per_second).sum(),
+            p50_ms: Some(0.412),
+            in_flight: 3,
+            ..Rates::default()
+        },
         connections: 64,
         replicas,
         ..Stats::default()
