@@ -80,7 +80,7 @@ def trained():
     made = subprocess.run([script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if made.returncode:
         sys.exit("ringherd cannot be trained; leave out --trained, or name a build with --binary")
-    return made.stdout.split()[-1]
+    return made.stdout.splitlines()[-1]
 
 
 def build():
