@@ -2,19 +2,32 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::folder::Folder;
 use crate::common::{Balancer, descendants, request, wait_until};
 
+/// Rows and columns of the terminal.
+const SIZE: (NonZeroU16, NonZeroU16) = (NonZeroU16::new(30).unwrap(), NonZeroU16::new(100).unwrap());
+
 /// What `ringherd top` runs in, and all that it writes.
 struct Terminal {
     script: Child,
     keys: ChildStdin,
-    seen: Arc<Mutex<String>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What came out of a terminal.
+#[derive(Default)]
+struct Seen {
+    written: String,
+    /// The screen after each piece that was read, as a user saw it. What is written does not say
+    /// that: a character that stands at its place already is left out.
+    screens: Vec<String>,
 }
 
 impl Terminal {
@@ -27,8 +40,9 @@ impl Terminal {
     /// The same with more arguments.
     fn start_with(admin: SocketAddr, arguments: &str) -> Self {
         let binary = env!("CARGO_BIN_EXE_ringherd");
+        let (rows, columns) = SIZE;
         let command = format!(
-            "stty rows 30 cols 100; before=$(stty -g); {binary} top --url http://{admin} {arguments}; code=$?; \
+            "stty rows {rows} cols {columns}; before=$(stty -g); {binary} top --url http://{admin} {arguments}; code=$?; \
              [ \"$before\" = \"$(stty -g)\" ] && echo \"ended with $code, restored\""
         );
         let mut script = Command::new("script")
@@ -42,26 +56,33 @@ impl Terminal {
             .expect("script of util-linux runs");
         let keys = script.stdin.take().expect("piped");
         let mut output = script.stdout.take().expect("piped");
-        let seen: Arc<Mutex<String>> = Arc::default();
+        let seen: Arc<Mutex<Seen>> = Arc::default();
         let record = Arc::clone(&seen);
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
+            let mut terminal = vt100::Parser::new(rows, columns, 0);
             while let Ok(read @ 1..) = output.read(&mut piece) {
-                record.lock().expect("no panic").push_str(&String::from_utf8_lossy(&piece[..read]));
+                terminal.process(&piece[..read]);
+                let mut seen = record.lock().expect("no panic");
+                seen.written.push_str(&String::from_utf8_lossy(&piece[..read]));
+                seen.screens.push(terminal.screen().contents());
             }
         });
         Self { script, keys, seen }
     }
 
-    fn seen(&self) -> String {
-        self.seen.lock().expect("no panic").clone()
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().expect("no panic")
     }
 
-    /// Waits until it has written `text`. Blanks do not count: where one is on the screen already
-    /// the cursor is moved over it.
+    /// Whether `text` has been on the screen.
+    fn has_shown(&self, text: &str) -> bool {
+        self.seen().screens.iter().any(|screen| screen.contains(text))
+    }
+
+    /// Waits until `text` has been on the screen.
     fn shows(&self, text: &str) {
-        let wanted = text.replace(' ', "");
-        wait_until(text, || written(&self.seen()).contains(&wanted).then_some(()));
+        wait_until(text, || self.has_shown(text).then_some(()));
     }
 
     fn press(&mut self, keys: &str) {
@@ -80,7 +101,7 @@ impl Terminal {
 
     fn has_ended_well(&mut self) {
         self.shows("ended with 0, restored");
-        let seen = self.seen();
+        let seen = self.seen().written.clone();
         for (taken, given_back) in [("\u{1b}[?1049h", "\u{1b}[?1049l"), ("\u{1b}[?25l", "\u{1b}[?25h")] {
             assert!(seen.rfind(taken) < seen.rfind(given_back), "{taken:?}: {seen:?}");
         }
@@ -93,15 +114,6 @@ impl Drop for Terminal {
         let _ = self.script.kill();
         let _ = self.script.wait();
     }
-}
-
-/// What is written, without blanks and control sequences.
-fn written(text: &str) -> String {
-    let mut pieces = text.split("\u{1b}[");
-    let first = pieces.next().unwrap_or_default().to_owned();
-    let rest = pieces.map(|piece| piece.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).get(1..));
-    let text: String = std::iter::once(first.as_str()).chain(rest.flatten()).collect();
-    text.replace(' ', "")
 }
 
 #[test]
@@ -142,7 +154,7 @@ fn it_shows_the_pool_that_was_asked_for() {
     terminal.shows("a replica was added");
     terminal.press("q");
     terminal.has_ended_well();
-    assert!(!written(&terminal.seen()).contains("web:"), "what happens in others is not told");
+    assert!(!terminal.has_shown("web:"), "what happens in others is not told");
 }
 
 #[test]
@@ -156,7 +168,7 @@ fn a_change_that_nobody_understood_is_one_event_among_others() {
     }
     terminal.press("q");
     terminal.has_ended_well();
-    assert!(!written(&terminal.seen()).contains("LOST"));
+    assert!(!terminal.has_shown("LOST"));
 }
 
 #[test]
