@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
@@ -15,6 +16,20 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// A turn: one test at a time.
 pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the engine has told of these actions on containers of a pool from then until now, in a line each.
+pub fn events(pool: &Pool, since: SystemTime, actions: &[&str], format: &str) -> String {
+    // With their fractions: `--until 0s` would end with the last whole second.
+    let time = |time: SystemTime| {
+        format!("{:.6}", time.duration_since(UNIX_EPOCH).expect("later than 1970").as_secs_f64())
+    };
+    let (since, until, pool) = (time(since), time(SystemTime::now()), pool.filter());
+    let mut args = vec!["events", "--since", &since, "--until", &until, "--filter", &pool];
+    let actions: Vec<_> = actions.iter().map(|action| format!("event={action}")).collect();
+    args.extend(actions.iter().flat_map(|action| ["--filter", action]));
+    args.extend(["--format", format]);
+    docker(&args)
 }
 
 /// A balancer and its pool. What the balancer leaves behind is removed with the pool.

@@ -1,8 +1,8 @@
 //! An image whose replicas end as soon as they start.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::cluster::{Cluster, alone, docker};
+use crate::cluster::{Cluster, alone, docker, events};
 use crate::common::load::Load;
 use crate::engine;
 
@@ -19,7 +19,7 @@ fn a_crash_loop_costs_little_and_the_others_serve() {
     let mut cluster = Cluster::start(&[]);
     cluster.kill_balancer();
     cluster.start_balancer(&["--replica-command", "replica --listen nowhere"]);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64().to_string();
+    let since = SystemTime::now();
     docker(&["kill", "-s", "KILL", &cluster.container("Server 2")]);
     let (began, cpu_before) = (Instant::now(), cpu_time(&cluster));
     let load = Load::start(cluster.balancer.public, 4, 20, "GET");
@@ -30,20 +30,7 @@ fn a_crash_loop_costs_little_and_the_others_serve() {
     let cpu = (cpu_time(&cluster) - cpu_before) / began.elapsed().as_secs_f64();
     let ring = cluster.balancer.ring();
     let note = ring[1]["note"].as_str().unwrap_or("");
-    let filter = cluster.pool.filter();
-    let events = docker(&[
-        "events",
-        "--since",
-        &since,
-        "--until",
-        "0s",
-        "--filter",
-        &filter,
-        "--filter",
-        "event=start",
-        "--format",
-        "{{.Time}}",
-    ]);
+    let events = events(&cluster.pool, since, &["start"], "{{.Time}}");
     let starts = events.lines().count();
     println!(
         "crash loop for {WATCHED:?}: {starts} starts, {:.1} % of a core, {} good, {} failed; note: {note}",

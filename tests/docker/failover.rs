@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::cluster::{Cluster, alone, docker};
+use crate::cluster::{Cluster, alone, docker, events};
 use crate::common::load::Load;
 use crate::common::{request, wait_until};
-use crate::engine;
+use crate::engine::{self, Pool};
 
 /// Requests a second while something happens.
 const RATE: u32 = 400;
@@ -29,7 +29,7 @@ fn no_get_fails_when_a_container_is_killed() {
     let seen = SystemTime::now();
     cluster.wait_for_replacement(1, "Server 2");
     let healed = before.elapsed();
-    let out = seen.duration_since(death(&cluster.pool.filter(), began)).expect("first the event");
+    let out = seen.duration_since(death(&cluster.pool, began)).expect("first the event");
     cluster.wait_for_requests(ENOUGH);
     let report = load.stop();
     let gap = report.longest_gap(before);
@@ -69,23 +69,8 @@ fn nothing_fails_when_containers_are_added_and_removed() {
 }
 
 /// When the engine told of the first death in a pool since `since`, by its own clock.
-fn death(pool: &str, since: SystemTime) -> SystemTime {
-    let seconds =
-        |time: SystemTime| time.duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64().to_string();
-    let (since, until) = (seconds(since), seconds(SystemTime::now()));
-    let events = docker(&[
-        "events",
-        "--since",
-        &since,
-        "--until",
-        &until,
-        "--filter",
-        pool,
-        "--filter",
-        "event=die",
-        "--format",
-        "{{.TimeNano}}",
-    ]);
+fn death(pool: &Pool, since: SystemTime) -> SystemTime {
+    let events = events(pool, since, &["die"], "{{.TimeNano}}");
     let first = events.lines().next().expect("one died").parse().expect("nanoseconds");
     UNIX_EPOCH + Duration::from_nanos(first)
 }

@@ -1,11 +1,11 @@
 //! Deploys of containers of which no number may have two.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, alone, docker};
+use crate::cluster::{Cluster, alone, events};
 use crate::common::folder::Folder;
 use crate::common::load::Load;
 use crate::common::{request, wait_until};
@@ -40,30 +40,10 @@ fn revisions(cluster: &Cluster) -> Vec<String> {
     cluster.balancer.ring().iter().map(revision).collect()
 }
 
-fn seconds(time: SystemTime) -> String {
-    format!("{:.6}", time.duration_since(UNIX_EPOCH).expect("later").as_secs_f64())
-}
-
 /// Of each number the containers that started and ended since then, in this order, are one after the other.
 fn assert_never_two(cluster: &Cluster, since: SystemTime) {
-    let (since, until) = (seconds(since), seconds(SystemTime::now()));
-    let (filter, pool) = ("--filter", cluster.pool.filter());
     let format = "{{.Action}} {{index .Actor.Attributes \"io.ringherd.number\"}}";
-    let events = docker(&[
-        "events",
-        "--since",
-        &since,
-        "--until",
-        &until,
-        filter,
-        &pool,
-        filter,
-        "event=start",
-        filter,
-        "event=die",
-        "--format",
-        format,
-    ]);
+    let events = events(&cluster.pool, since, &["start", "die"], format);
     let mut alive: BTreeMap<&str, i32> = BTreeMap::new();
     for line in events.lines() {
         let (action, number) = line.split_once(' ').expect("two words");
