@@ -31,7 +31,7 @@ impl Herd {
         let ring =
             Params::new(Family::Modified, Probing::Quadratic, Placement::Ring, 65_539, 1).expect("valid");
         let config = ControlConfig { replicas, max_replicas: replicas, ring, ..ControlConfig::default() };
-        let facts = RuntimeFacts { kind: "bench", owner: Owner::Balancer, lists: false };
+        let facts = RuntimeFacts { kind: "bench", owner: Owner::Balancer, lists: false, prepares: false };
         let now = Instant::now();
         let pool = Pool::new(config, facts, Vec::new(), 1, now).expect("they fit");
         let mut herd = Self { pool, now };

@@ -11,6 +11,7 @@
 #   scripts/swarm-lab.sh freeze NODE             stop a node's engine without killing it …
 #   scripts/swarm-lab.sh thaw NODE               … and let it go on
 #   scripts/swarm-lab.sh network NAME            an attachable overlay network
+#   scripts/swarm-lab.sh files                   a folder that balancers of the lab see as /files
 #   scripts/swarm-lab.sh balancer NODE NAME NETWORK ARGS…
 #                                                a balancer in a container of ringherd:lab
 #   scripts/swarm-lab.sh netns NODE CONTAINER    path of a container's network namespace
@@ -38,7 +39,7 @@ cgroup() { echo "ringherd-lab-$lab-$1"; }
 address() { echo "$subnet.$((10 + $1))"; }
 socket() { echo "$dir/$1/docker.sock"; }
 at() { local node=$1; shift; docker -H "unix://$(socket "$node")" "$@"; }
-nodes() { find "$dir" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null | sort -n; }
+nodes() { find "$dir" -mindepth 1 -maxdepth 1 -type d -name '[0-9]*' -printf '%f\n' 2>/dev/null | sort -n; }
 # The first process of a node's namespace of processes.
 init() { cat "$dir/$1/init.pid"; }
 # A command in the mounts, processes and network of a node.
@@ -102,7 +103,7 @@ up() {
         command -v "$tool" >/dev/null || die "needs '$tool'"
     done
     [[ ! -e $dir ]] || die "lab '$lab' is up already, or was not taken down: scripts/swarm-lab.sh down"
-    mkdir -p "$dir"
+    mkdir -p "$dir/files"
     network_up
     for ((node = 1; node <= count; node++)); do cable_up "$node"; done
     local pids=()
@@ -168,7 +169,7 @@ balancer() {
     shift 3
     at "$node" run --detach --name "$name" --hostname "$name" --network "$network" --user 0:0 \
         --read-only --cap-drop ALL \
-        --volume "$(socket "$node"):/var/run/docker.sock" ringherd:lab "$@"
+        --volume "$(socket "$node"):/var/run/docker.sock" --volume "$dir/files:/files:ro" ringherd:lab "$@"
 }
 
 netns() {
@@ -188,11 +189,12 @@ case $command in
     up | down | image | balancer | netns) "$command" "$@" ;;
     docker) at "$@" ;;
     socket) socket "$1" ;;
+    files) echo "$dir/files" ;;
     cut) ip -n "$hub" link set "node$1" down ;;
     restore) ip -n "$hub" link set "node$1" up ;;
     freeze) inside "$1" kill -STOP "$(cat "$dir/$1/dockerd.pid")" ;;
     thaw) inside "$1" kill -CONT "$(cat "$dir/$1/dockerd.pid")" ;;
     network) at 1 network create --driver overlay --attachable "$1" ;;
     in) in_container "$@" ;;
-    *) sed -n '2,24s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,25s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

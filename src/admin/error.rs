@@ -173,6 +173,7 @@ fn reason_of(error: &ControlError, name_in_path: bool) -> Reason {
         | ControlError::Shared(_)
         | ControlError::NotRunning(_)
         | ControlError::Deploying(_)
+        | ControlError::DeployingElsewhere
         | ControlError::DeployNotNow(_)
         | ControlError::UnknownRevision { .. }
         | ControlError::NoDeploys(_)

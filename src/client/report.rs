@@ -92,7 +92,7 @@ pub struct DeployReport {
     pub to: String,
     /// `start-first` or `stop-first`.
     pub order: String,
-    /// `starting`, `judging`, `waiting`, `reverting`, `succeeded`, `reverted` or `aborted`.
+    /// `preparing`, `starting`, `judging`, `waiting`, `reverting`, `succeeded`, `reverted` or `aborted`.
     pub state: String,
     /// Whether nothing follows any more.
     pub ended: bool,

@@ -74,7 +74,7 @@ fn refusal(settings: &RevisionSettings, runtime: RuntimeKind) -> Option<(Option<
     let name = runtime.name();
     if !has_deploys(runtime) {
         let what = format!("has no effect: with --runtime {name} there are no deploys");
-        return Some((None, Refusal::new(what).hint("use --runtime process or docker")));
+        return Some((None, Refusal::new(what).hint("use --runtime process, docker or swarm")));
     }
     if runtime == RuntimeKind::Process && settings.image.is_some() {
         let what = format!("has no effect: --runtime {name} has no use for it");
@@ -83,9 +83,9 @@ fn refusal(settings: &RevisionSettings, runtime: RuntimeKind) -> Option<(Option<
     None
 }
 
-/// Whether the balancer replaces the replicas of a runtime itself.
+/// Whether replicas are there on request of the balancer, which may then have others in their place.
 fn has_deploys(runtime: RuntimeKind) -> bool {
-    matches!(runtime, RuntimeKind::Process | RuntimeKind::Docker)
+    runtime != RuntimeKind::Fixed
 }
 
 fn says_nothing(settings: &RevisionSettings) -> bool {

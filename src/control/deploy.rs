@@ -87,6 +87,8 @@ impl DeployRequest {
 /// Where a deploy is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeployState {
+    /// What the new revision needs is looked for, such as its image. Nothing has been touched.
+    Preparing,
     /// Successors start, and have to be ready for a while.
     Starting,
     /// Successors serve their numbers, and are compared with the others.
@@ -105,7 +107,8 @@ pub enum DeployState {
 
 impl DeployState {
     /// All there are.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Preparing,
         Self::Starting,
         Self::Judging,
         Self::Waiting,
@@ -118,6 +121,7 @@ impl DeployState {
     /// The name in lower case, as the API shows it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Preparing => "preparing",
             Self::Starting => "starting",
             Self::Judging => "judging",
             Self::Waiting => "waiting",

@@ -122,6 +122,12 @@ pub enum ControlError {
     /// There is nothing to replace.
     #[error("there are no replicas to deploy to")]
     NothingToDeploy,
+    /// Another balancer that shares the pool is at it.
+    #[error(
+        "another balancer of this pool deploys, or what it has deployed is not ready here yet; if it has died in the \
+         middle of that, wait for two minutes at most"
+    )]
+    DeployingElsewhere,
     /// Replicas are not ours to replace number by number.
     #[error("--runtime {0} has no deploys: this balancer does not replace its replicas")]
     NoDeploys(&'static str),

@@ -110,7 +110,12 @@ pub struct Supervisors {
 pub fn supervisors(parts: Vec<PoolParts>) -> Result<Supervisors, ControlError> {
     let mut begun = Vec::with_capacity(parts.len());
     for PoolParts { config, runtime, events, outcomes, endpoints } in parts {
-        let facts = RuntimeFacts { kind: runtime.kind(), owner: runtime.owner(), lists: runtime.lists() };
+        let facts = RuntimeFacts {
+            kind: runtime.kind(),
+            owner: runtime.owner(),
+            lists: runtime.lists(),
+            prepares: runtime.prepares(),
+        };
         let pool = Pool::new(config, facts, endpoints, fastrand::u64(..), now())?;
         let first = Writer::first(&pool.publication())?;
         begun.push((pool, first, runtime, events, outcomes));
@@ -335,6 +340,8 @@ impl Supervisor {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Start(launch) => self.runtime.start(launch),
+            Action::Prepare { deploy, revision } => self.runtime.prepare(deploy, revision),
+            Action::CancelPreparation => self.runtime.cancel_preparation(),
             Action::Stop(id) => {
                 self.writer.drains.forget(id);
                 self.checker.forget(id);
@@ -355,7 +362,14 @@ impl Supervisor {
             Action::Drain(id) => {
                 self.writer.drain(id, now() + self.pool.config().drain_timeout);
                 self.checker.forget(id);
-                self.runtime.retire(id);
+            }
+            Action::Retire(id) => self.runtime.retire(id),
+            Action::Vacate(id) => self.runtime.vacate(id),
+            Action::TakeNumber(id) => self.runtime.take_number(id),
+            Action::Forget(id) => {
+                self.writer.drains.forget(id);
+                self.checker.forget(id);
+                self.runtime.forget(id);
             }
             Action::Note(change) => self.observer.change(&change),
             Action::TellDeploy(deploy) => {

@@ -224,10 +224,11 @@ impl Writer {
         }
     }
 
-    /// The endpoint of a replica, with its counters; a new one if it has moved.
+    /// The endpoint of a replica, with its counters; a new one if it has moved, or has another number.
     fn endpoint(&mut self, member: &MemberSpec) -> Arc<Endpoint> {
-        let known = self.endpoints.get(&member.id).filter(|known| known.address == member.address);
-        if let Some(known) = known {
+        let is_same =
+            |known: &&Arc<Endpoint>| (known.address, known.number) == (member.address, member.number);
+        if let Some(known) = self.endpoints.get(&member.id).filter(is_same) {
             return Arc::clone(known);
         }
         let load = Arc::clone(&self.load);

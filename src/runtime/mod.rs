@@ -80,7 +80,8 @@ pub struct Launch {
     /// What it runs, where it is started.
     pub revision: Arc<Revision>,
     /// Of a replica that is started beside another one of its number, to take its place: the revision of that one,
-    /// as it is [shown](Revision::shown).
+    /// as it is [shown](Revision::shown). With [`existing`](Self::existing), which only an orchestrator has both of: it
+    /// ran that revision, and is to be changed to [`revision`](Self::revision) where it is.
     pub replaces: Option<String>,
 }
 
@@ -108,6 +109,21 @@ pub struct Found {
     pub owner: Owner,
     /// Name of the revision it runs, if one is stored with it; empty for the one without a name.
     pub revision: String,
+    /// Whether it is the one that serves its number.
+    pub place: Place,
+}
+
+/// What a replica that was found is to its number. Only an orchestrator's replicas are ever anything but holders: there
+/// other balancers may have a deploy under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// It serves the number.
+    #[default]
+    Holder,
+    /// It stands beside the holder of a number, to take its place or to take it back. It has no number itself.
+    Beside,
+    /// It has the number, and serves it no more, or not yet: it is about to run another revision.
+    Vacant,
 }
 
 /// What happened to a replica, or to the runtime itself.
@@ -121,6 +137,13 @@ pub enum RuntimeEvent {
         address: SocketAddr,
         /// How an operator finds it, such as `pid 4711`.
         instance: String,
+    },
+    /// It does not run yet; that is tried on. Sent again if the reason changes.
+    Delayed {
+        /// Which replica.
+        id: ReplicaId,
+        /// What holds it up, and what to do; empty if nothing is known to do so any more.
+        reason: String,
     },
     /// It could not be started, and nothing of it runs any more. The runtime removes what is left of it.
     StartFailed {
@@ -162,6 +185,13 @@ pub enum RuntimeEvent {
         /// Its number on the ring from now on.
         number: u32,
     },
+    /// What was to be [prepared](Runtime::prepare) for a deploy is there, or cannot be had.
+    Prepared {
+        /// Which deploy.
+        deploy: u64,
+        /// What failed, on what, and what to do.
+        result: Result<(), String>,
+    },
     /// All replicas of the pool that exist. A runtime that [lists](Runtime::lists) sends the first one
     /// before the pool starts replicas, and later ones when replicas of others have changed.
     Inventory(Vec<Found>),
@@ -192,6 +222,19 @@ pub trait Runtime {
         false
     }
 
+    /// Whether replicas of another revision may need something first that takes its time: see
+    /// [`prepare`](Self::prepare).
+    fn prepares(&self) -> bool {
+        false
+    }
+
+    /// Finds, or fetches, what replicas of a revision need, for the deploy with this id. Sends
+    /// [`RuntimeEvent::Prepared`], unless it sends [`RuntimeEvent::Unavailable`] first.
+    fn prepare(&self, _deploy: u64, _revision: Arc<Revision>) {}
+
+    /// Nobody waits for the end of the last [`prepare`](Self::prepare) any more. Sends no event.
+    fn cancel_preparation(&self) {}
+
     /// Starts a replica. Sends `Started` or `StartFailed`, and `Exited` at its end.
     fn start(&self, launch: Launch);
 
@@ -202,6 +245,18 @@ pub trait Runtime {
     /// A replica has left the ring and finishes its requests; [`Runtime::stop`] follows. Other
     /// balancers that share the replica are told, or find it so after a crash of this one. Sends no event.
     fn retire(&self, _id: ReplicaId) {}
+
+    /// Of two replicas of one number this one has it from now on: one that was [started beside](Launch::replaces) another,
+    /// or that other, which takes it back. Other balancers that share the pool are told. Sends no event.
+    fn take_number(&self, _id: ReplicaId) {}
+
+    /// A replica of an orchestrator has left the ring and finishes its requests, and then is to run another revision:
+    /// [`Runtime::forget`] and a [`Launch`] that [replaces](Launch::replaces) it follow. Other balancers that share it
+    /// are told, or find it so after a crash of this one. Sends no event.
+    fn vacate(&self, _id: ReplicaId) {}
+
+    /// A replica of an orchestrator is no longer this instance's business. It runs on. Sends no event.
+    fn forget(&self, _id: ReplicaId) {}
 
     /// Stops a replica, gracefully at first. Sends `Exited`; if neither `Started` nor `StartFailed` was
     /// sent before, only that. Unknown ids are ignored. A replica of somebody else is only forgotten.

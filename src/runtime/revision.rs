@@ -25,6 +25,11 @@ impl Revision {
 
     /// The name for people: that of the one without a name is [`Revision::BASE`].
     pub fn shown(&self) -> &str {
-        if self.name.is_empty() { Self::BASE } else { &self.name }
+        Self::shown_name(&self.name)
+    }
+
+    /// The same for a name alone, as labels have it.
+    pub fn shown_name(name: &str) -> &str {
+        if name.is_empty() { Self::BASE } else { name }
     }
 }

@@ -349,8 +349,9 @@ fn build_runtime(config: RuntimeConfig) -> BuiltRuntime {
             Box::new(docker::start(config, events, outputs.clone()))
         }
         RuntimeConfig::Swarm(config) => {
-            outputs = Outputs::missing_because("the nodes have it: docker service logs SERVICE");
-            Box::new(swarm::start(config, events))
+            outputs =
+                Outputs::missing_because("it has no task that runs yet, or none that this manager knows");
+            Box::new(swarm::start(config, events, outputs.clone()))
         }
     };
     // It has no more tasks than it was told to start, and is waited for after the last.

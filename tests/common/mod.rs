@@ -226,13 +226,23 @@ pub fn is_alive(pid: Pid) -> bool {
 }
 
 /// Asks again and again, a little apart, until there is an answer.
-pub fn wait_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, Duration::from_millis(5), what, ask)
+}
+
+/// The same, for so long and so far apart.
+pub fn wait_within<T>(
+    patience: Duration,
+    pause: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
         assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, alone, docker};
+use crate::cluster::{Cluster, alone, docker, events};
 use crate::common::folder::Folder;
 use crate::common::{Balancer, request, wait_until};
 use crate::engine::{self, Pool, image};
@@ -23,6 +24,9 @@ window = "100ms"
 
 [revision.v2]
 env = "COLOUR=green"
+
+[revision.missing]
+image = "127.0.0.1:9/nothing:1"
 
 [revision.broken]
 command = "replica --listen nowhere:{port}"
@@ -98,17 +102,26 @@ fn a_bad_revision_is_taken_back_with_its_last_words() {
     let folder = Folder::new("docker-deploys-bad");
     let settings = folder.write("ringherd.toml", SETTINGS);
     let pool = Pool::new();
+    let since = SystemTime::now();
     let balancer = start(&pool, &settings);
-    let deploy = Command::new(env!("CARGO_BIN_EXE_ringherd"))
+    let command = Command::new(env!("CARGO_BIN_EXE_ringherd"))
         .args(["deploy", "broken"])
         .env("RINGHERD_ADMIN_LISTEN", balancer.admin.to_string())
         .output()
         .expect("the binary runs");
-    let words = String::from_utf8(deploy.stderr).expect("text");
-    assert_eq!(deploy.status.code(), Some(3), "{words}");
+    let words = String::from_utf8(command.stderr).expect("text");
+    assert_eq!(command.status.code(), Some(3), "{words}");
     let (reason, last) = words.split_once("the last lines that '").unwrap_or_else(|| panic!("{words}"));
     assert!(reason.contains("exit status 64"), "{words}");
     assert!(last.contains("' wrote:\n  ") && last.contains("nowhere:5000"), "{words}");
+    // Where the image cannot be had, no container is made at all.
+    let created = || events(&pool, since, &["create"], "{{.Actor.Attributes}}");
+    let before = created();
+    assert!(before.contains("io.ringherd.revision:broken"), "that one was made: {before}");
+    let missing = deploy(&balancer, "missing");
+    let reason = missing["reason"].as_str().expect("a text");
+    assert_eq!((missing["state"].as_str(), created()), (Some("reverted"), before));
+    assert!(reason.contains("has no image '127.0.0.1:9/nothing:1', and cannot pull it: "), "{reason}");
     // The replica that serves is read as well.
     let log = request(balancer.admin, "GET", "/replicas/Server%201/log", None);
     assert_eq!((log.status, log.body.contains("listening")), (200, true), "{log:?}");

@@ -1,6 +1,6 @@
 //! Containers of others come and go.
 
-use ringherd::runtime::Owner;
+use ringherd::runtime::{Owner, Place};
 
 use super::*;
 
@@ -23,8 +23,8 @@ async fn they_come_and_go() {
     config.discover = pool.stranger().split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
     let (mut bench, found) = Bench::ready(config).await;
     let name = format!("{}-a", pool.name);
-    let expected =
-        Found { key: first.clone(), name, number: None, owner: Owner::Discovered, revision: String::new() };
+    let (key, revision, place) = (first.clone(), String::new(), Place::Holder);
+    let expected = Found { key, name, number: None, owner: Owner::Discovered, revision, place };
     assert_eq!(found, [expected]);
     bench.runtime.start(launch(1, &found[0].name, Some(&first)));
     home(bench.started(1).await).await;

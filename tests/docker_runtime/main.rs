@@ -14,6 +14,7 @@ mod names;
 mod ordinary;
 mod outage;
 mod output;
+mod prepare;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

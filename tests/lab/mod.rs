@@ -51,6 +51,11 @@ impl Lab {
         self.run(&["socket", &node.to_string()]).into()
     }
 
+    /// A folder that balancers of the lab see as `/files`.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.run(&["files"]).into()
+    }
+
     /// Does something to a node: `cut`, `restore`, `freeze`, `thaw`.
     pub(crate) fn act(&self, verb: &str, node: u32) {
         self.run(&[verb, &node.to_string()]);

@@ -8,6 +8,7 @@ mod lab;
 
 mod balancer;
 mod cut;
+mod deploys;
 mod removal;
 mod sharing;
 mod stack;

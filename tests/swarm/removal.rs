@@ -62,3 +62,27 @@ fn what_is_removed_stays_removed_and_its_name_is_free() {
     println!("a replica that was being restarted is removed after {:?}", began.elapsed());
     assert_eq!(balancer.settled(), Some(vec![(1, "Server 1".to_owned())]));
 }
+
+/// Both replicas of an `/add` end at once, and before the balancer has given up either.
+#[test]
+fn an_add_that_fails_leaves_nothing() {
+    let _alone = alone();
+    let Some(lab) = Lab::up("eadd", 1, 1) else { return };
+    BalancerContainer::network(&lab);
+    let args = ["--replicas=0", "--replica-command=replica --listen nowhere:5000", "--start-timeout=20s"];
+    let balancer = BalancerContainer::start(&lab, 1, "lb", &args);
+    for _ in 0..2 {
+        let add = || balancer.ask("POST", "/add", Some(r#"{"n":2,"hostnames":["A","B"]}"#));
+        let answer = wait_until("it knows that there are none", || {
+            Some(add()).filter(|answer| !answer.body.contains("it has not told yet"))
+        });
+        let told = &answer.body;
+        println!("{told}");
+        assert_ne!(answer.status, 200, "{answer:?}");
+        assert!(told.contains("non-zero exit (64); the last line of its log is"), "{told}");
+        wait_until("their services are gone", || {
+            let services = lab.docker(1, &["service", "ls", "-q"]);
+            (services.is_empty() && balancer.ring().is_empty()).then_some(())
+        });
+    }
+}

@@ -119,12 +119,13 @@ async fn what_cannot_be_deployed_is_refused() {
     let known = || vec!["base".to_owned(), "v2".to_owned()];
     for (error, status) in [
         (ControlError::Deploying("v2".to_owned()), StatusCode::CONFLICT),
+        (ControlError::DeployingElsewhere, StatusCode::CONFLICT),
         (ControlError::NotDeploying, StatusCode::CONFLICT),
         (ControlError::NotWaiting("v2".to_owned()), StatusCode::CONFLICT),
         (ControlError::DeployedAlready("v2".to_owned()), StatusCode::CONFLICT),
         (ControlError::NothingToDeploy, StatusCode::CONFLICT),
         (ControlError::UnknownRevision { name: "v3".to_owned(), known: known() }, StatusCode::CONFLICT),
-        (ControlError::NoDeploys("swarm"), StatusCode::CONFLICT),
+        (ControlError::NoDeploys("fixed"), StatusCode::CONFLICT),
     ] {
         let message = error.to_string();
         let bench = Bench::new(AdminConfig::default(), Err(error));

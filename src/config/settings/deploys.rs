@@ -2,22 +2,11 @@
 
 use std::time::Duration;
 
-use super::HOUR;
-use crate::config::model::{Array, Entry, Kind, Needs, Refusal, Table, at};
+use super::{CONTAINERS_ONLY, HOUR, NOT_FIXED};
+use crate::config::model::{Array, Entry, Kind, Refusal, Table, at};
 use crate::config::tree::{Config, RevisionSettings};
-use crate::config::types::{self, RuntimeKind, image, image_prefix, revision, variable};
+use crate::config::types::{self, image, image_prefix, revision, variable};
 use crate::control::DeployOrder;
-
-/// Of settings for replicas that this balancer can replace number by number.
-const REPLACEABLE: Needs<Config> = Needs {
-    what: "--runtime process or docker",
-    met: |config| matches!(config.runtime, RuntimeKind::Process | RuntimeKind::Docker),
-    strict: true,
-};
-
-/// Of settings for images of containers that this balancer keeps alive itself.
-const DOCKER_ALONE: Needs<Config> =
-    Needs { what: "--runtime docker", met: |config| config.runtime == RuntimeKind::Docker, strict: true };
 
 pub(super) const DEPLOY: &[Entry<Config>] = &[
     Entry::new(
@@ -29,7 +18,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
         "Revision that replicas have at the start; base is what the configuration says without one. Change it \
          after a deploy, so that the next start does not go back.",
     )
-    .only_with(REPLACEABLE),
+    .only_with(NOT_FIXED),
     Entry::new(
         "deploy.images",
         "deploy-images",
@@ -40,7 +29,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
          ringherd deploy registry.example.org/shop:v3. Needs an admin token.",
     )
     .by_default("none")
-    .only_with(DOCKER_ALONE)
+    .only_with(CONTAINERS_ONLY)
     .on_reload(),
     Entry::new(
         "deploy.order",
@@ -52,7 +41,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
          stop-first is for what may be there only once, such as a lock or a fixed port: the old one has ended before \
          the new one starts, also where a replica that died is replaced.",
     )
-    .only_with(REPLACEABLE)
+    .only_with(NOT_FIXED)
     .on_reload(),
     Entry::new(
         "deploy.surge",
@@ -63,7 +52,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
         "Most replicas of the new revision that start at a time; with stop-first also the most numbers that nobody \
          serves meanwhile.",
     )
-    .only_with(REPLACEABLE)
+    .only_with(NOT_FIXED)
     .on_reload(),
     Entry::new(
         "deploy.min-healthy",
@@ -74,7 +63,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
         "How long a replica of the new revision has to be ready before it takes the place of the old one, or with \
          stop-first before the window begins.",
     )
-    .only_with(REPLACEABLE)
+    .only_with(NOT_FIXED)
     .on_reload(),
     Entry::new(
         "deploy.window",
@@ -85,7 +74,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
         "How long the requests of replicas that took their places are compared with the requests of the others, \
          before the next follow.",
     )
-    .only_with(REPLACEABLE)
+    .only_with(NOT_FIXED)
     .on_reload(),
     Entry::new(
         "deploy.max-errors",
@@ -96,7 +85,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
         "How many percent points more of the requests of the new revision may fail than of those of the old one. \
          Beyond that the deploy is taken back.",
     )
-    .only_with(REPLACEABLE)
+    .only_with(NOT_FIXED)
     .on_reload(),
     Entry::new(
         "deploy.max-slowdown",
@@ -107,7 +96,7 @@ pub(super) const DEPLOY: &[Entry<Config>] = &[
         "How many times longer the slowest hundredth of requests may take at the new revision than at the old \
          one, at least 1. Beyond that the deploy is taken back. 0 for any.",
     )
-    .only_with(REPLACEABLE)
+    .only_with(NOT_FIXED)
     .on_reload(),
 ];
 
@@ -128,7 +117,7 @@ const REVISION: &[Entry<RevisionSettings>] = &[
         "IMAGE",
         at!(RevisionSettings: image),
         Kind::checked("the name of an image", "registry.example.org/web:3", image),
-        "Image that its replicas are made from, in place of --image. With --runtime docker alone.",
+        "Image that its replicas are made from, in place of --image. With --runtime docker or swarm.",
     )
     .by_default("that of all replicas")
     .on_reload(),

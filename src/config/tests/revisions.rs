@@ -160,8 +160,9 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
              use --runtime docker",
         ),
         (
-            "[replicas]\nruntime = 'swarm'\n[revision.v2]\nimage = 'a:2'",
-            "3: revision.v2: has no effect: with --runtime swarm there are no deploys; use --runtime process or docker",
+            "[replicas]\nupstreams = ['a:1']\n[revision.v2]\nimage = 'a:2'",
+            "3: revision.v2: has no effect: with --runtime fixed there are no deploys; use --runtime process, docker or \
+             swarm",
         ),
         (
             "[pool.a.replicas]\nupstreams = ['a:1']\n[pool.a.revision.v2]\nenv = ['A=1']",
@@ -205,8 +206,9 @@ fn what_is_not_where_or_what_it_has_to_be_is_refused() {
         ("[deploy]\norder = 'first'", "2: deploy.order = \"first\": must be start-first or stop-first"),
         ("[deploy]\nsurge = 0", "2: deploy.surge = \"0\": must be a whole number of replicas, 1 to 1000"),
         (
-            "[replicas]\nruntime = 'swarm'\n[deploy]\nsurge = 2",
-            "4: deploy.surge = \"2\": has no effect: --runtime swarm has no use for it; use --runtime process or docker",
+            "[replicas]\nupstreams = ['a:1']\n[deploy]\nsurge = 2",
+            "4: deploy.surge = \"2\": has no effect: --runtime fixed has no use for it; use --runtime process, docker or \
+             swarm",
         ),
     ] {
         assert_refused(text, problem);

@@ -9,7 +9,7 @@ use super::success_rate::Sample;
 use crate::cluster::{Routing, Standing};
 use crate::control::{ControlError, DeployView, Request, Transition};
 use crate::ring::{Node, Params};
-use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
+use crate::runtime::{Launch, ReplicaId, Revision, RuntimeEvent};
 
 /// Identifies one request; its response carries the same ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +73,15 @@ pub enum Verdict {
 /// Something to do, in the order given.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Find what replicas of the revision of a deploy need; [`RuntimeEvent::Prepared`] follows.
+    Prepare {
+        /// The deploy.
+        deploy: u64,
+        /// What it is to bring.
+        revision: Arc<Revision>,
+    },
+    /// Nobody waits for [`RuntimeEvent::Prepared`] any more.
+    CancelPreparation,
     /// Start a replica.
     Start(Launch),
     /// Stop a replica.
@@ -97,8 +106,18 @@ pub enum Action {
         heals: bool,
     },
     /// Watch a replica that the snapshot in force does not list any more until no request can
-    /// reach it, then send [`Event::Drained`]. Called off by [`Action::Stop`].
+    /// reach it, then send [`Event::Drained`]. Called off by [`Action::Stop`] and [`Action::Forget`].
     Drain(ReplicaId),
+    /// Tell other balancers that a replica is about to be stopped ([`Runtime::retire`](crate::runtime::Runtime::retire)).
+    Retire(ReplicaId),
+    /// Tell them that nobody serves its number until it runs another revision
+    /// ([`Runtime::vacate`](crate::runtime::Runtime::vacate)).
+    Vacate(ReplicaId),
+    /// Tell them that it has the number of the one beside it
+    /// ([`Runtime::take_number`](crate::runtime::Runtime::take_number)).
+    TakeNumber(ReplicaId),
+    /// Let go of a replica that runs on ([`Runtime::forget`](crate::runtime::Runtime::forget)).
+    Forget(ReplicaId),
     /// Answer a request. Each ticket is answered exactly once.
     Reply(Ticket, Result<(), ControlError>),
     /// Tell about a change of state.

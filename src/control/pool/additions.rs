@@ -52,6 +52,14 @@ impl Additions {
         }
     }
 
+    /// A number is no longer one of an `/add`. Returns whether all others are ready.
+    pub(super) fn release(&mut self, ticket: Ticket, number: u32) -> bool {
+        let Some(addition) = self.by_ticket.get_mut(&ticket) else { return false };
+        addition.numbers.remove(&number);
+        addition.unready.remove(&number);
+        addition.unready.is_empty()
+    }
+
     fn numbers(&self, ticket: Ticket) -> impl Iterator<Item = u32> {
         self.by_ticket.get(&ticket).into_iter().flat_map(|addition| addition.numbers.iter().copied())
     }

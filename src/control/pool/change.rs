@@ -185,6 +185,7 @@ impl Pool {
         let routing = self.routing();
         let before = std::mem::replace(&mut self.config, config);
         self.members.touch_all();
+        self.recall_revisions();
         if self.config.ring != before.ring || self.routing() != routing {
             self.publish();
         }

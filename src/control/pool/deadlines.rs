@@ -94,7 +94,8 @@ impl Pool {
     /// Whether the instance of a member may be given up if it does not become ready.
     fn has_to_start(&self, member: &Member) -> bool {
         let starting = member.instance().is_some_and(|instance| instance.phase == Phase::Starting);
-        starting && (!member.is_full() || self.replaces(member))
+        let is_awaited = !member.is_full() || member.is_successor() && !self.has_outage();
+        starting && (is_awaited || self.replaces(member))
     }
 
     /// Until when an ejected instance of a member may recover, where there is such a limit.
@@ -133,7 +134,7 @@ impl Pool {
         let limit = in_words(self.config.start_timeout);
         match member.instance() {
             Some(instance) if instance.address.is_some() => {
-                let bad = member.last_bad();
+                let bad = member.trouble();
                 let place = if bad.contains("cannot connect") { self.where_to_listen() } else { "" };
                 // One that responds at another path does not get faster.
                 let slow = if bad.contains("--health-path") {
@@ -142,6 +143,9 @@ impl Pool {
                     "; if it is slow to start, raise --start-timeout"
                 };
                 format!("no good heartbeat within {limit}{bad}{place}{slow}")
+            }
+            Some(instance) if !instance.trouble.is_empty() => {
+                format!("did not start within {limit}{}", member.trouble())
             }
             _ => format!("did not start within {limit}; if that is too short, raise --start-timeout"),
         }

@@ -26,7 +26,21 @@ pub(super) struct Departure {
     name: String,
     number: u32,
     address: Option<SocketAddr>,
+    fate: Fate,
     stage: Stage,
+    /// Whether the runtime has told since that it is no longer among what there is.
+    is_unlisted: bool,
+}
+
+/// What becomes of a replica that leaves, once it has finished its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is stopped.
+    Stopped,
+    /// An orchestrator has it run another revision, as this balancer asks next.
+    Changed,
+    /// It runs on: another balancer of the pool decides about it.
+    Forgotten,
 }
 
 /// How far a departure has come.
@@ -50,9 +64,17 @@ impl Departure {
             name: member.name().to_owned(),
             number: of_ring(number),
             address: instance.address,
+            fate: Fate::Stopped,
             stage: Stage::Stopping,
+            is_unlisted: false,
         };
         Some((instance.id(), departure))
+    }
+
+    /// The same with another fate. One that is not stopped is no obstacle to whoever wants to adopt it.
+    pub(super) fn with_fate(self, fate: Fate) -> Self {
+        let key = self.key.filter(|_| fate == Fate::Stopped);
+        Self { key, fate, ..self }
     }
 
     pub(super) fn change(&self, id: ReplicaId, transition: Transition, reason: &str) -> Change {
@@ -71,6 +93,11 @@ impl Departure {
         self.stage == Stage::Unpublishing
     }
 
+    /// Whether its number has to wait for its end, where no number may have two.
+    fn keeps_number(&self) -> bool {
+        self.owner.makes_replicas() && self.fate != Fate::Forgotten
+    }
+
     /// Whether its stop was told already.
     pub(super) fn is_stopping(&self) -> bool {
         self.stage == Stage::Stopping
@@ -83,7 +110,7 @@ pub(super) struct Departures {
     by_id: BTreeMap<ReplicaId, Departure>,
     /// How many there are of each key.
     keys: FxHashMap<String, usize>,
-    /// How many of ours there are that had each number.
+    /// How many there are that had each number, and whose end this balancer brings about.
     numbers: FxHashMap<u32, usize>,
 }
 
@@ -109,7 +136,21 @@ impl Departures {
         self.keys.contains_key(key)
     }
 
-    /// Whether one of ours had this number.
+    /// Whether what the runtime knows by `key` is to be removed, and was among what there is whenever it told of that.
+    pub(super) fn is_still_listed(&self, key: &str) -> bool {
+        let is_same = |departure: &Departure| departure.key.as_deref() == Some(key);
+        self.contains_key(key)
+            && self.by_id.values().any(|departure| !departure.is_unlisted && is_same(departure))
+    }
+
+    /// The runtime has told what there is, by these keys.
+    pub(super) fn note_listed(&mut self, keys: &BTreeSet<&str>) {
+        for departure in self.by_id.values_mut() {
+            departure.is_unlisted |= departure.key.as_deref().is_some_and(|key| !keys.contains(key));
+        }
+    }
+
+    /// Whether one of them had this number, and keeps it.
     fn has_number(&self, number: u32) -> bool {
         self.numbers.contains_key(&number)
     }
@@ -118,7 +159,7 @@ impl Departures {
         if let Some(key) = &departure.key {
             *self.keys.entry(key.clone()).or_default() += 1;
         }
-        if departure.owner.is_balancer() {
+        if departure.keeps_number() {
             *self.numbers.entry(departure.number).or_default() += 1;
         }
         self.by_id.insert(id, departure);
@@ -129,10 +170,19 @@ impl Departures {
         if let Some(key) = &departure.key {
             count_down(&mut self.keys, key);
         }
-        if departure.owner.is_balancer() {
+        if departure.keeps_number() {
             count_down(&mut self.numbers, &departure.number);
         }
         Some(departure)
+    }
+
+    /// Those that had this number, and were to run another revision, are not to any more.
+    pub(super) fn leave_unchanged(&mut self, number: u32) {
+        let changed = self.by_id.values_mut().filter(|it| it.number == number && it.fate == Fate::Changed);
+        for departure in changed {
+            departure.fate = Fate::Forgotten;
+            count_down(&mut self.numbers, &number);
+        }
     }
 
     /// The earliest end of a drain, found by looking at all.
@@ -246,9 +296,23 @@ impl Pool {
 
     /// Drains the instance of a member that is gone, or stops it if no request can be at it.
     pub(super) fn retire(&mut self, number: u32, member: &Member, drains: bool, reason: &str, now: Instant) {
+        self.retire_to(Fate::Stopped, number, member, drains, reason, now);
+    }
+
+    /// The same with what becomes of it.
+    pub(super) fn retire_to(
+        &mut self,
+        fate: Fate,
+        number: u32,
+        member: &Member,
+        drains: bool,
+        reason: &str,
+        now: Instant,
+    ) {
         let Some((id, departure)) = Departure::of(number, member) else {
             return self.note(member.change(number, Transition::Stopped, reason));
         };
+        let departure = departure.with_fate(fate);
         if !drains {
             self.note(departure.change(id, Transition::Stopped, reason));
             return self.dismiss(id, departure);
@@ -265,7 +329,32 @@ impl Pool {
             let until = now + self.config.drain_timeout;
             departure.stage = Stage::Draining(until);
             self.schedule.set(Subject::Departure(id), Some(until));
+            let fate = departure.fate;
             self.out.push(Action::Drain(id));
+            match fate {
+                Fate::Stopped => self.out.push(Action::Retire(id)),
+                Fate::Changed => self.out.push(Action::Vacate(id)),
+                Fate::Forgotten => {}
+            }
+        }
+    }
+
+    /// The same for one that has died on its way out: nobody has been told yet that it is to be removed.
+    pub(super) fn hold_departed(&mut self, departure: &Departure, now: Instant) {
+        if departure.is_listed() && departure.owner == Owner::Orchestrator && departure.fate == Fate::Stopped
+        {
+            self.remove_unattended(&departure.name, departure.number, departure.key.clone(), now);
+        }
+    }
+
+    /// Has an orchestrator remove a replica that has no instance here, if it has it.
+    pub(super) fn remove_unattended(&mut self, name: &str, number: u32, key: Option<String>, now: Instant) {
+        if key.is_some() {
+            let member = Member::new(name.to_owned(), Owner::Orchestrator, key, None, now);
+            let member = self.launch(number, member, now);
+            if let Some((id, departure)) = Departure::of(number, &member) {
+                self.dismiss(id, departure);
+            }
         }
     }
 
@@ -280,6 +369,11 @@ impl Pool {
 
     /// Stops an instance that fills no number any more. What others run is only forgotten.
     pub(super) fn dismiss(&mut self, id: ReplicaId, departure: Departure) {
+        if departure.fate != Fate::Stopped {
+            // Its number may have waited for that.
+            self.members.touch(departure.number);
+            return self.out.push(Action::Forget(id));
+        }
         self.out.push(Action::Stop(id));
         if departure.owner.makes_replicas() {
             self.departures.insert(id, Departure { stage: Stage::Stopping, ..departure });
@@ -310,7 +404,12 @@ impl Pool {
     /// Whether the member of a number may not start yet, because the replica before it has not ended and there may
     /// never be two ([`DeployOrder::StopFirst`](crate::control::DeployOrder::StopFirst)).
     pub(super) fn waits_for_departure(&self, number: u32, member: &Member) -> bool {
-        let is_alone = member.owner().is_balancer() && !member.is_beside() && self.stops_first();
+        // What an orchestrator changes in place is one replica, whatever the order is by now.
+        let stops_first = self.stops_first() || member.is_successor();
+        // What it has made at another balancer's request is there already.
+        let is_others =
+            member.owner() == Owner::Orchestrator && member.existing().is_some() && !member.is_successor();
+        let is_alone = member.owner().makes_replicas() && !member.is_beside() && !is_others && stops_first;
         is_alone && self.departures.has_number(number)
     }
 

@@ -131,8 +131,8 @@ impl Pool {
         instance.checks.ended(Some(true));
         instance.checks.again_at(next);
         instance.addresses.responded();
-        if !instance.last_bad.is_empty() {
-            instance.last_bad.clear();
+        if !instance.trouble.is_empty() {
+            instance.trouble.clear();
             self.members.show(number);
         }
         self.became_ready(number, now);
@@ -242,8 +242,8 @@ impl Pool {
             }
             _ => instance.checks.again_at(next),
         }
-        if instance.last_bad != reason {
-            instance.last_bad = reason;
+        if instance.trouble != reason {
+            instance.trouble = reason;
             self.members.show(number);
         }
         if ejects {
@@ -272,7 +272,7 @@ impl Pool {
             Owner::Others if !responded => "; start it, or correct --upstream",
             _ => "",
         };
-        self.out.push(Action::Unready { name, reason: format!("{}{hint}", instance.last_bad) });
+        self.out.push(Action::Unready { name, reason: format!("{}{hint}", instance.trouble) });
     }
 
     /// The replica stays what it is, and is asked again at the usual time.
@@ -283,7 +283,7 @@ impl Pool {
         let Some(instance) = member.instance_mut() else { return };
         instance.checks.ended(None);
         instance.checks.again_at(next);
-        instance.last_bad = reason;
+        instance.trouble = reason;
         self.members.show(number);
     }
 
@@ -294,7 +294,7 @@ impl Pool {
         let Some(instance) = member.instance_mut() else { return };
         let (settled, id, has_served) = (instance.has_settled(now), instance.id(), instance.has_served);
         instance.enter(Phase::Ejected(now));
-        let reason = instance.last_bad.clone();
+        let reason = instance.trouble.clone();
         if settled {
             member.backoff.settled();
         }

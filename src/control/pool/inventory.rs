@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::admit::check_capacity;
-use super::members::{self, Member};
+use super::members::{self, BESIDE, Member};
 use super::{Action, Pool, name};
-use crate::runtime::{Found, Owner, ReplicaId};
+use crate::runtime::{Found, Owner, Place, ReplicaId};
 
 /// What was found, and could not be taken over yet.
 #[derive(Clone, Debug, Default)]
@@ -42,18 +42,21 @@ impl Pool {
         // What only this balancer keeps, it knows from then on.
         let news = |found: &Found| first || !found.owner.is_balancer();
         let found: Vec<_> = found.into_iter().filter(news).collect();
+        self.release_deployed(&found, now);
+        self.note_claims(&found);
         self.let_go(&found, now);
-        self.renumber(&found);
+        self.renumber(&found, now);
         // What has a number keeps it, and new ones of ours have theirs before those of others
         // take any.
         let (theirs, ours): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|found| found.owner == Owner::Discovered);
-        self.take_over(ours, now);
+        self.take_over(ours.clone(), now);
         if first {
             self.changed = true;
-            self.take_up_revisions(now);
+            self.take_up_revisions();
             self.fill_up(now);
         }
+        self.follow_others(&ours, now);
         self.take_over(theirs, now);
     }
 
@@ -76,45 +79,60 @@ impl Pool {
         changed
     }
 
-    /// Lets members go whose replicas are gone, or were removed by another balancer.
+    /// Lets members go whose replicas are gone, or were removed by another balancer. Those whose numbers others have stay
+    /// until these are there.
     fn let_go(&mut self, found: &[Found], now: Instant) {
         let present = members::identities(found);
         let is_gone = |member: &Member| {
             let shared = matches!(member.owner(), Owner::Orchestrator | Owner::Discovered);
             shared && member.is_full() && member.existing().is_some() && !member.is_among(&present)
         };
-        let gone: Vec<_> =
-            self.members.iter().filter(|(_, member)| is_gone(member)).map(|(number, _)| number).collect();
+        let gone = self.members.iter().filter(|(_, member)| is_gone(member)).map(|(number, _)| number);
+        let gone: Vec<_> = gone.filter(|number| !self.is_claimed(*number)).collect();
+        for number in &gone {
+            self.drop_from_deploy(*number, now);
+        }
         self.take_out(gone, "it is gone, or was removed elsewhere", now);
         self.inventory.waiting.clear();
         let keys: BTreeSet<_> = found.iter().map(|found| found.key.as_str()).collect();
+        self.departures.note_listed(&keys);
         self.inventory.ignored.retain(|key| keys.contains(key.as_str()));
     }
 
     /// Gives replicas the numbers that are kept with them.
-    fn renumber(&mut self, found: &[Found]) {
+    fn renumber(&mut self, found: &[Found], now: Instant) {
         let own_number = |found: &Found| {
             let from = self.members.number_of_found(found)?;
             self.members.get(from).filter(|member| member.is_full())?;
             Some((from, found.number?)).filter(|(from, to)| from != to)
         };
         let moves: Vec<_> = found.iter().filter_map(own_number).collect();
+        for (from, _) in &moves {
+            if self.is_of_deploy(*from) {
+                self.fail_deploy("another balancer of this pool has given a replica another number");
+                self.drop_from_deploy(*from, now);
+            }
+        }
         self.move_members(&moves);
     }
 
     /// Moves members to other numbers, all at once. A move onto one that is on the ring or about
     /// to be is left out: the inventory that solves it will come.
     fn move_members(&mut self, moves: &[(u32, u32)]) {
-        let taken: Vec<_> = moves
-            .iter()
-            .filter(|(from, to)| from != to)
-            .filter_map(|&(from, to)| Some((from, to, self.members.remove(from)?)))
-            .collect();
+        let mut taken = Vec::new();
+        for &(from, to) in moves.iter().filter(|(from, to)| from != to) {
+            let Some(member) = self.members.remove(from) else { continue };
+            // Somebody else of the same `/add` may get that number before it has another.
+            if let Some(ticket) = member.addition {
+                self.additions.renumber(ticket, from, BESIDE + from);
+            }
+            taken.push((from, to, member));
+        }
         let mut listed_moved = false;
         for (from, to, member) in taken {
             let to = if self.make_room(to) { to } else { self.members.free_number_from(from) };
             listed_moved |= from != to && member.listed.is_some();
-            self.put(from, to, member);
+            self.put(BESIDE + from, to, member);
         }
         if listed_moved {
             self.publish();
@@ -152,8 +170,12 @@ impl Pool {
                 if self.members.get(number).is_some_and(orchestrated) {
                     self.members.set_existing(number, Some(found.key));
                 }
+            } else if found.place == Place::Beside {
+                // It has no number, and is another balancer's to judge.
+            } else if found.owner == Owner::Orchestrator && self.departures.is_still_listed(&found.key) {
+                // It has just been removed here: what was there was looked at before that.
             } else if self.departures.contains_key(&found.key) {
-                // It has just been removed here, or comes back before it is let go of.
+                // It comes back before it is let go of.
                 self.inventory.waiting.push(found);
             } else {
                 self.join(found, now);
@@ -162,6 +184,9 @@ impl Pool {
     }
 
     fn join(&mut self, found: Found, now: Instant) {
+        if self.has_claim(&found) {
+            return;
+        }
         if let Some(reason) = self.no_room_for(&found) {
             if self.inventory.ignored.insert(found.key.clone()) {
                 self.out.push(Action::Ignored { name: found.name.clone(), reason });
@@ -191,7 +216,7 @@ impl Pool {
     }
 
     /// `wanted`, with a number behind it if it is taken.
-    fn free_name_like(&self, wanted: &str) -> String {
+    pub(super) fn free_name_like(&self, wanted: &str) -> String {
         let numbered = |count: u32| {
             let tail = format!("-{count}");
             let room = name::MAX_LENGTH - tail.len();

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::departures::Departure;
-use super::members::Member;
+use super::departures::{Departure, Fate};
+use super::members::{Member, of_ring};
 use super::{Action, Pool};
 use crate::control::{ExitCause, Transition};
-use crate::runtime::{Owner, ReplicaId};
+use crate::runtime::{Launch, Owner, ReplicaId};
 
 impl Pool {
     /// Starts an instance of an empty member whose time has come.
@@ -22,9 +22,8 @@ impl Pool {
         }
         let id = self.new_id();
         let Some(member) = self.members.get_mut(number) else { return };
-        let (mut launch, instance) = member.begin(id, number, now);
+        let (launch, instance) = member.begin(id, number, now);
         let (reason, cause) = (member.note.clone(), member.cause);
-        launch.replaces = self.replaced_revision(number);
         self.members.set_instance(number, Some(instance));
         self.out.push(Action::Start(launch));
         self.note_member(number, Transition::Starting(cause), &reason);
@@ -33,7 +32,8 @@ impl Pool {
     /// Starts an instance of a member that is on its way out.
     pub(super) fn launch(&mut self, number: u32, mut member: Member, now: Instant) -> Member {
         let (launch, instance) = member.begin(self.new_id(), number, now);
-        self.out.push(Action::Start(launch));
+        // It is to end, and not to change.
+        self.out.push(Action::Start(Launch { replaces: None, ..launch }));
         member.filled(Some(instance))
     }
 
@@ -55,6 +55,8 @@ impl Pool {
         instance.host = listed.unwrap_or_else(|| Arc::from(address.to_string()));
         instance.started = Some(now);
         instance.label = Some(label);
+        instance.trouble.clear();
+        instance.is_warned = false;
         instance.checks.begin(now);
         if orchestrated.is_some() {
             // Whatever becomes of it, it is not to be made a second time.
@@ -62,6 +64,20 @@ impl Pool {
         }
         self.members.show(number);
         self.turns.came_up(now);
+    }
+
+    /// An instance does not run yet. Whoever waits for it wants to know why, at the latest when that takes too long.
+    pub(super) fn delayed(&mut self, id: ReplicaId, reason: String) {
+        let Some((number, member)) = self.members.of_mut(id) else { return };
+        let name = member.name().to_owned();
+        let Some(instance) = member.instance_mut().filter(|instance| instance.address.is_none()) else {
+            return;
+        };
+        if !reason.is_empty() && !std::mem::replace(&mut instance.is_warned, true) {
+            self.out.push(Action::Unready { name, reason: reason.clone() });
+        }
+        instance.trouble = reason;
+        self.members.show(number);
     }
 
     /// An instance has ended, whether it was asked to or not.
@@ -72,6 +88,7 @@ impl Pool {
             }
             if !departure.is_stopping() {
                 self.note(departure.change(id, Transition::Stopped, reason));
+                self.hold_departed(&departure, now);
             }
         } else if let Some(number) = self.members.number_of(id) {
             self.lost(number, cause, reason, now);
@@ -101,7 +118,10 @@ impl Pool {
         let Some(member) = self.members.get(number) else { return };
         if let Some(ticket) = member.addition {
             let failure = (member.name().to_owned(), reason.to_owned());
+            let shared = member.existing().filter(|_| member.owner() == Owner::Orchestrator);
+            let shared = shared.map(str::to_owned);
             self.members.set_instance(number, None);
+            self.remove_unattended(&failure.0, number, shared, now);
             self.fail_addition(ticket, vec![failure]);
         } else {
             self.heal(number, cause, reason, now);
@@ -169,15 +189,22 @@ impl Pool {
         let Some(member) = self.members.get(number) else { return };
         if self.replace_deadline(member).is_some_and(|deadline| deadline <= now) {
             let limit = in_words(self.config.replace_after);
-            let reason = format!("no good heartbeat for {limit}{}", member.last_bad());
+            let reason = format!("no good heartbeat for {limit}{}", member.trouble());
             self.give_up(number, ExitCause::Unhealthy, &reason, now);
         }
     }
 
     /// Stops the instance of a member, and heals the member.
     fn give_up(&mut self, number: u32, cause: ExitCause, reason: &str, now: Instant) {
-        let departure = self.members.get(number).and_then(|member| Departure::of(number, member));
-        let Some((id, departure)) = departure else { return };
+        let Some(member) = self.members.get(number) else { return };
+        // An orchestrator keeps what it has, but for who was to take the place of another. Who had the place before stands
+        // beside it as well, and may still have to be changed since a deploy in the other order.
+        let takes_place = member.is_beside() && self.deploys.is_starting(of_ring(number));
+        let is_extra = member.addition.is_some() || takes_place;
+        let stays = member.owner() == Owner::Orchestrator && !is_extra;
+        let fate = if stays { Fate::Forgotten } else { Fate::Stopped };
+        let Some((id, departure)) = Departure::of(number, member) else { return };
+        let departure = departure.with_fate(fate);
         self.lost(number, cause, reason, now);
         self.dismiss(id, departure);
     }

@@ -19,6 +19,7 @@
 //! | `Additions` | unfinished `/add`s | `additions`, `admit` |
 //! | `Departures` | replicas that leave | `departures` |
 //! | `Deploys` | the revision of the replicas, and how far another one has come | `deploys` |
+//! | `Following` | what other balancers deploy | `following` |
 //! | `Inventory` | what was found and has no room | `inventory` |
 //! | `Outliers` | who is ejected for what requests met with | `outliers`, `success_rate` |
 //! | `Outage` | why the runtime can do nothing | `outage` |
@@ -46,6 +47,7 @@ mod checks;
 mod deadlines;
 mod departures;
 mod deploys;
+mod following;
 mod heartbeats;
 mod inventory;
 mod life;
@@ -80,6 +82,7 @@ use additions::Additions;
 use deadlines::Due;
 use departures::Departures;
 use deploys::Deploys;
+use following::Following;
 use heartbeats::Heartbeats;
 use inventory::Inventory;
 use members::{Member, Members};
@@ -98,6 +101,8 @@ pub struct RuntimeFacts {
     pub owner: Owner,
     /// Whether replicas may exist already: nothing is started before the first inventory.
     pub lists: bool,
+    /// Whether a deploy begins with [`Action::Prepare`].
+    pub prepares: bool,
 }
 
 /// The replicas that are wanted, those there are, and what is under way between the two.
@@ -115,6 +120,7 @@ pub struct Pool {
     additions: Additions,
     departures: Departures,
     deploys: Deploys,
+    following: Following,
     inventory: Inventory,
     /// Why the runtime can do nothing at the moment, if it cannot.
     outage: Option<Outage>,
@@ -154,6 +160,7 @@ impl Pool {
             additions: Additions::default(),
             departures: Departures::default(),
             deploys,
+            following: Following::default(),
             inventory: Inventory::new(runtime.lists),
             outage: None,
             end: End::default(),
@@ -234,12 +241,14 @@ impl Pool {
     fn take_in_runtime(&mut self, event: RuntimeEvent, now: Instant) {
         match event {
             RuntimeEvent::Started { id, address, instance } => self.started(id, address, instance, now),
+            RuntimeEvent::Delayed { id, reason } => self.delayed(id, reason),
             RuntimeEvent::StartFailed { id, reason } => self.gone(id, ExitCause::StartFailed, &reason, now),
             RuntimeEvent::Exited { id, reason } => self.gone(id, ExitCause::Exited, &reason, now),
             RuntimeEvent::Ending { id, reason } => self.ending(id, &reason, now),
             RuntimeEvent::Located { id, addresses } => self.located(id, addresses),
             RuntimeEvent::Suspect(id) => self.request_failed(id, now),
             RuntimeEvent::Numbered { id, number } => self.numbered(id, number),
+            RuntimeEvent::Prepared { deploy, result } => self.prepared_deploy(deploy, result),
             RuntimeEvent::Inventory(found) => self.take_inventory(found, now),
             RuntimeEvent::Unavailable { reason } => self.unavailable(reason, now),
             RuntimeEvent::Available => self.available(),
@@ -256,7 +265,9 @@ impl Pool {
                 Some(due) => self.attend(due, now),
                 None if self.limit_ejections(now)
                     || self.take_over_waiting(now)
-                    || self.advance_deploy(now) => {}
+                    || self.advance_deploy(now)
+                    || self.advance_following(now)
+                    || self.unify_revisions(now) => {}
                 None => break,
             }
         }
@@ -340,7 +351,13 @@ impl Pool {
         self.members.check_indexes();
         self.check_outliers();
         let is_idle = self.deploys.is_idle() && !self.is_stopping();
-        assert!(!is_idle || self.members.beside_len() == 0, "a replica stands beside without a deploy");
+        let is_follower =
+            |member: &Member| member.owner() == Owner::Orchestrator && member.existing().is_some();
+        let is_good = |member: &Member| !member.is_beside() || !is_idle || is_follower(member);
+        assert!(
+            self.members.iter().all(|(_, member)| is_good(member)),
+            "a replica stands beside without a deploy"
+        );
         assert_eq!(self.next_deadline(), self.scan_for_deadline(), "the earliest deadline");
     }
 }

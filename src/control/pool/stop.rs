@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::action::Ticket;
-use super::departures::Departure;
+use super::departures::{Departure, Fate};
 use super::members::Member;
 use super::{Action, Pool};
 use crate::control::Transition;
@@ -83,6 +83,13 @@ impl Pool {
 
     fn stop_member(&mut self, number: u32, now: Instant) {
         let Some(mut member) = self.members.remove(number) else { return };
+        if member.is_beside() && self.deploys.is_idle() {
+            // It is another balancer's.
+            if let Some((id, departure)) = Departure::of(number, &member) {
+                self.dismiss(id, departure.with_fate(Fate::Forgotten));
+            }
+            return;
+        }
         let keeps = self.config.keep_on_stop && member.owner().makes_replicas() && !member.is_beside();
         if !keeps {
             member = self.take_hold(number, member, now);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::swarm::{ELSEWHERE, OTHER};
 use crate::cluster::Standing;
 use crate::control::pool::{
     Action, Event, MemberReport, MemberSpec, Pool, Publication, STARTS, Ticket, Verdict, WINDOW,
@@ -14,6 +15,8 @@ use crate::runtime::{Found, Launch, ReplicaId, Revision, RuntimeEvent};
 /// What was seen so far.
 #[derive(Debug)]
 pub(super) struct Laws {
+    /// Whether another balancer changes the same pool.
+    is_shared: bool,
     /// Members there have to be.
     wanted: i64,
     /// Commands that were not answered yet, and by how much each changes `wanted`.
@@ -41,6 +44,8 @@ pub(super) struct Laws {
     ever_stopped_first: bool,
     /// What revision each number had after the last step.
     revisions: BTreeMap<u32, String>,
+    /// The deploy that something was last prepared for.
+    preparing: Option<u64>,
     /// The deploy that was told of last, and what revision each number had when it began.
     deploying: (u64, BTreeMap<u32, String>),
     /// The number of each replica of ours that was started and has not ended.
@@ -80,8 +85,9 @@ pub(super) fn is_app(name: &str) -> bool {
 }
 
 impl Laws {
-    pub(super) fn new(replicas: u32) -> Self {
+    pub(super) fn new(replicas: u32, is_shared: bool) -> Self {
         Self {
+            is_shared,
             wanted: i64::from(replicas),
             tickets: BTreeMap::new(),
             answered: 0,
@@ -96,6 +102,7 @@ impl Laws {
             stopped: BTreeSet::new(),
             ever_stopped_first: false,
             revisions: BTreeMap::new(),
+            preparing: None,
             deploying: (0, BTreeMap::new()),
             living: BTreeMap::new(),
             vacated: BTreeSet::new(),
@@ -124,6 +131,26 @@ impl Laws {
         self.revisions = found.iter().map(revision).collect();
     }
 
+    /// Another balancer adds replicas, or removes some.
+    pub(super) fn others_change(&mut self, by: i64) {
+        self.wanted += by;
+    }
+
+    /// Whether there are as many as there have to be.
+    pub(super) fn has_wanted(&self, members: usize) -> bool {
+        Ok(members) == usize::try_from(self.wanted)
+    }
+
+    /// What was found is not what the pool has: others have added or removed some. That they deploy changes no ring.
+    fn see_found(&mut self, found: &[Found], pool: &Pool) {
+        let known: BTreeSet<_> = pool.members().map(|member| member.number).collect();
+        let numbers: BTreeSet<_> = found.iter().filter_map(|found| found.number).collect();
+        self.unplaced.extend(numbers.difference(&known));
+        let has_apps =
+            found.iter().any(|found| is_app(&found.name)) || pool.members().any(|m| is_app(&m.name));
+        self.others_acted |= numbers != known || has_apps;
+    }
+
     /// `nodes` are those of the ring in force.
     pub(super) fn begin_step(&mut self, event: &Event, nodes: Vec<Node>, pool: &Pool) -> Before {
         if let Event::Heartbeat(id, verdict) = event
@@ -136,8 +163,13 @@ impl Laws {
         {
             self.living.remove(id);
         }
-        self.others_acted |=
-            matches!(event, Event::Runtime(RuntimeEvent::Inventory(_) | RuntimeEvent::Ending { .. }));
+        match event {
+            Event::Runtime(RuntimeEvent::Inventory(found)) if self.is_shared => self.see_found(found, pool),
+            Event::Runtime(RuntimeEvent::Inventory(_) | RuntimeEvent::Ending { .. }) => {
+                self.others_acted = true;
+            }
+            _ => {}
+        }
         let unknown = match event {
             Event::Heartbeat(id, Verdict::Unknown(_)) => Some(*id),
             _ => None,
@@ -158,6 +190,8 @@ impl Laws {
         let may_stop_first = before.stops_first || stops_first(pool);
         self.ever_stopped_first |= may_stop_first;
         match action {
+            Action::Prepare { deploy, .. } => assert!(self.preparing.replace(*deploy) < Some(*deploy)),
+            Action::CancelPreparation => assert!(self.preparing.is_some()),
             Action::Start(launch) => self.see_start(launch, now, pool, before),
             Action::Stop(id) => {
                 assert!(self.launched.contains(id), "stopped what never was: {id}");
@@ -173,9 +207,7 @@ impl Laws {
                 assert!(self.checking.insert(probe.id), "two heartbeats under way for {}", probe.id);
                 assert!(self.checking.len() <= HEARTBEATS, "too many heartbeats: {:?}", self.checking);
             }
-            Action::Locate(id) => {
-                assert!(self.launched.contains(id) && !self.stopped.contains(id), "looked for {id}");
-            }
+            Action::Locate(id) => assert!(self.launched.contains(id) && !self.stopped.contains(id), "{id}"),
             Action::SetUp(id, up) => {
                 assert!(
                     *up || before.unknown != Some(*id),
@@ -204,6 +236,13 @@ impl Laws {
             Action::Drain(id) => {
                 assert!(self.good.contains(id) && !listed.contains(id), "drained while published: {id}");
             }
+            Action::Retire(id) => {
+                assert!(self.good.contains(id) && !self.stopped.contains(id), "retired {id}");
+            }
+            Action::Vacate(id) | Action::TakeNumber(id) => {
+                assert!(self.is_shared && !self.stopped.contains(id), "told others of {id}");
+            }
+            Action::Forget(id) => self.see_forgotten(*id),
             Action::Reply(ticket, result) => {
                 let change = self.tickets.remove(ticket).expect("each ticket is answered once");
                 self.answered += 1;
@@ -214,24 +253,36 @@ impl Laws {
                 assert!(!reason.is_empty());
             }
             Action::TellDeploy(deploy) => self.see_deploy(deploy, pool),
-            Action::Unserved => {
-                assert!(may_stop_first, "a deploy has taken nobody");
-                let published = pool.publication().members;
-                let serves = |member: &MemberSpec| member.up && !self.standings.contains_key(&member.id);
-                assert!(!published.iter().any(serves), "somebody serves: {published:?}");
-            }
+            Action::Unserved => self.see_unserved(may_stop_first, pool),
             Action::Note(change) => assert!(change.number > 0 && !change.name.is_empty()),
         }
     }
 
+    fn see_forgotten(&mut self, id: ReplicaId) {
+        assert!(self.is_shared && self.launched.contains(&id), "forgot {id}");
+        assert!(self.stopped.insert(id), "forgot what was stopped: {id}");
+        self.living.remove(&id);
+    }
+
+    fn see_unserved(&self, may_stop_first: bool, pool: &Pool) {
+        assert!(may_stop_first, "a deploy has taken nobody");
+        let published = pool.publication().members;
+        let serves = |member: &MemberSpec| member.up && !self.standings.contains_key(&member.id);
+        assert!(!published.iter().any(serves), "somebody serves: {published:?}");
+    }
+
     fn see_start(&mut self, launch: &Launch, now: Instant, pool: &Pool, before: &Before) {
-        assert!(!pool.is_stopping(), "a start while stopping");
-        assert_eq!(pool.outage(), None, "a start while the runtime does not answer");
+        // What is there already may be taken hold of, only to be stopped.
+        let is_held = self.is_shared && launch.existing.is_some();
+        assert!(!pool.is_stopping() || is_held, "a start while stopping");
+        assert!(pool.outage().is_none() || is_held, "a start while the runtime does not answer");
         assert!(self.launched.insert(launch.id), "an id was used twice: {launch:?}");
         assert_eq!(name::check(&launch.name), Ok(()));
         if !is_app(&launch.name) {
             // What was found is there, whatever number it has.
-            let is_alone = launch.existing.is_none() && before.stops_first && stops_first(pool);
+            // Where two balancers create replicas a number is certain only when its service is there.
+            let is_new = launch.existing.is_none() && !self.is_shared;
+            let is_alone = is_new && before.stops_first && stops_first(pool);
             let has_two = self.living.values().any(|number| *number == launch.number);
             assert!(!has_two || !is_alone, "number {} has two: {launch:?}", launch.number);
             self.living.insert(launch.id, launch.number);
@@ -240,7 +291,7 @@ impl Laws {
         if pool.is_beside(launch.id) {
             // A deploy is no crash: what its number did before counts no more.
             self.starts.remove(&launch.number);
-        } else if !is_app(&launch.name) {
+        } else if !is_app(&launch.name) && !self.is_shared {
             self.count_start(launch.number, now, pool);
         }
     }
@@ -248,28 +299,38 @@ impl Laws {
     /// Every number of a deploy that has ended has the revision that its end says: the new one, or the one before.
     fn see_deploy(&mut self, deploy: &DeployView, pool: &Pool) {
         assert_eq!(deploy.state.has_ended(), deploy.ended.is_some());
+        if deploy.state == DeployState::Preparing {
+            assert_eq!(self.preparing, Some(deploy.id));
+            assert!(deploy.numbers.iter().all(|number| number.step == DeployStep::Pending), "{deploy:?}");
+        }
         let member = |number: u32| pool.member(number).expect("nobody leaves during a deploy");
         let revision = |number: u32| member(number).revision.shown().to_owned();
         if self.deploying.0 != deploy.id {
             self.deploying = (deploy.id, self.revisions.clone());
         }
-        if deploy.order == DeployOrder::StopFirst {
-            // A deploy is no crash: what its numbers did before counts no more.
-            deploy.numbers.iter().for_each(|number| _ = self.starts.remove(&number.number));
-        }
+        // A number that has another replica by a deploy has not crashed: what the one before did counts no more.
+        deploy.numbers.iter().for_each(|number| _ = self.starts.remove(&number.number));
         if !deploy.state.has_ended() || pool.is_stopping() {
             return;
         }
         // An abort that was asked for twice leaves some to be healed.
         self.vacated.clear();
         assert_eq!(deploy.state == DeployState::Succeeded, deploy.reason.is_empty(), "{deploy:?}");
-        for number in &deploy.numbers {
+        let is_of_others = |number: u32| {
+            let member = member(number);
+            // What is known by its name alone nobody can start again.
+            let revisions = [member.revision.shown(), &self.deploying.1[&number]];
+            self.is_shared && (member.name.starts_with(OTHER) || revisions.contains(&ELSEWHERE))
+        };
+        for number in deploy.numbers.iter().filter(|number| !is_of_others(number.number)) {
             // Asked for twice, an abort waits no more for what does not come back.
             let is_new = deploy.state == DeployState::Succeeded || number.step == DeployStep::Passed;
             let wanted = if is_new { &deploy.to } else { &self.deploying.1[&number.number] };
             assert_eq!(revision(number.number), *wanted, "{deploy:?}");
-            // What nobody runs is not healed with what was taken back.
-            let is_kept = deploy.state != DeployState::Succeeded && number.step == DeployStep::Passed;
+            // What nobody runs is not healed with what was taken back, but as it is where others change it too.
+            let is_kept = !self.is_shared
+                && deploy.state != DeployState::Succeeded
+                && number.step == DeployStep::Passed;
             assert!(!is_kept || member(number.number).id.is_some(), "{number:?} of {deploy:?}");
         }
     }
@@ -285,12 +346,20 @@ impl Laws {
         assert!(recent <= STARTS, "{recent} starts of number {number} within {WINDOW:?}");
     }
 
+    /// Whether a number had a revision, when the deploy began, that this balancer cannot start.
+    fn has_no_way_back(&self, number: u32) -> bool {
+        self.deploying.1.get(&number).is_some_and(|revision| revision == ELSEWHERE)
+    }
+
     fn see_publication(&mut self, publication: &Publication, pool: &Pool) {
         let members = &publication.members;
         // The place of a replica that left for its successor: nobody has it.
         let is_vacancy = |member: &MemberSpec| !self.launched.contains(&member.id);
         assert!(
-            members.iter().filter(|m| is_vacancy(m)).all(|m| self.ever_stopped_first && !m.up),
+            members
+                .iter()
+                .filter(|m| is_vacancy(m))
+                .all(|m| (self.ever_stopped_first || self.is_shared) && !m.up),
             "nobody is there: {members:?}"
         );
         assert!(members.windows(2).all(|pair| pair[0].number < pair[1].number), "numbers: {members:?}");
@@ -298,6 +367,8 @@ impl Laws {
             members.iter().all(|member| self.good.contains(&member.id) || is_vacancy(member)),
             "no good heartbeat yet: {members:?}"
         );
+        let deploy = pool.deploy().filter(|deploy| !deploy.state.has_ended());
+        let of_deploy = |number| deploy.iter().any(|it| it.numbers.iter().any(|it| it.number == number));
         for member in members {
             // A replica that takes requests gives its number only to one that does: a deploy costs nobody.
             let before = self.published.iter().find(|before| before.number == member.number);
@@ -310,10 +381,12 @@ impl Laws {
             let served = was_up && before.is_some_and(|before| !self.standings.contains_key(&before.id));
             if !is_vacancy(member) {
                 self.vacated.remove(&member.number);
-            } else if served {
+            } else if served && of_deploy(member.number) && !self.has_no_way_back(member.number) {
                 self.vacated.insert(member.number);
             }
         }
+        // One that another balancer has removed is no number any more.
+        self.vacated.retain(|number| members.iter().any(|member| member.number == *number));
         let surge = pool.config().deploy.surge as usize;
         assert!(self.vacated.len() <= surge, "a deploy of {surge} at a time has taken {:?}", self.vacated);
         // One that has moved begins anew, as it is.
@@ -341,7 +414,7 @@ impl Laws {
         let members: Vec<_> = pool.members().collect();
         let own = members.iter().filter(|member| !is_app(&member.name)).count();
         // What waits for a ring when the end comes is done, and answered as if it were not.
-        if complete && !pool.is_stopping() {
+        if complete && !pool.is_stopping() && !self.is_shared {
             assert_eq!(Ok(own), usize::try_from(self.wanted), "members: {members:?}");
         }
         let names: BTreeSet<_> = members.iter().map(|member| name::fold(&member.name)).collect();

@@ -3,6 +3,8 @@
 //! of `laws` are asserted. For the property test and the fuzz target.
 
 mod laws;
+mod shared;
+mod swarm;
 mod world;
 
 use std::sync::Arc;
@@ -25,8 +27,12 @@ pub fn run(data: &[u8]) {
     let mut bytes = data.iter().copied();
     let mut next = || bytes.next();
     let (kind, seed) = (next().unwrap_or(0), next().unwrap_or(0));
-    // One world in four has replicas that others run.
-    let owner = if kind % 4 == 3 { Owner::Others } else { Owner::Balancer };
+    // One world in four has replicas that others run, and one shares a Swarm with another balancer.
+    let owner = match kind % 4 {
+        2 => Owner::Orchestrator,
+        3 => Owner::Others,
+        _ => Owner::Balancer,
+    };
     let mut world = World::new(config(kind), owner, u64::from(seed));
     while let (Some(operation), Some(argument)) = (next(), next()) {
         act(&mut world, operation, argument);
@@ -40,6 +46,7 @@ fn config(kind: u8) -> ControlConfig {
         max_replicas: 12,
         ring: ring(Placement::Ring, 64),
         health: HealthConfig { interval: Duration::from_secs(2), ..HealthConfig::default() },
+        keep_on_stop: kind % 4 == 2,
         drain_timeout: Duration::from_secs(3),
         start_timeout: Duration::from_secs(4),
         replace_after: Duration::from_secs(6),
@@ -98,6 +105,7 @@ fn act(world: &mut World, operation: u8, argument: u8) {
             world.ask(ticket, Request::Reload(Box::new(config)));
         }
         14 => stray(world, argument),
+        15 if world.is_shared() => world.act_elsewhere(argument),
         16 => world.toggle_app(argument),
         20 | 21 => world.ask(ticket, Request::Deploy(some_deploy(argument))),
         22 if argument < 128 => world.ask(ticket, Request::Promote),

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::laws::{self, Laws};
+use super::swarm::Swarm;
 use crate::cluster::{Reader, Standing, cluster};
 use crate::control::pool::{Action, DeploySample, Event, Pool, RuntimeFacts, Sample, Ticket, Verdict};
 use crate::control::writer::{Build, Writer};
 use crate::control::{ControlConfig, DeployState, Request};
 use crate::ring::Node;
-use crate::runtime::{Found, Launch, Owner, ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Launch, Owner, Place, ReplicaId, RuntimeEvent};
 
 /// How starts go, in quarters: 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,8 +25,8 @@ pub(super) struct Luck {
 /// A replica that lives as far as the runtime knows.
 #[expect(clippy::struct_excessive_bools, reason = "each may be so without the others")]
 #[derive(Debug)]
-struct Living {
-    runs: bool,
+pub(super) struct Living {
+    pub(super) runs: bool,
     well: bool,
     /// Whether its requests fail, whatever its heartbeats say.
     fails: bool,
@@ -35,7 +36,7 @@ struct Living {
 
 #[derive(Debug)]
 pub(super) struct World {
-    pool: Pool,
+    pub(super) pool: Pool,
     writer: Writer,
     reader: Reader,
     /// The ring that is being built.
@@ -43,21 +44,29 @@ pub(super) struct World {
     now: Instant,
     owner: Owner,
     rng: Rng,
-    living: BTreeMap<ReplicaId, Living>,
+    pub(super) living: BTreeMap<ReplicaId, Living>,
     /// What will happen, by time and then in order of creation.
     queue: BTreeMap<(Instant, u64), Happening>,
     happenings: u64,
     drains: BTreeSet<ReplicaId>,
+    /// What the orchestrator has, where there is one.
+    pub(super) swarm: Option<Swarm>,
+    /// What was to be started there.
+    pub(super) launches: BTreeMap<ReplicaId, Launch>,
+    /// The services that replicas are, by their ids, where they were made or found.
+    pub(super) services: BTreeMap<ReplicaId, u64>,
+    /// Those whose services are removed.
+    pub(super) removing: BTreeSet<ReplicaId>,
     /// Containers of others that run.
     apps: BTreeSet<u8>,
     pub(super) luck: Luck,
     pub(super) last_ticket: u64,
-    laws: Laws,
+    pub(super) laws: Laws,
 }
 
 /// What will happen to a replica.
 #[derive(Clone, Copy, Debug)]
-enum Happening {
+pub(super) enum Happening {
     Started(ReplicaId),
     Located(ReplicaId),
     StartFailed(ReplicaId),
@@ -67,6 +76,10 @@ enum Happening {
     Tried(ReplicaId),
     Drained(ReplicaId),
     Built,
+    /// The image of a deploy was looked for.
+    Prepared(u64),
+    /// The runtime has looked at what there is.
+    Listed,
 }
 
 impl World {
@@ -77,8 +90,10 @@ impl World {
             .map(|n| format!("first-{n}:80"))
             .collect();
         // One world in three goes on with replicas that another balancer has started.
+        let is_shared = owner == Owner::Orchestrator;
         let lists = owner.is_balancer() && seed % 3 == 2;
-        let facts = RuntimeFacts { kind: "simulated", owner, lists };
+        let prepares = owner.is_balancer() && seed.is_multiple_of(2);
+        let facts = RuntimeFacts { kind: "simulated", owner, lists: lists || is_shared, prepares };
         let mut pool = Pool::new(config, facts, endpoints, seed, now).expect("at most 5 replicas, of 12");
         pool.limit_heartbeats(laws::HEARTBEATS);
         let first = Writer::first(&pool.publication()).expect("a ring without members");
@@ -97,12 +112,22 @@ impl World {
             queue: BTreeMap::new(),
             happenings: 0,
             drains: BTreeSet::new(),
+            swarm: is_shared
+                .then(|| Swarm::with(if seed.is_multiple_of(2) { &[] } else { &["v1", "", "v1"] })),
+            launches: BTreeMap::new(),
+            services: BTreeMap::new(),
+            removing: BTreeSet::new(),
             apps: BTreeSet::new(),
             luck: Luck::default(),
             last_ticket: 0,
-            laws: Laws::new(if lists { 0 } else { replicas }),
+            laws: Laws::new(if lists || is_shared { 0 } else { replicas }, is_shared),
         };
         world.feed(Event::Tick);
+        if let Some(found) = world.swarm.as_ref().map(Swarm::inventory) {
+            let there = if found.is_empty() { replicas } else { found.len() as u32 };
+            world.laws.adopts(there, &found);
+            world.feed(Event::Runtime(RuntimeEvent::Inventory(found)));
+        }
         if lists {
             world.adopt(replicas);
         }
@@ -118,6 +143,7 @@ impl World {
             number: Some(number),
             owner: Owner::Balancer,
             revision: ["", "v1", "v2"][self.rng.usize(..3)].to_owned(),
+            place: Place::Holder,
         };
         let found: Vec<_> = numbers.into_iter().map(&mut found).collect();
         self.laws.adopts(replicas, &found);
@@ -214,10 +240,21 @@ impl World {
 
     fn perform(&mut self, action: Action) {
         match action {
+            Action::CancelPreparation => self.queue.retain(|_, it| !matches!(it, Happening::Prepared(_))),
+            Action::Prepare { deploy, .. } => self.later(2000, Happening::Prepared(deploy)),
             Action::Start(launch) => self.start(&launch),
             Action::Stop(id) => {
                 self.drains.remove(&id);
+                self.change(id, Swarm::leave);
+                self.removing.insert(id);
                 self.later(1000, Happening::Exited(id));
+            }
+            Action::Retire(id) => self.change(id, Swarm::leave),
+            Action::Vacate(id) => self.change(id, Swarm::vacate),
+            Action::TakeNumber(id) => self.change(id, Swarm::take_number),
+            Action::Forget(id) => {
+                self.drains.remove(&id);
+                self.living.remove(&id);
             }
             Action::Kill(id) => self.later(10, Happening::Exited(id)),
             Action::Check(probe) => self.later(300, Happening::Answered(probe.id)),
@@ -249,9 +286,17 @@ impl World {
         let well = !self.is_unlucky(self.luck.sick);
         let discovered = laws::is_app(&launch.name);
         self.living.insert(launch.id, Living { runs: false, well, fails: false, discovered });
+        self.launches.insert(launch.id, launch.clone());
+        if launch.existing.is_some() {
+            self.bind(launch.id);
+        }
         if self.is_unlucky(self.luck.fails) {
             self.later(500, Happening::StartFailed(launch.id));
-        } else if discovered || !self.owns_replicas() || !self.is_unlucky(self.luck.hangs) {
+        } else if self.is_shared() && self.is_unlucky(self.luck.hangs) {
+            // It comes in the end.
+            self.later(20_000, Happening::Started(launch.id));
+        } else if discovered || self.is_shared() || !self.owns_replicas() || !self.is_unlucky(self.luck.hangs)
+        {
             // What others run is looked up, which always ends.
             self.later(500, Happening::Started(launch.id));
         }
@@ -261,7 +306,7 @@ impl World {
         self.rng.u8(..4) < quarters
     }
 
-    fn later(&mut self, most_ms: u64, happening: Happening) {
+    pub(super) fn later(&mut self, most_ms: u64, happening: Happening) {
         self.happenings += 1;
         let at = self.now + Duration::from_millis(self.rng.u64(..=most_ms));
         self.queue.insert((at, self.happenings), happening);
@@ -278,14 +323,31 @@ impl World {
             }
             return self.feed(Event::Published(self.writer.in_force()));
         }
+        if let Happening::Listed = happening {
+            return self.list();
+        }
+        if let (Happening::Started(id), true) = (happening, self.is_shared()) {
+            return self.start_shared(id);
+        }
+        if let Some(event) = self.event_of(happening) {
+            self.feed(event);
+        }
+    }
+
+    pub(super) fn feed_of(&mut self, happening: Happening) {
         if let Some(event) = self.event_of(happening) {
             self.feed(event);
         }
     }
 
     /// What the pool hears of it; nothing if the replica ended before.
-    fn event_of(&mut self, happening: Happening) -> Option<Event> {
+    pub(super) fn event_of(&mut self, happening: Happening) -> Option<Event> {
         match happening {
+            Happening::Prepared(deploy) => {
+                let result =
+                    if self.is_unlucky(self.luck.fails) { Err("no image".to_owned()) } else { Ok(()) };
+                Some(Event::Runtime(RuntimeEvent::Prepared { deploy, result }))
+            }
             Happening::Started(id) => {
                 self.living.get_mut(&id)?.runs = true;
                 let address = ([127, 0, 0, 1], 1 + id.0 as u16 % 60_000).into();
@@ -297,12 +359,15 @@ impl World {
                 let addresses = (0..self.rng.u8(1..4)).map(|_| address(self.rng.u8(1..5))).collect();
                 Some(Event::Runtime(RuntimeEvent::Located { id, addresses }))
             }
+            Happening::StartFailed(id) if self.removing.contains(&id) => None,
             Happening::StartFailed(id) => {
                 self.living.remove(&id)?;
                 Some(Event::Runtime(RuntimeEvent::StartFailed { id, reason: "no luck".to_owned() }))
             }
             Happening::Exited(id) => {
                 self.living.remove(&id)?;
+                self.removing.remove(&id);
+                self.change(id, Swarm::end_leaving);
                 Some(Event::Runtime(RuntimeEvent::Exited { id, reason: "ended".to_owned() }))
             }
             // A heartbeat is answered whatever became of the replica meanwhile.
@@ -324,7 +389,7 @@ impl World {
                 Some(Event::TrialEnded { id, went_well })
             }
             Happening::Drained(id) => self.drains.remove(&id).then_some(Event::Drained(id)),
-            Happening::Built => None,
+            Happening::Built | Happening::Listed => None,
         }
     }
 
@@ -416,19 +481,22 @@ impl World {
         if !self.apps.insert(app) {
             self.apps.remove(&app);
         }
+        let shared = self.swarm.as_ref().map(Swarm::inventory).unwrap_or_default();
         let found = self.apps.iter().map(|app| Found {
             key: format!("key {app}"),
             name: format!("{}{app}", laws::APP),
             number: None,
             owner: Owner::Discovered,
             revision: String::new(),
+            place: Place::Holder,
         });
-        self.feed(Event::Runtime(RuntimeEvent::Inventory(found.collect())));
+        self.feed(Event::Runtime(RuntimeEvent::Inventory(found.chain(shared).collect())));
     }
 
     /// Somebody else tells some replica to end.
     pub(super) fn tell_to_end(&mut self, choice: u8) {
-        let Some(id) = self.some_living(choice).filter(|_| self.owns_replicas()) else { return };
+        let is_ours = self.owner.is_balancer();
+        let Some(id) = self.some_living(choice).filter(|_| is_ours) else { return };
         self.feed(Event::Runtime(RuntimeEvent::Ending { id, reason: "docker stop".to_owned() }));
     }
 
@@ -459,11 +527,20 @@ impl World {
         }
         let deadline = self.now + Duration::from_secs(300);
         while !self.is_settled() {
-            assert!(self.now < deadline, "not whole after 5 minutes of calm: {:#?}", self.pool);
+            assert!(
+                self.now < deadline,
+                "not whole after 5 minutes of calm: {:#?} of {:#?}",
+                self.pool,
+                self.swarm
+            );
             let waits = self.pool.deploy().is_some_and(|deploy| deploy.state == DeployState::Waiting);
             if waits {
                 self.last_ticket += 1;
                 self.ask(Ticket(self.last_ticket), Request::Promote);
+            }
+            if let Some(swarm) = &mut self.swarm {
+                swarm.calm();
+                self.list();
             }
             self.advance(Duration::from_secs(1));
         }
@@ -473,6 +550,14 @@ impl World {
         let members = self.pool.members().count();
         let alive = if self.pool.is_stopping() { 0 } else { members };
         let published = self.is_complete() || self.pool.is_stopping();
-        published && self.laws.all_answered() && self.living.len() == alive && laws::all_well(&self.pool)
+        if self.is_shared() && self.pool.is_stopping() {
+            // What is kept lives on.
+            return self.pool.is_stopped() && self.laws.all_answered();
+        }
+        self.is_as_shared()
+            && published
+            && self.laws.all_answered()
+            && self.living.len() == alive
+            && laws::all_well(&self.pool)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::DockerConfig;
@@ -17,11 +17,11 @@ use super::context::EngineContext;
 use super::discovered::Discovered;
 use super::managed::ManagedReplica;
 use super::messages::{ActorHandle, ActorMessage};
-use super::task::connection;
+use super::task::{connection, prepare};
 use crate::runtime::engine::CallError;
 use crate::runtime::handle::RuntimeCommand;
 use crate::runtime::output::Outputs;
-use crate::runtime::{ReplicaId, RuntimeEvent, RuntimeEvents};
+use crate::runtime::{ReplicaId, Revision, RuntimeEvent, RuntimeEvents};
 
 /// First pause before the engine is connected to again; doubles up to [`MAX_PAUSE`].
 pub(super) const MIN_PAUSE: Duration = Duration::from_millis(100);
@@ -74,6 +74,8 @@ pub(super) struct Actor {
     pub(super) connected_at: Option<Instant>,
     /// Number of the connection; messages of tasks of an earlier one are ignored.
     epoch: u64,
+    /// What finds the image of a deploy, if that is under way.
+    preparing: Option<AbortHandle>,
     sender: UnboundedSender<(u64, ActorMessage)>,
     inbox: UnboundedReceiver<(u64, ActorMessage)>,
     tasks: JoinSet<()>,
@@ -99,6 +101,7 @@ impl Actor {
             pause: MIN_PAUSE,
             connected_at: None,
             epoch: 0,
+            preparing: None,
             sender,
             inbox,
             tasks: JoinSet::new(),
@@ -111,10 +114,16 @@ impl Actor {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
+                    Some(RuntimeCommand::Prepare(deploy, revision)) => self.prepare(deploy, revision),
+                    Some(RuntimeCommand::CancelPreparation) => self.cancel_preparation(),
                     Some(RuntimeCommand::Start(launch)) => self.start(launch),
                     Some(RuntimeCommand::Retire(id)) => self.retire(id),
                     Some(RuntimeCommand::Stop(id)) => self.stop(id),
                     Some(RuntimeCommand::Kill(id)) => self.kill(id),
+                    // What an orchestrator shares with other balancers is nothing here.
+                    Some(
+                        RuntimeCommand::TakeNumber(_) | RuntimeCommand::Vacate(_) | RuntimeCommand::Forget(_),
+                    ) => {}
                     None => return,
                 },
                 Some((epoch, message)) = self.inbox.recv() => {
@@ -127,10 +136,26 @@ impl Actor {
         }
     }
 
+    /// Finds what a deploy needs. One at a time: nobody waits for that of an earlier deploy.
+    fn prepare(&mut self, deploy: u64, revision: Arc<Revision>) {
+        self.cancel_preparation();
+        self.preparing = self.spawn(|context, actor| prepare::run(context, deploy, revision, actor));
+    }
+
+    /// Ends a pull, and with it that of the engine.
+    fn cancel_preparation(&mut self) {
+        if let Some(task) = self.preparing.take() {
+            task.abort();
+        }
+    }
+
     fn handle(&mut self, message: ActorMessage) {
         match message {
             ActorMessage::Connected(context, listing) => self.connected(context, listing),
             ActorMessage::Disconnected(reason) => self.disconnected(reason),
+            ActorMessage::Prepared { deploy, result } => {
+                self.report(RuntimeEvent::Prepared { deploy, result });
+            }
             ActorMessage::Listed(listing) => self.listed(listing),
             ActorMessage::ListDue => self.list(),
             ActorMessage::Event(event) => self.event(&event),
@@ -151,21 +176,24 @@ impl Actor {
         }
     }
 
-    /// Runs a task. If it ends with an error, the engine cannot be reached.
-    pub(super) fn spawn<F, T>(&mut self, task: impl FnOnce(Arc<EngineContext>, ActorHandle) -> F)
+    /// Runs a task, and returns what ends it. If it ends with an error, the engine cannot be reached.
+    pub(super) fn spawn<F, T>(
+        &mut self,
+        task: impl FnOnce(Arc<EngineContext>, ActorHandle) -> F,
+    ) -> Option<AbortHandle>
     where
         F: Future<Output = Result<T, CallError>> + Send + 'static,
         T: Send + 'static,
     {
         // Before the first connection no container is known, and so there is nothing to do.
-        let Some(context) = self.context.clone() else { return };
+        let context = self.context.clone()?;
         let actor = self.handle_of_connection();
         let task = task(context, actor.clone());
-        self.tasks.spawn(async move {
+        Some(self.tasks.spawn(async move {
             if let Err(error) = task.await {
                 actor.send(ActorMessage::Disconnected(error.to_string()));
             }
-        });
+        }))
     }
 
     /// Connects to the engine after a pause.

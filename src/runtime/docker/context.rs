@@ -7,7 +7,7 @@ use rustix::system::uname;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::DockerConfig;
-use crate::runtime::engine::{CallError, ContainerLogs, Engine, OwnContainer, naming, own_container};
+use crate::runtime::engine::{CallError, Engine, EngineLogs, OwnContainer, naming, own_container};
 #[cfg(test)]
 use crate::runtime::engine::{Host, Spec};
 use crate::runtime::output::{LogSource, Outputs, Run};
@@ -68,14 +68,14 @@ impl EngineContext {
         };
         let run = format!("{:016x}", fastrand::u64(..));
         let heavy = Semaphore::new(HEAVY_CALLS as usize);
-        let logs = Arc::new(ContainerLogs::new(engine.host().clone()));
+        let logs = Arc::new(EngineLogs::new(engine.host().clone()));
         let network_lock = Mutex::default();
         Ok(Self { engine, config, instance, run, own_container, heavy, network_lock, outputs, logs })
     }
 
     /// The output of the replica of this name, which has a container now.
     pub(super) fn output(&self, name: &str, container: &str) -> Run {
-        self.outputs.begin_at(name, Arc::clone(&self.logs), container)
+        self.outputs.begin_at(name, Arc::clone(&self.logs), &format!("containers/{container}"))
     }
 
     /// The network of the replicas: the configured one, that of our own container, or a managed one.
@@ -110,7 +110,7 @@ impl EngineContext {
             heavy: Semaphore::new(1),
             network_lock: Mutex::default(),
             outputs: Outputs::default(),
-            logs: Arc::new(ContainerLogs::new(Host::default())),
+            logs: Arc::new(EngineLogs::new(Host::default())),
         }
     }
 }

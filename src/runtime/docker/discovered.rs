@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::container::{Container, ContainerStatus, RunningContainer};
 use super::signals;
 use crate::runtime::engine::naming;
-use crate::runtime::{Found, Owner, ReplicaId};
+use crate::runtime::{Found, Owner, Place, ReplicaId};
 
 /// Time after which a container that was asked to end and still runs is listed again.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -172,7 +172,8 @@ impl Discovered {
             if !slugs.insert(naming::slug(&name)) {
                 name = replica_name(&format!("{:.50}-{}", name, naming::short(id)));
             }
-            Found { key: id.clone(), name, number: None, owner: Owner::Discovered, revision: String::new() }
+            let (key, owner, revision, place) = (id.clone(), Owner::Discovered, String::new(), Place::Holder);
+            Found { key, name, number: None, owner, revision, place }
         };
         containers.into_iter().map(unique).collect()
     }

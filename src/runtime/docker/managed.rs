@@ -2,7 +2,7 @@
 
 use super::signals;
 use crate::runtime::output::{LastLines, Run};
-use crate::runtime::{Found, Launch, Owner, RuntimeEvent};
+use crate::runtime::{Found, Launch, Owner, Place, RuntimeEvent};
 
 /// The stage of a replica's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,7 @@ impl ManagedReplica {
         let wanted = matches!(self.stage, Stage::Adopting | Stage::Running);
         let key = self.container.clone().filter(|_| wanted)?;
         let (name, number) = (self.launch.name.clone(), Some(self.launch.number));
-        Some(Found { key, name, number, owner: Owner::Balancer, revision: self.revision.clone() })
+        let (owner, revision, place) = (Owner::Balancer, self.revision.clone(), Place::Holder);
+        Some(Found { key, name, number, owner, revision, place })
     }
 }

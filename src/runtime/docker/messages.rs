@@ -19,6 +19,13 @@ pub(super) enum ActorMessage {
     Connected(Arc<EngineContext>, Listing),
     /// The engine does not answer, for this reason.
     Disconnected(String),
+    /// What a deploy needs is there, or cannot be had for this reason.
+    Prepared {
+        /// The deploy.
+        deploy: u64,
+        /// What failed, on what, and what to do.
+        result: Result<(), String>,
+    },
     /// A list of containers that was asked for.
     Listed(Listing),
     /// It is time for the next list.

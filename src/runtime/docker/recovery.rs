@@ -12,7 +12,7 @@ use super::context::EngineContext;
 use super::managed::{Desired, ManagedReplica, Stage};
 use super::task::list;
 use crate::runtime::engine::labels;
-use crate::runtime::{Found, Owner, ReplicaId, RuntimeEvent};
+use crate::runtime::{Found, Owner, Place, ReplicaId, RuntimeEvent};
 
 impl Actor {
     /// The engine does not answer: all tasks are ended, and nothing is concluded until it is back.
@@ -243,6 +243,7 @@ impl Actor {
             number: Some(adoptable.replica.number),
             owner: Owner::Balancer,
             revision: adoptable.replica.revision.clone(),
+            place: Place::Holder,
         });
         let mut found: Vec<_> = adoptable.collect();
         found.extend(self.replicas.values().filter_map(ManagedReplica::found));

@@ -21,12 +21,16 @@ pub const REVISION: &str = "io.ringherd.revision";
 /// On a replica that was started beside another one of its number, to take its place: the revision of that one,
 /// as it is shown.
 pub const REPLACES: &str = "io.ringherd.replaces";
-/// On a Swarm service: a random word, unique to a launch, by which a balancer recognises the service
-/// that it has created even if the response was lost.
+/// On a Swarm service and its containers: a random word, unique to a launch, by which a balancer recognises what it has
+/// created or updated even if the response was lost, and the tasks of the service as it is now.
 pub const LAUNCH: &str = "io.ringherd.launch";
 /// On a Swarm service that is being removed, so that every balancer takes its replica off the ring:
 /// when the balancer that removes it last renewed the label, in seconds since the Unix epoch.
 pub const LEAVING: &str = "io.ringherd.leaving";
+/// On a Swarm service that takes part in a deploy: its claim to the number, and when the balancer that deploys last
+/// renewed the label, in seconds since the Unix epoch. `beside ID TIME`: the service with this id has the number;
+/// `over ID TIME`: this one has taken it from that service; `vacant TIME`: nobody is to serve the number.
+pub const PLACE: &str = "io.ringherd.place";
 /// Version of the balancer that made the object; for people only.
 pub const VERSION: &str = "io.ringherd.version";
 

@@ -1,4 +1,5 @@
-//! Reads the logs of containers: their last lines, and what follows until their end.
+//! Reads the logs of containers and of Swarm tasks: their last lines, and what follows until their end. An object is
+//! named by its path at the engine, such as `containers/ID` or `tasks/ID`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +13,14 @@ use tokio::time::{sleep, timeout};
 
 use super::call_stats::counted;
 use super::log_lines::{LogLine, LogLines};
-use super::{CALL_TIMEOUT, CallError, Host, naming, raw};
+use super::{CALL_TIMEOUT, CallError, Host, raw};
 use crate::runtime::output::{Lines, LogSource, Unread};
+
+/// What the path of a container begins with.
+const CONTAINERS: &str = "containers/";
+
+/// Longest line of a log that is quoted, in characters.
+const MAX_QUOTE: usize = 200;
 
 /// Most logs whose last lines are read at a time; more wait.
 const MAX_TAILS: usize = 8;
@@ -22,52 +29,51 @@ const MAX_TAILS: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The logs of the containers of an engine, which keeps them: they are read when somebody asks.
+/// The logs that an engine keeps: they are read when somebody asks.
 #[derive(Debug)]
-pub struct ContainerLogs {
+pub struct EngineLogs {
     host: Host,
     tails: Arc<Semaphore>,
 }
 
-impl ContainerLogs {
+impl EngineLogs {
     /// Those of the engine at `host`.
     pub fn new(host: Host) -> Self {
         Self { host, tails: Arc::new(Semaphore::new(MAX_TAILS)) }
     }
 }
 
-impl LogSource for ContainerLogs {
-    fn open(&self, container: &str, lines: usize, follow: bool) -> BoxFuture<'static, Result<Lines, Unread>> {
-        let (host, container) = (self.host.clone(), container.to_owned());
+impl LogSource for EngineLogs {
+    fn open(&self, object: &str, lines: usize, follow: bool) -> BoxFuture<'static, Result<Lines, Unread>> {
+        let (host, object) = (self.host.clone(), object.to_owned());
         let tails = Arc::clone(&self.tails);
         async move {
             let opened = if follow {
-                Following::open(&host, &container, lines).await.map(Following::lines)
+                Following::open(&host, &object, lines).await.map(Following::lines)
             } else {
                 let Ok(_permit) = timeout(CALL_TIMEOUT, tails.acquire_owned()).await else {
-                    let busy =
-                        format!("the engine is asked for the output of {MAX_TAILS} containers already");
+                    let busy = format!("the engine is asked for the output of {MAX_TAILS} replicas already");
                     return Err(Unread::Unavailable(busy));
                 };
-                tail(&host, &container, lines).await.map(|lines| stream::iter(lines).boxed())
+                tail(&host, &object, lines).await.map(|lines| stream::iter(lines).boxed())
             };
             match opened {
                 Ok(lines) => Ok(lines),
-                Err(error) => Err(unread(&host, &container, error).await),
+                Err(error) => Err(unread(&host, &object, error).await),
             }
         }
         .boxed()
     }
 }
 
-/// The last `count` lines of the log of a container, within [`CALL_TIMEOUT`].
+/// The last `count` lines of a log, within [`CALL_TIMEOUT`].
 ///
 /// # Errors
 /// See [`CallError`].
-pub async fn tail(host: &Host, container: &str, count: usize) -> Result<Vec<Arc<str>>, CallError> {
+pub async fn tail(host: &Host, object: &str, count: usize) -> Result<Vec<Arc<str>>, CallError> {
     let began = Instant::now();
     let read = async {
-        let mut log = Log::open(host, container, &From::Last(count), false).await?;
+        let mut log = Log::open(host, object, &From::Last(count), false).await?;
         let mut lines = Vec::new();
         // A message of the engine may come beside those that were asked for.
         while lines.len() <= count
@@ -80,22 +86,31 @@ pub async fn tail(host: &Host, container: &str, count: usize) -> Result<Vec<Arc<
     counted(began, timeout(CALL_TIMEOUT, read).await.unwrap_or_else(|_| Err(timed_out(host))))
 }
 
+/// The last line that is not empty, shortened.
+pub fn last_words(lines: &[Arc<str>]) -> Option<String> {
+    let line = lines.iter().map(|line| line.trim()).rfind(|line| !line.is_empty())?;
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    Some(line.chars().take(MAX_QUOTE).map(printable).collect())
+}
+
 fn timed_out(host: &Host) -> CallError {
     let limit = humantime::format_duration(CALL_TIMEOUT);
     CallError::unreachable(host, &format_args!("no answer within {limit}"))
 }
 
 /// Why a log is not read, for those who asked.
-async fn unread(host: &Host, container: &str, error: CallError) -> Unread {
+async fn unread(host: &Host, object: &str, error: CallError) -> Unread {
     match error {
         // It is gone, or is being removed.
         error if error.is_not_found() || error.is_conflict() => Unread::Unknown,
         CallError::Unreachable(why) => Unread::Unavailable(why),
         CallError::Refused { status: StatusCode::NOT_IMPLEMENTED, message } => {
-            let inspected = inspect(host, container).await.unwrap_or_default();
-            let driver = inspected["HostConfig"]["LogConfig"]["Type"].as_str().unwrap_or("").to_owned();
+            let inspected = inspect(host, object).await.unwrap_or_default();
+            // A task does not say which one its node has.
+            let driver = inspected["HostConfig"]["LogConfig"]["Type"].as_str();
+            let driver = driver.map_or_else(String::new, |driver| format!(" '{driver}'"));
             Unread::Unreadable(format!(
-                "its log driver '{driver}' cannot be read: {message}; let the engine have another (log-driver in its \
+                "its log driver{driver} cannot be read: {message}; let the engine have another (log-driver in its \
                  daemon.json), such as local"
             ))
         }
@@ -103,8 +118,10 @@ async fn unread(host: &Host, container: &str, error: CallError) -> Unread {
     }
 }
 
-async fn inspect(host: &Host, container: &str) -> Result<Value, CallError> {
-    let (began, path) = (Instant::now(), format!("/containers/{container}/json"));
+async fn inspect(host: &Host, object: &str) -> Result<Value, CallError> {
+    // Only that of a container has a name of its own.
+    let json = if object.starts_with(CONTAINERS) { "/json" } else { "" };
+    let (began, path) = (Instant::now(), format!("/{object}{json}"));
     let inspected = timeout(CALL_TIMEOUT, raw::get(host, &path)).await;
     counted(began, inspected.unwrap_or_else(|_| Err(timed_out(host))))
 }
@@ -126,13 +143,12 @@ struct Log {
 }
 
 impl Log {
-    async fn open(host: &Host, container: &str, from: &From, follow: bool) -> Result<Self, CallError> {
+    async fn open(host: &Host, object: &str, from: &From, follow: bool) -> Result<Self, CallError> {
         let from = match from {
             From::Last(lines) => format!("tail={lines}"),
             From::Time(time) => format!("since={}.{:09}", time.as_secs(), time.subsec_nanos()),
         };
-        let path =
-            format!("/containers/{container}/logs?stdout=1&stderr=1&timestamps=1&{from}&follow={follow}");
+        let path = format!("/{object}/logs?stdout=1&stderr=1&timestamps=1&{from}&follow={follow}");
         let response = raw::open(host, &path).await?;
         Ok(Self { host: host.clone(), response, lines: LogLines::default(), has_ended: false })
     }
@@ -156,22 +172,22 @@ impl Log {
     }
 }
 
-/// A log that is read until its container ends, also beyond a loss of the engine.
+/// A log that is read until its container or task ends, also beyond a loss of the engine.
 struct Following {
     host: Host,
-    container: String,
+    object: String,
     log: Option<Log>,
     place: Place,
     pause: Duration,
 }
 
 impl Following {
-    async fn open(host: &Host, container: &str, lines: usize) -> Result<Self, CallError> {
+    async fn open(host: &Host, object: &str, lines: usize) -> Result<Self, CallError> {
         let (began, place) = (Instant::now(), Place::new(lines));
-        let opened = timeout(CALL_TIMEOUT, Log::open(host, container, &place.next(), true)).await;
+        let opened = timeout(CALL_TIMEOUT, Log::open(host, object, &place.next(), true)).await;
         let log = Some(counted(began, opened.unwrap_or_else(|_| Err(timed_out(host))))?);
-        let (host, container) = (host.clone(), container.to_owned());
-        Ok(Self { host, container, log, place, pause: FIRST_PAUSE })
+        let (host, object) = (host.clone(), object.to_owned());
+        Ok(Self { host, object, log, place, pause: FIRST_PAUSE })
     }
 
     fn lines(self) -> Lines {
@@ -200,7 +216,7 @@ impl Following {
             sleep(self.pause).await;
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             let (began, from) = (Instant::now(), self.place.next());
-            let opened = timeout(CALL_TIMEOUT, Log::open(&self.host, &self.container, &from, true)).await;
+            let opened = timeout(CALL_TIMEOUT, Log::open(&self.host, &self.object, &from, true)).await;
             match counted(began, opened.unwrap_or_else(|_| Err(timed_out(&self.host)))) {
                 Ok(log) => {
                     self.place.begin_again();
@@ -209,18 +225,18 @@ impl Following {
                 Err(error) if error.is_unreachable() => {}
                 // It is gone.
                 Err(error) => {
-                    let container = naming::short(&self.container);
-                    tracing::debug!(container, %error, "a log ends");
+                    tracing::debug!(object = self.object, %error, "a log ends");
                     return None;
                 }
             }
         }
     }
 
-    /// Whether the container is known to have ended.
+    /// Whether the container or task is known to have ended.
     async fn has_ended(&self) -> bool {
-        match inspect(&self.host, &self.container).await {
-            Ok(inspected) => inspected["State"]["Running"] != true,
+        match inspect(&self.host, &self.object).await {
+            Ok(inspected) if self.object.starts_with(CONTAINERS) => inspected["State"]["Running"] != true,
+            Ok(inspected) => inspected["Status"]["State"] != "running",
             Err(error) => error.is_not_found(),
         }
     }

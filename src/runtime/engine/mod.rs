@@ -19,7 +19,7 @@ pub use call_stats::call_stats;
 pub use client::Engine;
 pub use error::CallError;
 pub use host::{Host, HostError};
-pub use logs::ContainerLogs;
+pub use logs::EngineLogs;
 pub use own_container::OwnContainer;
 pub use spec::{ReadOnly, Spec, nano_cpus};
 

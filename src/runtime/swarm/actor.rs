@@ -1,20 +1,24 @@
 //! The loop of the runtime: observes the Swarm, reconciles, reports to the pool and performs the
 //! operations, one after the other. Decides only when the next round is due.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::client::{CreateOutcome, SwarmClient};
+use super::client::{CreateOutcome, SwarmClient, UpdateOutcome};
 use super::events;
-use super::reconciler::{Operation, Plan, Reconciler};
+use super::output::TaskOutputs;
+use super::reconciler::{Exit, Operation, Plan, Reconciler};
 use super::refusals::Refusals;
 use crate::runtime::engine::{CallError, Spec};
 use crate::runtime::handle::RuntimeCommand;
-use crate::runtime::{RuntimeEvent, RuntimeEvents};
+use crate::runtime::output::Outputs;
+use crate::runtime::{Launch, ReplicaId, RuntimeEvent, RuntimeEvents};
 
 /// Time between rounds while nothing changes. Events cannot replace rounds: managers send none about
 /// tasks on other nodes.
@@ -33,6 +37,9 @@ const CONVERGENCE_LIMIT: Duration = Duration::from_secs(30);
 /// First and longest wait while the engine is unavailable; the wait doubles in between.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
+/// Of how many tasks at a time it is found out why they ended.
+const MAX_EXPLAINED: usize = 16;
+
 /// Limit of passes in one round. What is left then is for the next round.
 const PASSES: u32 = 8;
 
@@ -43,6 +50,7 @@ pub(super) struct Actor {
     events: RuntimeEvents,
     reconciler: Reconciler,
     refusals: Refusals,
+    outputs: TaskOutputs,
     /// The wait before the next round while the engine is unavailable.
     unavailable: Option<Duration>,
     /// When something last changed.
@@ -52,10 +60,11 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn new(spec: Spec, events: RuntimeEvents) -> Self {
+    pub(super) fn new(spec: Spec, events: RuntimeEvents, outputs: Outputs) -> Self {
         let reconciler = Reconciler::new(spec.port, spec.stop_timeout);
+        let outputs = TaskOutputs::new(outputs, spec.host.clone());
         let (refusals, changed_at) = (Refusals::default(), Instant::now());
-        Self { spec, events, reconciler, refusals, unavailable: None, changed_at, event_at: None }
+        Self { spec, events, reconciler, refusals, outputs, unavailable: None, changed_at, event_at: None }
     }
 
     /// Runs until the runtime is dropped.
@@ -102,8 +111,11 @@ impl Actor {
             RuntimeCommand::Start(launch) => {
                 self.reconciler.start(launch, format!("{:016x}", fastrand::u64(..)));
             }
-            // The pool kills only replicas that the balancer itself keeps alive.
-            RuntimeCommand::Kill(_) => {}
+            // The pool kills only replicas that the balancer itself keeps alive, and prepares nothing for others.
+            RuntimeCommand::Kill(_) | RuntimeCommand::Prepare(..) | RuntimeCommand::CancelPreparation => {}
+            RuntimeCommand::TakeNumber(id) => self.reconciler.take_number(id),
+            RuntimeCommand::Vacate(id) => self.reconciler.vacate(id),
+            RuntimeCommand::Forget(id) => self.reconciler.forget(id),
             RuntimeCommand::Retire(id) => self.reconciler.retire(id, now),
             RuntimeCommand::Stop(id) => {
                 if let Some(event) = self.reconciler.stop(id, now) {
@@ -139,7 +151,7 @@ impl Actor {
                     return;
                 }
                 self.unavailable = Some(BACKOFF.0);
-                self.reconciler.report_again();
+                self.reconciler.interrupted();
                 self.report(RuntimeEvent::Unavailable { reason: advice(&error, &self.spec) });
             }
         }
@@ -147,17 +159,24 @@ impl Actor {
 
     async fn passes(&mut self, client: &mut SwarmClient) -> Result<(), CallError> {
         for _ in 0..PASSES {
-            let observed = client.observe().await?;
-            let Plan { events, operations } = self.reconciler.reconcile(&observed, Instant::now().into_std());
-            let (mut changed, mut refused, done) = (!events.is_empty(), false, operations.is_empty());
+            let observed = client.observe(&self.reconciler.pending()).await?;
+            let Plan { events, exits, operations } =
+                self.reconciler.reconcile(&observed, Instant::now().into_std());
+            // What holds up a replica may do so for days.
+            let is_news = |event: &RuntimeEvent| !matches!(event, RuntimeEvent::Delayed { .. });
+            let (mut changed, mut refused) = (events.iter().any(is_news) || !exits.is_empty(), false);
+            let done = exits.is_empty() && operations.is_empty();
             for event in events {
                 self.report(event);
             }
+            self.report_exits(exits, client).await?;
             for operation in operations {
                 let accepted = self.perform(operation, client).await?;
                 changed |= accepted;
                 refused |= !accepted;
             }
+            // After the operations, which may want the last lines of what is gone.
+            self.outputs.follow(&observed);
             if changed {
                 self.changed_at = Instant::now();
             }
@@ -169,41 +188,64 @@ impl Actor {
         Ok(())
     }
 
+    /// Finds out why tasks ended and what they wrote last, of several at a time, and reports it: a node may have had
+    /// many.
+    async fn report_exits(&mut self, exits: Vec<Exit>, client: &SwarmClient) -> Result<(), CallError> {
+        // Nobody may have seen them run.
+        for Exit { name, service, task, .. } in &exits {
+            self.outputs.begin(name, service, task);
+        }
+        let outputs = &self.outputs;
+        let explain = |Exit { id, task, .. }: Exit| async move {
+            let (reason, is_kept) = client.exit_reason(&task).await?;
+            let line = if is_kept { outputs.keep(&task).await } else { None };
+            let line =
+                line.map_or_else(String::new, |line| format!("; the last line of its log is '{line}'"));
+            Ok::<_, CallError>((id, format!("{reason}{line}")))
+        };
+        let mut explained = pin!(stream::iter(exits).map(explain).buffer_unordered(MAX_EXPLAINED));
+        while let Some((id, reason)) = explained.try_next().await? {
+            self.reconciler.exit_reported(id);
+            self.report(RuntimeEvent::Exited { id, reason });
+        }
+        Ok(())
+    }
+
     /// Performs an operation. `false` if it was refused; the next pass yields it again.
     async fn perform(&mut self, operation: Operation, client: &mut SwarmClient) -> Result<bool, CallError> {
         match operation {
-            Operation::ReportExit { id, task } => {
-                let reason = client.exit_reason(&task).await?;
-                self.reconciler.exit_reported(id);
-                self.report(RuntimeEvent::Exited { id, reason });
-                Ok(true)
-            }
-            Operation::Create { launch, token } => {
-                self.reconciler.create_requested(launch.id);
-                let reason = match client.create(&launch, &token).await? {
-                    CreateOutcome::Created => return Ok(true),
-                    CreateOutcome::NameTaken => {
-                        let observed = client.observe().await?;
-                        // Either by this launch, if the response to an earlier request was lost; or by
-                        // a service that is being removed. The next pass handles both.
-                        let own = observed.with_token(&token).is_some();
-                        if own || self.reconciler.is_being_removed(&observed, &launch.name) {
-                            return Ok(true);
-                        }
-                        let name = client.service_name(&launch.name);
-                        format!("service {name} exists already: another balancer has made it")
-                    }
-                    CreateOutcome::Refused(reason) => reason,
-                };
-                self.reconciler.create_refused(launch.id);
-                self.report(RuntimeEvent::StartFailed { id: launch.id, reason });
-                Ok(true)
-            }
+            Operation::Create { launch, token, beside } => self.create(launch, &token, beside, client).await,
             Operation::SetNumber { service, version, number } => {
                 let set = client.set_number(&service, version, number).await;
                 let accepted = self.accepted(&service, "given another number", set)?;
                 if accepted {
                     tracing::info!(service, number, "two replicas had one number; this one has a new one");
+                }
+                Ok(accepted)
+            }
+            Operation::SetPlace { service, version, claim } => {
+                let set = client.set_place(&service, version, claim.as_ref()).await;
+                let accepted = self.accepted(&service, "marked for a deploy", set)?;
+                if accepted {
+                    tracing::debug!(service, ?claim, "a service has another place, or keeps it");
+                    self.reconciler.place_written(&service, Instant::now().into_std());
+                }
+                Ok(accepted)
+            }
+            Operation::Update { service, waits: true, .. } if client.is_ending(&service).await? => Ok(false),
+            Operation::Update { service, version, launch, token, .. } => {
+                let updated = match client.update(&service, version, &launch, &token).await {
+                    Ok(UpdateOutcome::Updated) => Ok(()),
+                    Ok(UpdateOutcome::Refused(reason)) => return Ok(self.start_failed(launch.id, reason)),
+                    Err(error) => Err(error),
+                };
+                self.accepted(&service, "changed to another revision", updated)
+            }
+            Operation::MarkAbandoned { service, version } => {
+                let marked = client.mark_version(&service, version).await;
+                let accepted = self.accepted(&service, "marked as being removed", marked)?;
+                if accepted {
+                    tracing::warn!(service, "the balancer that made it for a deploy is gone; it is removed");
                 }
                 Ok(accepted)
             }
@@ -216,6 +258,7 @@ impl Actor {
                 Ok(accepted)
             }
             Operation::Delete { service } => {
+                self.outputs.keep_all(&service).await;
                 let deleted = client.delete(&service).await;
                 let accepted = self.accepted(&service, "deleted", deleted)?;
                 if accepted {
@@ -224,6 +267,40 @@ impl Actor {
                 Ok(accepted)
             }
         }
+    }
+
+    /// Creates a service.
+    async fn create(
+        &mut self,
+        launch: Launch,
+        token: &str,
+        beside: Option<String>,
+        client: &mut SwarmClient,
+    ) -> Result<bool, CallError> {
+        self.reconciler.create_requested(launch.id);
+        let reason = match client.create(&launch, token, beside).await? {
+            CreateOutcome::Created => return Ok(true),
+            CreateOutcome::NameTaken => {
+                let observed = client.observe(&[]).await?;
+                // Either by this launch, if the response to an earlier request was lost; or by
+                // a service that is being removed. The next pass handles both.
+                let own = observed.with_token(token).is_some();
+                if own || self.reconciler.is_being_removed(&observed, &launch.name) {
+                    return Ok(true);
+                }
+                let name = client.service_name(&launch.name);
+                format!("service {name} exists already: another balancer has made it")
+            }
+            CreateOutcome::Refused(reason) => reason,
+        };
+        Ok(self.start_failed(launch.id, reason))
+    }
+
+    /// A replica cannot be started. Nothing is left to do, so this counts as done.
+    fn start_failed(&mut self, id: ReplicaId, reason: String) -> bool {
+        self.reconciler.start_refused(id);
+        self.report(RuntimeEvent::StartFailed { id, reason });
+        true
     }
 
     /// Whether a change of a service was accepted. A refusal is logged once.

@@ -3,10 +3,11 @@
 //! The Swarm keeps them alive and moves them between nodes; any number of balancers share them. The
 //! shared state is in the labels of the services and nowhere else, so that all balancers compute the
 //! same ring. A balancer creates a service for an `/add` and deletes it after an `/rm`; it never
-//! starts a second copy of a service.
+//! starts a second copy of a service. For a deploy it creates successors beside services, or changes services where
+//! they are; what is what then is in a label too.
 //!
-//! `observed` is the state of the Swarm, `reconciler` decides what follows from it, `client` performs
-//! that, and `actor` runs the loop. Nothing here judges health.
+//! `observed` is the state of the Swarm, `places` what its services are to their numbers, `reconciler` decides what
+//! follows from it, `client` performs that, and `actor` runs the loop. Nothing here judges health.
 
 mod actor;
 mod client;
@@ -14,6 +15,8 @@ mod context;
 mod events;
 mod numbers;
 mod observed;
+mod output;
+mod places;
 mod reconciler;
 mod refusals;
 mod template;
@@ -21,6 +24,7 @@ mod template;
 use self::actor::Actor;
 use super::engine::Spec;
 use super::handle::RuntimeHandle;
+use super::output::Outputs;
 use super::{Owner, RuntimeEvents};
 
 /// How replicas are run as Swarm services.
@@ -30,13 +34,14 @@ pub struct SwarmConfig {
     pub spec: Spec,
 }
 
-/// Starts a runtime that reports to `events`, beginning with an inventory.
+/// Starts a runtime that reports to `events`, beginning with an inventory, and has the output of its tasks read through
+/// `outputs`.
 /// [`stop`](super::Runtime::stop) removes a service, unless another balancer is doing that.
 ///
 /// # Panics
 /// Outside of a tokio runtime.
-pub fn start(config: SwarmConfig, events: RuntimeEvents) -> RuntimeHandle {
+pub fn start(config: SwarmConfig, events: RuntimeEvents, outputs: Outputs) -> RuntimeHandle {
     let (handle, commands) = RuntimeHandle::new("swarm", Owner::Orchestrator);
-    tokio::spawn(Actor::new(config.spec, events).run(commands));
+    tokio::spawn(Actor::new(config.spec, events, outputs).run(commands));
     handle
 }

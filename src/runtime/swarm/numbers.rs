@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::observed::Service;
 
-/// The number that each service has to have, by the service's id. `services` are sorted from the
-/// oldest to the youngest.
+/// The number that each service has to have, by the service's id. `services` are those that have one, sorted from
+/// the oldest to the youngest.
 pub(super) fn assign(services: &[&Service]) -> HashMap<String, u32> {
     let mut taken = HashSet::new();
     let (winners, losers): (Vec<&Service>, Vec<&Service>) =
@@ -35,8 +35,9 @@ mod tests {
 
     fn service(id: &str, number: Option<u32>) -> Service {
         let (name, replica) = (format!("ringherd-p-{id}"), id.to_owned());
-        let (revision, leaving, token) = Default::default();
-        Service { id: id.into(), name, replica, revision, number, leaving, token, created: 0, version: 0 }
+        let (revision, leaving, place, token) = Default::default();
+        let (created, version) = (0, 0);
+        Service { id: id.into(), name, replica, revision, number, leaving, place, token, created, version }
     }
 
     #[test]

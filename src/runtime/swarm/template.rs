@@ -1,10 +1,11 @@
-//! The service of a replica, as the options that create it. Pure.
+//! The service of a replica, as the options that create it, and the changes that are made to it. Pure.
 
 use docker_api::opts::ServiceOpts;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::context::SwarmContext;
+use super::observed::PlaceLabel;
 use crate::runtime::engine::{ReadOnly, Spec, labels, naming, program};
 use crate::runtime::{Launch, StopSignal};
 
@@ -35,7 +36,7 @@ pub(super) fn service_name(pool: &str, replica: &str) -> String {
     format!("{}-{tail}", head.trim_end_matches(['-', '_']))
 }
 
-/// The options that create the service of `launch`.
+/// The options that create the service of `launch`, with this place among those of its number.
 ///
 /// # Errors
 /// `docker-api` does not accept them.
@@ -44,12 +45,16 @@ pub(super) fn service(
     context: &SwarmContext,
     launch: &Launch,
     token: &str,
+    place: Option<PlaceLabel>,
 ) -> Result<ServiceOpts, String> {
     let failed = |error: &dyn std::fmt::Display| format!("cannot describe its service: {error}");
     let mut service_labels = labels::for_replica(&spec.pool, None, launch);
     service_labels.insert(labels::LAUNCH, token.to_owned());
+    // What it replaces is in the place, which is taken away at the end of the deploy.
+    service_labels.remove(labels::REPLACES);
+    service_labels.extend(place.map(|place| (labels::PLACE, place.to_string())));
     // `docker-api` has these only as structs whose fields must all be given.
-    let task = serde_json::from_value(task(spec, context, launch)).map_err(|error| failed(&error))?;
+    let task = serde_json::from_value(task(spec, context, launch, token)).map_err(|error| failed(&error))?;
     let mode =
         serde_json::from_value(json!({ "Replicated": { "Replicas": 1 } })).map_err(|error| failed(&error))?;
     // By DNS, not by a virtual IP: requests go to the task itself, and the kernel needs no IPVS.
@@ -64,7 +69,33 @@ pub(super) fn service(
         .map_err(|error| failed(&error))
 }
 
-fn task(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
+/// Sets a label in the specification of a service, or removes it.
+pub(super) fn set_label(service: &mut Value, key: &str, value: Option<&str>) {
+    match value {
+        Some(value) => service["Labels"][key] = Value::from(value),
+        None => {
+            service["Labels"].as_object_mut().and_then(|labels| labels.remove(key));
+        }
+    }
+}
+
+/// Changes the specification of a service so that it runs the revision of `launch`, and serves its number.
+pub(super) fn update(service: &mut Value, spec: &Spec, context: &SwarmContext, launch: &Launch, token: &str) {
+    let networks = service["TaskTemplate"]["Networks"].take();
+    service["TaskTemplate"] = task(spec, context, launch, token);
+    if !networks.is_null() {
+        // Those it has, under the ids that the Swarm gave them.
+        service["TaskTemplate"]["Networks"] = networks;
+    }
+    let revision = Some(launch.revision.name.as_str()).filter(|name| !name.is_empty());
+    set_label(service, labels::REVISION, revision);
+    set_label(service, labels::LAUNCH, Some(token));
+    set_label(service, labels::PLACE, None);
+    // Never two at once; and what does not start is the balancer's to undo.
+    service["UpdateConfig"] = json!({ "Parallelism": 1, "Order": "stop-first", "FailureAction": "continue" });
+}
+
+fn task(spec: &Spec, context: &SwarmContext, launch: &Launch, token: &str) -> Value {
     let mut limits = json!({ "Pids": PIDS_LIMIT });
     if let Some(memory) = spec.memory {
         limits["MemoryBytes"] = json!(memory);
@@ -74,7 +105,7 @@ fn task(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
     }
     let slug = naming::slug(&launch.name);
     json!({
-        "ContainerSpec": container(spec, context, launch),
+        "ContainerSpec": container(spec, context, launch, token),
         "Resources": { "Limits": limits },
         "RestartPolicy": { "Condition": "any", "Delay": RESTART_DELAY_NS },
         "Placement": { "Preferences": [{ "Spread": { "SpreadDescriptor": "node.id" } }] },
@@ -82,12 +113,17 @@ fn task(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
     })
 }
 
-fn container(spec: &Spec, context: &SwarmContext, launch: &Launch) -> Value {
+fn container(spec: &Spec, context: &SwarmContext, launch: &Launch, token: &str) -> Value {
     let image = launch.revision.image.as_ref().unwrap_or(&context.image);
     // Another image is taken for one that knows by itself what to run.
     let own_image = context.own_image && *image == context.image;
-    // Without the number: it may change on the service, which must not restart the task.
-    let container_labels = [(labels::POOL, spec.pool.clone()), (labels::NAME, launch.name.clone())];
+    // Without the number: it may change on the service, which must not restart the task. With the token, which tells
+    // the tasks of before an update from those after it.
+    let container_labels = [
+        (labels::POOL, spec.pool.clone()),
+        (labels::NAME, launch.name.clone()),
+        (labels::LAUNCH, token.to_owned()),
+    ];
     let mut container = json!({
         "Image": image,
         "Hostname": naming::slug(&launch.name),
@@ -146,20 +182,71 @@ fn mounts(spec: &Spec, own_image: bool) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::runtime::ReplicaId;
+    use crate::runtime::swarm::observed::Claim;
+    use crate::runtime::{ReplicaId, Revision};
+
+    fn launch() -> Launch {
+        let (existing, revision, replaces) = Default::default();
+        Launch { id: ReplicaId(1), name: "Server 1".into(), number: 7, existing, revision, replaces }
+    }
+
+    fn context(own_image: bool) -> SwarmContext {
+        SwarmContext { image: "app:1".into(), own_image, network: "net".into() }
+    }
+
+    fn made_for(launch: &Launch, spec: &Spec, own_image: bool, place: Option<PlaceLabel>) -> Value {
+        let options = service(spec, &context(own_image), launch, "t0", place).unwrap();
+        serde_json::from_str(&options.serialize().unwrap()).unwrap()
+    }
 
     fn made(spec: &Spec, own_image: bool) -> Value {
-        let launch = Launch {
-            id: ReplicaId(1),
-            name: "Server 1".into(),
-            number: 7,
-            existing: None,
-            revision: std::sync::Arc::default(),
-            replaces: None,
-        };
-        let context = SwarmContext { image: "app:1".into(), own_image, network: "net".into() };
-        serde_json::from_str(&service(spec, &context, &launch, "t0").unwrap().serialize().unwrap()).unwrap()
+        made_for(&launch(), spec, own_image, None)
+    }
+
+    #[test]
+    fn a_successor_is_made_beside_another_service() {
+        let launch = Launch { replaces: Some("base".into()), ..launch() };
+        let place = PlaceLabel { claim: Claim::Beside("s1".into()), renewed: 5 };
+        let labels = &made_for(&launch, &Spec::default(), true, Some(place))["Labels"];
+        assert_eq!(
+            (&labels["io.ringherd.place"], &labels["io.ringherd.number"]),
+            (&json!("beside s1 5"), &json!("7"))
+        );
+        assert_eq!(labels.get("io.ringherd.replaces"), None);
+    }
+
+    #[test]
+    fn an_update_changes_what_runs_and_keeps_the_rest() {
+        let mut service = made(&Spec::default(), true);
+        let before = service.clone();
+        assert_eq!(before["TaskTemplate"]["ContainerSpec"]["Labels"]["io.ringherd.launch"], "t0");
+        service["TaskTemplate"]["Networks"] = json!([{ "Target": "id-of-net" }]);
+        set_label(&mut service, "io.ringherd.place", Some("vacant 5"));
+        let env = vec!["A=1".to_owned()];
+        let revision =
+            Arc::new(Revision { name: "v2".into(), image: Some("app:2".into()), env, ..Revision::default() });
+        let next = Launch { revision, ..launch() };
+        update(&mut service, &Spec::default(), &context(true), &next, "t1");
+        let container = &service["TaskTemplate"]["ContainerSpec"];
+        assert_eq!(
+            (&container["Image"], &container["Labels"]["io.ringherd.launch"]),
+            (&json!("app:2"), &json!("t1"))
+        );
+        assert!(container["Env"].as_array().unwrap().contains(&json!("A=1")));
+        assert_eq!(service["TaskTemplate"]["Networks"], json!([{ "Target": "id-of-net" }]));
+        let mut labels = before["Labels"].clone();
+        labels["io.ringherd.launch"] = json!("t1");
+        labels["io.ringherd.revision"] = json!("v2");
+        assert_eq!(service["Labels"], labels);
+        assert_eq!(service["UpdateConfig"]["Order"], "stop-first");
+        assert_eq!((&service["Name"], &service["Mode"]), (&before["Name"], &before["Mode"]));
+        // And back to the revision without a name.
+        update(&mut service, &Spec::default(), &context(true), &launch(), "t0");
+        assert_eq!(service["Labels"], before["Labels"]);
+        assert_eq!(service["TaskTemplate"]["ContainerSpec"], before["TaskTemplate"]["ContainerSpec"]);
     }
 
     #[test]

@@ -152,6 +152,16 @@ fn an_end_says_what_became_of_it_and_how_long_it_took() {
 }
 
 #[test]
+fn one_that_was_only_prepared_has_changed_nothing() {
+    let numbers = || vec![number(1, "pending", "S1", None), number(2, "pending", "S2", None)];
+    let begun = "deploying v2 in the place of v1 to 2 numbers, once its image is there";
+    assert_eq!(text::begun(&report("preparing", numbers())), begun);
+    let ended = DeployReport { reason: "no image".to_owned(), ..report("reverted", numbers()) };
+    let expected = "v2 was not deployed, and nothing has changed: no image";
+    assert_eq!((text::end(&ended), text::begun(&ended)), (expected.to_owned(), expected.to_owned()));
+}
+
+#[test]
 fn a_status_is_a_few_lines() {
     let mut report = reverted("5 % failed");
     report.numbers.push(number(2, "judging", "N2", Some("S2")));

@@ -9,6 +9,10 @@ pub(super) fn begun(report: &DeployReport) -> String {
     let (from, to) = (plain(&report.from), plain(&report.to));
     match report.state.as_str() {
         "reverting" => format!("taking {to} back: {from} takes over again"),
+        "aborted" | "reverted" => end(report),
+        "preparing" => {
+            format!("deploying {to} in the place of {from} to {}, once its image is there", numbers(report))
+        }
         _ => format!("deploying {to} in the place of {from} to {}", numbers(report)),
     }
 }
@@ -89,6 +93,9 @@ pub(super) fn end(report: &DeployReport) -> String {
              'ringherd deploy --abort' takes it back",
             numbers(report)
         ),
+        _ if report.numbers.iter().all(|number| number.step == "pending") => {
+            format!("{to} was not deployed, and nothing has changed: {}", reason(report))
+        }
         "aborted" => format!("{to} was taken back after {took}, as asked for: {}", left(report)),
         _ => format!("{to} was taken back after {took}, {}: {}", left(report), reason(report)),
     }

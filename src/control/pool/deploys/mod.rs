@@ -7,6 +7,7 @@
 //! back is one publication too.
 //!
 //! ```text
+//!  Preparing ──the image is there──► Starting
 //!  Starting ──ready for min_healthy──► Judging ──window over──► Starting (the next) … Succeeded
 //!     │                                 │   └──canary complete──► Waiting ──promoted──► Starting
 //!     └────anything wrong───────────────┴───► Reverting ──every incumbent back──► Reverted
@@ -31,10 +32,11 @@ use std::time::Instant;
 pub use judge::DeploySample;
 
 use super::action::Ticket;
+use super::departures::Fate;
 use super::members::{BESIDE, Member, Phase};
 use super::{Action, Pool};
 use crate::control::{ControlError, DeployOrder, DeployRequest, DeployState, DeployView};
-use crate::runtime::{ReplicaId, Revision};
+use crate::runtime::{Owner, ReplicaId, Revision};
 use judge::Judge;
 
 /// Why a deploy ends that an end of the balancer interrupts.
@@ -50,6 +52,8 @@ pub(super) struct Deploys {
     under_way: Option<Deploy>,
     /// How the last one ended.
     last: Option<Arc<DeployView>>,
+    /// Whether replicas of several revisions were found, which the next deploy ends.
+    is_mixed: bool,
 }
 
 /// A deploy under way.
@@ -85,6 +89,8 @@ struct Deploy {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// The runtime finds what the new revision needs. Nothing has been touched.
+    Preparing,
     /// The batch starts.
     Starting,
     /// The batch serves its numbers; since then it is in force, if it is.
@@ -107,7 +113,7 @@ struct Failure {
 
 impl Deploys {
     pub(super) fn new(current: Arc<Revision>) -> Self {
-        Self { current, count: 0, under_way: None, last: None }
+        Self { current, count: 0, under_way: None, last: None, is_mixed: false }
     }
 
     /// What replicas run that are started anew.
@@ -115,8 +121,7 @@ impl Deploys {
         Arc::clone(&self.current)
     }
 
-    /// Whether no deploy is under way.
-    #[cfg(any(test, feature = "test-util"))]
+    /// Whether no deploy of this balancer is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.under_way.is_none()
     }
@@ -129,20 +134,28 @@ impl Deploys {
             Stage::Starting | Stage::Judging(_) | Stage::Waiting => {
                 deploy.passed.contains(&number) || deploy.batch.contains(&number)
             }
-            Stage::Reverting => false,
+            Stage::Preparing | Stage::Reverting => false,
         };
         is_new.then_some(deploy)
     }
 
-    /// The deploy under way in which a successor starts beside the number.
+    /// The deploy under way in which a successor of the number starts.
     fn starting(&mut self, number: u32) -> Option<&mut Deploy> {
-        self.under_way
-            .as_mut()
-            .filter(|deploy| deploy.stage == Stage::Starting && deploy.batch.contains(&number))
+        self.under_way.as_mut().filter(|deploy| deploy.starts(number))
+    }
+
+    /// Whether a successor of the number starts, in a deploy of this balancer.
+    pub(super) fn is_starting(&self, number: u32) -> bool {
+        self.under_way.as_ref().is_some_and(|deploy| deploy.starts(number))
     }
 }
 
 impl Deploy {
+    /// Whether a successor of the number starts.
+    fn starts(&self, number: u32) -> bool {
+        self.stage == Stage::Starting && self.batch.contains(&number)
+    }
+
     /// The number that the successor of a number has while it starts.
     fn number_of_successor(&self, number: u32) -> u32 {
         match self.order {
@@ -178,7 +191,7 @@ impl Pool {
 
     fn begin_deploy(&mut self, request: &DeployRequest, now: Instant) -> Result<(), ControlError> {
         self.refuse_while_stopping()?;
-        if !self.runtime.owner.is_balancer() {
+        if !self.runtime.owner.makes_replicas() {
             return Err(ControlError::NoDeploys(self.runtime.kind));
         }
         self.refuse_during_outage()?;
@@ -187,11 +200,17 @@ impl Pool {
             return Err(ControlError::BadCanary(percent));
         }
         let to = self.revision_named(&request.revision)?;
-        let ours = |member: &Member| member.owner().is_balancer();
+        let ours = |member: &Member| member.owner().makes_replicas();
         if !self.additions.tickets().is_empty() {
             return Err(ControlError::DeployNotNow("replicas are being added"));
         }
         let all: Vec<_> = self.members.iter().filter(|(_, member)| ours(member)).collect();
+        // A successor finds its incumbent in the orchestrator, and is found there.
+        let is_missing =
+            |member: &Member| member.owner() == Owner::Orchestrator && member.existing().is_none();
+        if all.iter().any(|(_, member)| is_missing(member)) {
+            return Err(ControlError::DeployNotNow("the first replicas are still being created"));
+        }
         let pending: BTreeSet<_> =
             all.iter().filter(|(_, member)| member.revision != to).map(|(number, _)| *number).collect();
         match (all.is_empty(), pending.is_empty()) {
@@ -214,12 +233,18 @@ impl Pool {
         let canary = request.canary.map(share);
         let before = all.iter().map(|(number, member)| (*number, Arc::clone(&member.revision))).collect();
         self.deploys.count += 1;
+        let stage = if self.runtime.prepares {
+            self.out.push(Action::Prepare { deploy: self.deploys.count, revision: Arc::clone(&to) });
+            Stage::Preparing
+        } else {
+            Stage::Starting
+        };
         self.deploys.under_way = Some(Deploy {
             from,
             to,
             order,
             began: now,
-            stage: Stage::Starting,
+            stage,
             before,
             pending,
             batch: BTreeSet::new(),
@@ -232,14 +257,32 @@ impl Pool {
             failure: None,
             judge: Judge::default(),
         });
+        self.deploys.is_mixed = false;
         self.tell_deploy();
         Ok(())
+    }
+
+    /// What the new revision of a deploy needs is there, or cannot be had.
+    pub(super) fn prepared_deploy(&mut self, deploy: u64, result: Result<(), String>) {
+        let is_waiting = |found: &&mut Deploy| found.stage == Stage::Preparing;
+        if deploy != self.deploys.count {
+            return;
+        }
+        let Some(deploy) = self.deploys.under_way.as_mut().filter(is_waiting) else { return };
+        match result {
+            Ok(()) => {
+                deploy.stage = Stage::Starting;
+                self.tell_deploy();
+            }
+            Err(reason) => deploy.fail(&reason, None),
+        }
     }
 
     /// Refuses what would change the ring in the middle of a deploy.
     pub(super) fn refuse_during_deploy(&self) -> Result<(), ControlError> {
         match &self.deploys.under_way {
             Some(deploy) => Err(ControlError::Deploying(deploy.to.shown().to_owned())),
+            None if self.others_deploy() => Err(ControlError::DeployingElsewhere),
             None => Ok(()),
         }
     }
@@ -285,6 +328,43 @@ impl Pool {
         is_beside
     }
 
+    /// Another balancer of the pool has removed or changed the replica of a number: the deploy under way goes on without
+    /// it.
+    pub(super) fn drop_from_deploy(&mut self, number: u32, now: Instant) {
+        let Some(deploy) = &mut self.deploys.under_way else { return };
+        deploy.before.remove(&number);
+        let sets = [
+            &mut deploy.pending,
+            &mut deploy.batch,
+            &mut deploy.passed,
+            &mut deploy.reverted,
+            &mut deploy.returning,
+            &mut deploy.kept,
+        ];
+        for numbers in sets {
+            numbers.remove(&number);
+        }
+        let beside = self.members.get(BESIDE + number);
+        // An incumbent is another balancer's to judge from here on.
+        let is_ours = beside.is_some_and(Member::is_successor);
+        let fate = if is_ours { Fate::Stopped } else { Fate::Forgotten };
+        self.retire_beside_to(fate, number, "another balancer has changed its number", now);
+    }
+
+    /// Whether a number is one of the deploy under way.
+    pub(super) fn is_of_deploy(&self, number: u32) -> bool {
+        self.deploys.under_way.as_ref().is_some_and(|deploy| deploy.before.contains_key(&number))
+    }
+
+    /// The incumbent of a number is gone, so there is no way back for it.
+    pub(super) fn keep_without_incumbent(&mut self, number: u32, now: Instant) {
+        let Some(deploy) = &mut self.deploys.under_way else { return };
+        if deploy.batch.remove(&number) | deploy.passed.remove(&number) {
+            deploy.kept.insert(number);
+        }
+        self.retire_beside_to(Fate::Forgotten, number, "another balancer has removed it", now);
+    }
+
     /// Everything is taken back at once, as far as it can be.
     pub(super) fn fail_deploy(&mut self, reason: &str) {
         if let Some(deploy) = &mut self.deploys.under_way {
@@ -295,12 +375,13 @@ impl Pool {
     /// Whether [`Event::DeploySamples`](super::Event::DeploySamples) is wanted.
     pub fn wants_deploy_samples(&self) -> bool {
         let stage = self.deploys.under_way.as_ref().map(|deploy| deploy.stage);
-        stage.is_some_and(|stage| stage != Stage::Reverting)
+        stage.is_some_and(|stage| !matches!(stage, Stage::Preparing | Stage::Reverting))
     }
 
     /// What was counted at the replicas on the ring.
     pub(super) fn judge_deploy(&mut self, samples: Vec<(ReplicaId, DeploySample)>, now: Instant) {
-        let Some(deploy) = &mut self.deploys.under_way else { return };
+        let is_judged = |deploy: &&mut Deploy| deploy.stage != Stage::Preparing;
+        let Some(deploy) = self.deploys.under_way.as_mut().filter(is_judged) else { return };
         let (members, to) = (&self.members, &deploy.to);
         let of_member = |(id, sample)| {
             let member = members.number_of(id).and_then(|number| members.get(number))?;
@@ -323,11 +404,11 @@ impl Pool {
                 Some(since?.into_iter().max()? + self.config.deploy.min_healthy)
             }
             Stage::Judging(since) => Some(since? + self.config.deploy.window),
-            Stage::Waiting | Stage::Reverting => None,
+            Stage::Preparing | Stage::Waiting | Stage::Reverting => None,
         }
     }
 
-    fn ready_since(&self, number: u32) -> Option<Instant> {
+    pub(super) fn ready_since(&self, number: u32) -> Option<Instant> {
         match self.members.get(number)?.instance()?.phase {
             Phase::Ready(since) => Some(since),
             Phase::Starting | Phase::Ejected(_) => None,
@@ -348,6 +429,10 @@ impl Pool {
     /// Goes on with the deploy under way. Returns whether there may be more to do.
     pub(super) fn advance_deploy(&mut self, now: Instant) -> bool {
         let Some(deploy) = &self.deploys.under_way else { return false };
+        let ends = self.is_stopping() || deploy.failure.is_some();
+        if ends && deploy.stage == Stage::Preparing {
+            self.out.push(Action::CancelPreparation);
+        }
         if self.is_stopping() {
             self.end_deploy(DeployState::Aborted, now);
             return true;
@@ -371,7 +456,7 @@ impl Pool {
             Stage::Judging(_) if is_due => self.pass_batch(),
             Stage::Reverting if stops_first => return self.put_back(now),
             Stage::Reverting => return self.revert(now),
-            Stage::Starting | Stage::Judging(_) | Stage::Waiting => return false,
+            Stage::Preparing | Stage::Starting | Stage::Judging(_) | Stage::Waiting => return false,
         }
         true
     }

@@ -16,11 +16,13 @@ impl Pool {
             .unwrap_or_else(|_| Arc::new(Revision { name: name.to_owned(), ..Revision::default() }))
     }
 
-    /// The balancer before this one has deployed something, or was about to when it ended. What most replicas that were
-    /// found have is what they all are to have.
-    pub(in crate::control::pool) fn take_up_revisions(&mut self, now: Instant) {
+    /// The balancer before this one has deployed something, or was about to when it ended; or another one that shares the
+    /// pool has. What most replicas that were found have is what those have that are started from now on. Where this
+    /// balancer is the only one, it is what they all are to have.
+    pub(in crate::control::pool) fn take_up_revisions(&mut self) {
         let mut counts: Vec<(Arc<Revision>, usize)> = Vec::new();
-        for (_, member) in self.members.iter().filter(|(_, member)| member.owner().is_balancer()) {
+        let owner = self.runtime.owner;
+        for (_, member) in self.members.iter().filter(|(_, member)| member.owner() == owner) {
             match counts.iter_mut().find(|(revision, _)| *revision == member.revision) {
                 Some((_, count)) => *count += 1,
                 None => counts.push((Arc::clone(&member.revision), 1)),
@@ -37,10 +39,32 @@ impl Pool {
         if let Some((revision, _)) = most {
             self.deploys.current = revision;
         }
-        if mixed {
-            let request = DeployRequest { revision: self.deploys.current().shown().to_owned(), canary: None };
-            // Refused only if there is nothing to do.
-            let _ = self.begin_deploy(&request, now);
+        self.deploys.is_mixed = mixed && owner.is_balancer();
+    }
+
+    /// Begins to make one revision of several that were found, as soon as that is possible. Returns whether it has.
+    pub(in crate::control::pool) fn unify_revisions(&mut self, now: Instant) -> bool {
+        if !self.deploys.is_mixed {
+            return false;
+        }
+        let request = DeployRequest { revision: self.deploys.current().shown().to_owned(), canary: None };
+        let begun = self.begin_deploy(&request, now);
+        // An outage ends, and so does what is under way. Nothing else that is refused changes by itself.
+        self.deploys.is_mixed =
+            matches!(begun, Err(ControlError::Unavailable(_) | ControlError::DeployNotNow(_)));
+        begun.is_ok()
+    }
+
+    /// The configuration may have revisions now that were known by their names alone.
+    pub(in crate::control::pool) fn recall_revisions(&mut self) {
+        let forgotten = self.members.iter().filter(|(_, member)| member.revision.is_forgotten());
+        let names: Vec<_> =
+            forgotten.map(|(number, member)| (number, member.revision.name.clone())).collect();
+        for (number, name) in names {
+            let revision = self.revision_of_found(&name);
+            if let Some(member) = self.members.get_mut(number) {
+                member.revision = revision;
+            }
         }
     }
 

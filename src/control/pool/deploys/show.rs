@@ -55,6 +55,7 @@ impl Pool {
 impl Deploy {
     fn state(&self) -> DeployState {
         match self.stage {
+            Stage::Preparing => DeployState::Preparing,
             Stage::Starting => DeployState::Starting,
             Stage::Judging(_) => DeployState::Judging,
             Stage::Waiting => DeployState::Waiting,

@@ -6,20 +6,13 @@ use std::time::Instant;
 
 use super::Stage;
 use crate::control::Transition;
-use crate::control::pool::Pool;
+use crate::control::pool::departures::Fate;
 use crate::control::pool::members::{BESIDE, Member};
 use crate::control::pool::publishing::After;
-use crate::runtime::{ReplicaId, Revision};
+use crate::control::pool::{Action, Pool};
+use crate::runtime::{Owner, ReplicaId, Revision};
 
 impl Pool {
-    /// The revision whose place a successor that starts beside this number is to take, for people.
-    pub(in crate::control::pool) fn replaced_revision(&self, number: u32) -> Option<String> {
-        let successor = self.members.get(number).filter(|_| number >= BESIDE)?;
-        let incumbent = self.members.get(number - BESIDE)?;
-        let deploy = self.deploys.under_way.as_ref()?;
-        (successor.revision == deploy.to).then(|| incumbent.revision.shown().to_owned())
-    }
-
     /// Starts the successors of these numbers, each beside its incumbent.
     pub(super) fn start_beside(&mut self, batch: BTreeSet<u32>, to: &Arc<Revision>, now: Instant) {
         for number in batch {
@@ -49,13 +42,26 @@ impl Pool {
 
     /// The replica of a number and the one beside it change places.
     fn exchange(&mut self, number: u32) {
+        self.exchange_members(number);
+        let member = self.members.get(number).filter(|member| member.owner() == Owner::Orchestrator);
+        if let Some(instance) = member.and_then(Member::instance) {
+            self.out.push(Action::TakeNumber(instance.id()));
+        }
+    }
+
+    /// The same, which nobody is told of.
+    pub(in crate::control::pool) fn exchange_members(&mut self, number: u32) {
         self.members.exchange(number, BESIDE + number);
         self.follow_waiting(number);
         self.follow_waiting(BESIDE + number);
     }
 
     /// Publishes that the replicas of these numbers are others from now on.
-    fn publish_places(&mut self, numbers: impl IntoIterator<Item = u32>, now: Instant) {
+    pub(in crate::control::pool) fn publish_places(
+        &mut self,
+        numbers: impl IntoIterator<Item = u32>,
+        now: Instant,
+    ) {
         let mut joined = Vec::new();
         for number in numbers {
             let Some(member) = self.members.get_mut(number) else { continue };
@@ -75,7 +81,7 @@ impl Pool {
     /// Stops the successors that have not taken their places, and has the others give theirs back.
     pub(super) fn begin_reverting(&mut self, now: Instant) {
         let Some(deploy) = &mut self.deploys.under_way else { return };
-        let has_places = !matches!(deploy.stage, Stage::Starting);
+        let has_places = !matches!(deploy.stage, Stage::Preparing | Stage::Starting);
         deploy.stage = Stage::Reverting;
         let batch = if has_places { BTreeSet::new() } else { std::mem::take(&mut deploy.batch) };
         deploy.reverted.extend(&batch);
@@ -130,9 +136,23 @@ impl Pool {
         !kept.is_empty()
     }
 
-    /// Lets the replica beside a number go: drains it, if requests can be at it.
+    /// Stops the replica beside a number: drains it, if requests can be at it.
     pub(super) fn retire_beside(&mut self, number: u32, reason: &str, now: Instant) {
-        let Some(member) = self.members.remove(BESIDE + number) else { return };
+        self.retire_beside_to(Fate::Stopped, number, reason, now);
+    }
+
+    /// Lets the replica beside a number go.
+    pub(in crate::control::pool) fn retire_beside_to(
+        &mut self,
+        fate: Fate,
+        number: u32,
+        reason: &str,
+        now: Instant,
+    ) {
+        let Some(mut member) = self.members.remove(BESIDE + number) else { return };
+        if fate == Fate::Stopped {
+            member = self.take_hold(number, member, now);
+        }
         let is_of_place = |listed: ReplicaId| {
             let place = self.members.get(number).and_then(|member| member.listed.as_ref());
             place.is_some_and(|place| place.id == listed)
@@ -140,7 +160,7 @@ impl Pool {
         // One that has a place on the ring all the same is down, and takes no requests.
         let drains =
             member.instance().is_some_and(|instance| instance.has_served && !is_of_place(instance.id()));
-        self.retire(number, &member, drains, reason, now);
+        self.retire_to(fate, number, &member, drains, reason, now);
     }
 
     /// Whether a replica stands beside a number: its endpoint is needed again.

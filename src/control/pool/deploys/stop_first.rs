@@ -16,9 +16,10 @@ use std::time::Instant;
 use super::Stage;
 use crate::cluster::Standing;
 use crate::control::DeployOrder;
+use crate::control::pool::departures::Fate;
 use crate::control::pool::members::{Member, Phase};
 use crate::control::pool::{Action, Pool};
-use crate::runtime::Revision;
+use crate::runtime::{Owner, Revision};
 
 /// Whether requests go to the replica of a member.
 fn serves(member: &Member) -> bool {
@@ -31,7 +32,10 @@ impl Pool {
     pub(super) fn knows_who_serves(&self) -> bool {
         let is_new = |member: &Member| {
             let is_starting = member.instance().is_none_or(|instance| instance.phase == Phase::Starting);
-            member.owner().is_balancer() && member.existing().is_some() && is_starting
+            // An orchestrator may take for ever to start one, which does not serve meanwhile.
+            let is_asked = member.instance().is_some_and(|it| it.address.is_some() && it.trouble.is_empty());
+            let may_serve = member.owner().is_balancer() || member.owner() == Owner::Orchestrator && is_asked;
+            member.existing().is_some() && !member.is_successor() && is_starting && may_serve
         };
         !self.members.iter().any(|(_, member)| is_new(member))
     }
@@ -90,7 +94,12 @@ impl Pool {
         }
         // Of who waited to be started there is nothing to tell.
         leaving.retain(|(_, incumbent)| incumbent.instance().is_some());
-        self.retire_all(leaving, reason, now);
+        for (number, incumbent) in leaving {
+            // An orchestrator stops it, when it is told what to run instead.
+            let is_changed = incumbent.owner() == Owner::Orchestrator;
+            let fate = if is_changed { Fate::Changed } else { Fate::Stopped };
+            self.retire_to(fate, number, &incumbent, incumbent.is_listed(), reason, now);
+        }
     }
 
     /// The replica of a number begins to serve it. If that is a successor, requests count from here on: while it waited

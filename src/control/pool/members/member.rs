@@ -42,6 +42,9 @@ pub(in crate::control::pool) struct Member {
     pub(super) existing: Option<String>,
     /// What its next instance runs, and the one that it started.
     pub(in crate::control::pool) revision: Arc<Revision>,
+    /// The revisions in whose place it is to run its own one, until it serves; the last one is that of its incumbent.
+    /// Several where that did not serve either: then it is not known which of them an orchestrator runs.
+    pub(super) replaces: Vec<Arc<Revision>>,
     /// The unfinished `/add` it belongs to.
     pub(in crate::control::pool) addition: Option<Ticket>,
     /// Whether it stands beside the member of a number, to take its place or to take it back.
@@ -90,8 +93,8 @@ pub(in crate::control::pool) struct Instance {
     pub(in crate::control::pool) phase: Phase,
     pub(in crate::control::pool) checks: Checks,
     pub(in crate::control::pool) outlier: Outlier,
-    /// What was wrong with the last heartbeat; empty if nothing was.
-    pub(in crate::control::pool) last_bad: String,
+    /// Why it does not run yet, or what was wrong with the last heartbeat; empty if nothing is known.
+    pub(in crate::control::pool) trouble: String,
     /// Whether it was told that it does not become ready.
     pub(in crate::control::pool) is_warned: bool,
     /// Whether it ever was to be published: requests may be at it.
@@ -143,6 +146,7 @@ impl Member {
             owner,
             existing,
             revision: Arc::default(),
+            replaces: Vec::new(),
             addition,
             is_beside: false,
             listed: None,
@@ -162,11 +166,23 @@ impl Member {
         start_at: Instant,
     ) -> Self {
         let member = Self::new(name, incumbent.owner, None, None, start_at);
+        Self { is_beside: true, revision, replaces: vec![Arc::clone(&incumbent.revision)], ..member }
+    }
+
+    /// One that was found, and that another balancer has given the number beside which it stands.
+    pub(in crate::control::pool) fn following(
+        name: String,
+        key: String,
+        revision: Arc<Revision>,
+        start_at: Instant,
+    ) -> Self {
+        let member = Self::new(name, Owner::Orchestrator, Some(key), None, start_at);
         Self { is_beside: true, revision, ..member }
     }
 
     /// One that is to take the number of `incumbent`, which leaves it, and runs another revision. Until it serves nobody
-    /// does: the place is held by `vacancy`, of which there is no replica.
+    /// does: the place is held by `vacancy`, of which there is no replica. An orchestrator changes the replica that it has,
+    /// which keeps its name.
     pub(in crate::control::pool) fn in_place_of(
         incumbent: &Self,
         name: String,
@@ -175,6 +191,13 @@ impl Member {
         start_at: Instant,
     ) -> Self {
         let mut member = Self::new(name, incumbent.owner, None, None, start_at);
+        if incumbent.owner == Owner::Orchestrator {
+            member.name.clone_from(&incumbent.name);
+            member.existing.clone_from(&incumbent.existing);
+            member.replaces.clone_from(&incumbent.replaces);
+            member.replaces.retain(|replaced| *replaced != incumbent.revision);
+            member.replaces.push(Arc::clone(&incumbent.revision));
+        }
         member.revision = revision;
         member.weight = incumbent.weight;
         member.drained_from = incumbent.drained_from;
@@ -184,6 +207,19 @@ impl Member {
             *listed = Listed { id: vacancy, name: member.name.clone(), in_force: false, ..listed.clone() };
         }
         member
+    }
+
+    /// One that keeps the number of `incumbent`, which another balancer has run another revision. It is looked for when
+    /// that is done.
+    pub(in crate::control::pool) fn vacated(
+        incumbent: &Self,
+        vacancy: ReplicaId,
+        note: &str,
+        now: Instant,
+    ) -> Self {
+        let revision = Arc::clone(&incumbent.revision);
+        let member = Self::in_place_of(incumbent, incumbent.name.clone(), revision, vacancy, now);
+        Self { replaces: Vec::new(), retry_at: None, note: note.to_owned(), ..member }
     }
 
     /// Everything that is about the replica changes hands; what is about the number stays.
@@ -278,6 +314,24 @@ impl Member {
         }
         self.note.clear();
         self.cause = None;
+        self.replaces.clear();
+    }
+
+    /// Whether it may run a revision of this name, as it is shown.
+    pub(in crate::control::pool) fn may_run(&self, shown: &str) -> bool {
+        let replaced = self.replaces.iter();
+        replaced.chain([&self.revision]).any(|revision| revision.shown() == shown)
+    }
+
+    /// It runs something else by now, and is not to be changed.
+    pub(in crate::control::pool) fn give_up_change(&mut self, runs: Arc<Revision>) {
+        self.replaces.clear();
+        self.revision = runs;
+    }
+
+    /// Whether it is to run its revision in the place of another, and does not serve yet.
+    pub(in crate::control::pool) fn is_successor(&self) -> bool {
+        !self.replaces.is_empty()
     }
 
     /// What is published under `number`, if anything.
@@ -296,13 +350,14 @@ impl Member {
     ) -> (Launch, Instance) {
         self.retry_at = None;
         self.backoff.started(now);
+        let replaced = self.replaces.iter().rfind(|replaced| **replaced != self.revision);
         let launch = Launch {
             id,
             name: self.name.clone(),
             number: of_ring(number),
             existing: self.existing.clone(),
             revision: Arc::clone(&self.revision),
-            replaces: None,
+            replaces: replaced.map(|replaced| replaced.shown().to_owned()),
         };
         (launch, Instance::new(id, now))
     }
@@ -312,15 +367,15 @@ impl Member {
         Self { instance, ..self }
     }
 
-    /// What was wrong with the last heartbeat, as the end of a sentence.
-    pub(in crate::control::pool) fn last_bad(&self) -> String {
-        let bad = self.instance.as_ref().map_or("", |instance| &instance.last_bad);
+    /// Why it does not run yet, or what was wrong with the last heartbeat, as the end of a sentence.
+    pub(in crate::control::pool) fn trouble(&self) -> String {
+        let bad = self.instance.as_ref().map_or("", |instance| &instance.trouble);
         if bad.is_empty() { String::new() } else { format!(": {bad}") }
     }
 
     /// Why it is not ready; empty when it is.
     pub(in crate::control::pool) fn reason(&self) -> String {
-        let bad = self.instance.as_ref().map_or("", |instance| &instance.last_bad);
+        let bad = self.instance.as_ref().map_or("", |instance| &instance.trouble);
         match (self.is_ready(), self.note.is_empty(), bad.is_empty()) {
             (true, ..) => self.instance.as_ref().map_or_else(String::new, |it| it.outlier.note()),
             (false, true, _) => bad.to_owned(),
@@ -360,7 +415,7 @@ impl Instance {
             phase: Phase::Starting,
             checks: Checks::default(),
             outlier: Outlier::default(),
-            last_bad: String::new(),
+            trouble: String::new(),
             is_warned: false,
             has_served: false,
         }

@@ -41,10 +41,17 @@ fn one_failure_stops_the_others_and_frees_numbers_and_names() {
 #[test]
 fn who_is_not_ready_in_time_fails_the_whole_and_is_named() {
     let mut herd = Herd::of(1);
-    let launched = launches(&herd.add(3, &["Good", "Sick", "Slow"]));
+    let launched = launches(&herd.add(4, &["Good", "Sick", "Slow", "Held up"]));
     herd.bring_up(launched[0].id);
     herd.started(launched[1].id);
     herd.step(Event::Heartbeat(launched[1].id, Verdict::Bad("answered 503".to_owned())));
+    let told = ["no node", "no image"].map(|reason| {
+        let actions = herd
+            .step(Event::Runtime(RuntimeEvent::Delayed { id: launched[3].id, reason: reason.to_owned() }));
+        let warned = |action: &Action| matches!(action, Action::Unready { name, .. } if name == "Held up");
+        actions.iter().any(warned)
+    });
+    assert_eq!(told, [true, false], "once");
     let actions = herd.wait(ControlConfig::default().start_timeout);
     let failures = vec![
         (
@@ -56,9 +63,10 @@ fn who_is_not_ready_in_time_fails_the_whole_and_is_named() {
             "Slow".to_owned(),
             "did not start within 10s; if that is too short, raise --start-timeout".to_owned(),
         ),
+        ("Held up".to_owned(), "did not start within 10s: no image".to_owned()),
     ];
     assert_eq!(reply(&actions), Some(Err(ControlError::StartFailed(failures))));
-    assert_eq!(stops(&actions).len(), 3);
+    assert_eq!(stops(&actions).len(), 4);
     assert_eq!(herd.names(), ["Server 1"]);
 }
 
@@ -112,7 +120,7 @@ fn a_full_ring_is_known_before_anything_is_started() {
 #[test]
 fn a_pool_that_cannot_be_is_refused() {
     let new = |config, owner, endpoints: &[&str]| {
-        let facts = RuntimeFacts { kind: "test", owner, lists: false };
+        let facts = RuntimeFacts { kind: "test", owner, lists: false, prepares: false };
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
         Pool::new(config, facts, endpoints, 1, Instant::now()).map(drop)
     };

@@ -1,7 +1,7 @@
 //! Replicas that are there already: those of the balancer before, an orchestrator's, and others'.
 
 use super::*;
-use crate::runtime::Found;
+use crate::runtime::{Found, Place};
 
 fn found(key: &str, name: &str, number: impl Into<Option<u32>>, owner: Owner) -> Found {
     Found {
@@ -10,6 +10,7 @@ fn found(key: &str, name: &str, number: impl Into<Option<u32>>, owner: Owner) ->
         number: number.into(),
         owner,
         revision: String::new(),
+        place: Place::Holder,
     }
 }
 
@@ -28,13 +29,13 @@ fn others(key: &str, name: &str) -> Found {
 /// A pool of a runtime that lists, which has not listed yet.
 fn unlisted(owner: Owner) -> Herd {
     let now = Instant::now();
-    let facts = RuntimeFacts { kind: "test", owner, lists: true };
+    let facts = RuntimeFacts { kind: "test", owner, lists: true, prepares: false };
     let pool = Pool::new(ControlConfig::default(), facts, Vec::new(), 1, now).expect("a good configuration");
     Herd::with(pool, now)
 }
 
 impl Herd {
-    fn inventory(&mut self, found: &[Found]) -> Actions {
+    pub(super) fn inventory(&mut self, found: &[Found]) -> Actions {
         self.step(Event::Runtime(RuntimeEvent::Inventory(found.to_vec())))
     }
 
@@ -144,8 +145,23 @@ fn containers_of_others_come_and_go_and_are_never_stopped() {
 #[test]
 fn an_inventory_during_a_drain_does_not_bring_the_replica_back() {
     let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1), shared("B", 2)]);
+    let removed = herd.id(2);
     assert_eq!(reply(&herd.remove(1, &["B"])), Some(Ok(())));
+    // Both were looked at before the orchestrator heard that one is to be removed.
     assert_eq!(herd.inventory(&[shared("A", 1), shared("B", 2)]), []);
+    assert_eq!(launches(&herd.exit(removed)), [], "it is not the end of the drain that it waits for");
+    assert_eq!(herd.numbered(), numbered(&[(1, "A")]));
+}
+
+#[test]
+fn what_another_balancer_makes_again_under_its_name_joins_after_the_drain() {
+    let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1), shared("B", 2)]);
+    let removed = herd.id(2);
+    assert_eq!(reply(&herd.remove(1, &["B"])), Some(Ok(())));
+    herd.inventory(&[shared("A", 1)]);
+    assert_eq!(herd.inventory(&[shared("A", 1), shared("B", 2)]), []);
+    let again = launches(&herd.exit(removed));
+    assert_eq!((again[0].number, again[0].existing.as_deref()), (2, Some("B")));
 }
 
 #[test]
@@ -279,7 +295,7 @@ fn a_guest_joins_when_there_is_room() {
 fn what_is_found_when_the_end_has_come_is_stopped() {
     for keep_on_stop in [false, true] {
         let now = Instant::now();
-        let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true };
+        let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true, prepares: false };
         let config = ControlConfig { keep_on_stop, ..ControlConfig::default() };
         let pool = Pool::new(config, facts, Vec::new(), 1, now).expect("a good configuration");
         let mut herd = Herd { pool, now, first: Actions::default(), slow_builds: false };
@@ -325,4 +341,20 @@ fn replicas_that_are_kept_are_not_stopped() {
         // What was removed before is stopped in any case.
         assert_eq!(stops(&actions).len(), if keep_on_stop { 1 } else { 3 });
     }
+}
+
+#[test]
+fn an_add_whose_numbers_are_exchanged_loses_no_replica() {
+    let mut herd = Herd::settled(Owner::Orchestrator, &[shared("A", 1)]);
+    let added = launches(&herd.add(2, &["B", "C"]));
+    assert_eq!((added[0].number, added[1].number), (2, 3));
+    // Another balancer was quicker with one of them.
+    for (launch, number) in [(&added[1], 2), (&added[0], 3)] {
+        herd.step(Event::Runtime(RuntimeEvent::Numbered { id: launch.id, number }));
+    }
+    herd.bring_up(added[0].id);
+    let actions = herd.bring_up(added[1].id);
+    assert_eq!(reply(&actions), Some(Ok(())));
+    assert_eq!(herd.numbered(), numbered(&[(1, "A"), (2, "C"), (3, "B")]));
+    assert_eq!(published(&actions), [1, 2, 3]);
 }

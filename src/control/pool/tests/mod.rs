@@ -81,7 +81,7 @@ impl Herd {
     /// Nothing has started yet.
     fn cold(config: ControlConfig, owner: Owner, endpoints: &[&str]) -> Self {
         let now = Instant::now();
-        let facts = RuntimeFacts { kind: "test", owner, lists: false };
+        let facts = RuntimeFacts { kind: "test", owner, lists: false, prepares: false };
         let endpoints = endpoints.iter().map(ToString::to_string).collect();
         let pool = Pool::new(config, facts, endpoints, 1, now).expect("a good configuration");
         Self::with(pool, now)

@@ -9,7 +9,13 @@ fn unpublished_then_answered_then_drained_then_stopped() {
     let actions = herd.remove(1, &["server 2"]);
     assert!(matches!(
         actions[..],
-        [Action::Publish { .. }, Action::Note(_), Action::Reply(TICKET, Ok(())), Action::Drain(drained)] if drained == id
+        [
+            Action::Publish { .. },
+            Action::Note(_),
+            Action::Reply(TICKET, Ok(())),
+            Action::Drain(drained),
+            Action::Retire(retired),
+        ] if drained == id && retired == id
     ));
     assert_eq!(published(&actions), [1, 3]);
     assert_eq!(herd.names(), ["Server 1", "Server 3"]);

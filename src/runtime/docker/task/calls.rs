@@ -15,9 +15,6 @@ use crate::runtime::output::{LastLines, MAX_LINES};
 /// Time to read the end of the log of a container that has ended: its death is reported after that.
 const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Longest line of a log that is quoted, in characters.
-const MAX_QUOTE: usize = 200;
-
 /// The container with this id or name as it is now; `None` if there is none.
 ///
 /// # Errors
@@ -100,7 +97,7 @@ pub(super) async fn describe_crash(
         Some(last) => keep(context, last).await,
         None => Vec::new(),
     };
-    let line = last_words(&lines);
+    let line = logs::last_words(&lines);
     let hint = what_it_may_need(line.as_deref().unwrap_or(""), &exit);
     match line {
         Some(line) => format!("{exit}; the last line of its log is '{line}'{hint}"),
@@ -128,11 +125,4 @@ pub(super) async fn keep(context: &EngineContext, last: &LastLines) -> Vec<Arc<s
     let Ok(Ok(lines)) = timeout(LOG_TIMEOUT, tail).await else { return Vec::new() };
     last.keep(lines.iter().map(|line| &**line));
     lines
-}
-
-/// The last line that is not empty, shortened.
-fn last_words(lines: &[Arc<str>]) -> Option<String> {
-    let line = lines.iter().map(|line| line.trim()).rfind(|line| !line.is_empty())?;
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    Some(line.chars().take(MAX_QUOTE).map(printable).collect())
 }

@@ -13,4 +13,5 @@ pub(super) mod inspect;
 pub(super) mod leave;
 pub(super) mod list;
 pub(super) mod network;
+pub(super) mod prepare;
 pub(super) mod stop;

@@ -1,21 +1,11 @@
 //! The removal of a service: it is marked, so that every balancer takes it off the ring, then
-//! deleted, then gone. Also finishes removals that another balancer has abandoned.
+//! deleted, then gone.
 
-use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use super::Operation;
+use super::{NOTICE, Operation, RENEWAL};
 use crate::runtime::ReplicaId;
 use crate::runtime::swarm::observed::ObservedState;
-
-/// Time that the other balancers have to see the mark before the service is deleted.
-const NOTICE: Duration = Duration::from_secs(2);
-
-/// How often the mark is renewed, so that it does not look abandoned while the replica drains.
-const RENEWAL: Duration = Duration::from_secs(20);
-
-/// Time after which a mark that was not renewed is abandoned: three renewals.
-const ABANDONED: Duration = Duration::from_secs(60);
 
 /// The removal of one service by this balancer.
 #[derive(Debug)]
@@ -103,39 +93,5 @@ impl Removal {
             }
             (true, _) => Step::Wait,
         }
-    }
-}
-
-/// Marks that other balancers have made: their values, and since when. Clocks are not compared: a
-/// mark is abandoned if it has not changed for long while this balancer watched.
-#[derive(Debug, Default)]
-pub(super) struct AbandonedRemovals {
-    marks: HashMap<String, (String, Instant)>,
-}
-
-impl AbandonedRemovals {
-    /// The deletions of services whose removal was abandoned. `own` are the removals of this
-    /// balancer.
-    pub(super) fn finish(
-        &mut self,
-        observed: &ObservedState,
-        own: &BTreeMap<String, Removal>,
-        now: Instant,
-    ) -> Vec<Operation> {
-        let mut marks = HashMap::new();
-        let mut operations = Vec::new();
-        for service in observed.services.iter().filter(|service| !own.contains_key(&service.id)) {
-            let Some(mark) = &service.leaving else { continue };
-            let since = match self.marks.get(&service.id) {
-                Some((known, since)) if known == mark => *since,
-                _ => now,
-            };
-            if now.saturating_duration_since(since) >= ABANDONED {
-                operations.push(Operation::Delete { service: service.id.clone() });
-            }
-            marks.insert(service.id.clone(), (mark.clone(), since));
-        }
-        self.marks = marks;
-        operations
     }
 }

@@ -1,5 +1,7 @@
 //! Deploys: number by number, and back.
 
+mod preparing;
+mod shared;
 mod stop_first;
 
 use std::collections::BTreeMap;
@@ -8,8 +10,8 @@ use std::sync::Arc;
 use super::*;
 use crate::cluster::Latencies;
 use crate::control::pool::DeploySample;
-use crate::control::{DeployConfig, DeployRequest, DeployState, DeployStep, DeployView};
-use crate::runtime::{Found, Revision};
+use crate::control::{DeployConfig, DeployOrder, DeployRequest, DeployState, DeployStep, DeployView};
+use crate::runtime::{Found, Place, Revision};
 
 const MIN_HEALTHY: Duration = Duration::from_secs(5);
 const WINDOW: Duration = Duration::from_secs(5);
@@ -49,6 +51,17 @@ impl Herd {
         let [launch] = &launches(&actions)[..] else { panic!("one starts at a time: {actions:?}") };
         assert_eq!(launch.revision.shown(), revision);
         launch.id
+    }
+
+    /// Brings up what a deploy launches, from these on, until it has succeeded.
+    fn succeed(&mut self, actions: &Actions) {
+        let mut next: Vec<_> = launches(actions).iter().map(|launch| launch.id).collect();
+        while let Some(id) = next.pop() {
+            self.bring_up(id);
+            let actions = self.calm(if next.is_empty() { MIN_HEALTHY + WINDOW } else { Duration::ZERO });
+            next.extend(launches(&actions).iter().map(|launch| launch.id));
+        }
+        assert_eq!(self.view().state, DeployState::Succeeded);
     }
 
     /// Time passes, in which all heartbeats are good.
@@ -311,21 +324,31 @@ fn adopting(found: &[(u32, &str)], replicas: u32) -> Herd {
 }
 
 fn adopting_with(found: &[(u32, &str)], replicas: u32, deploy: DeployConfig) -> Herd {
+    let mut herd = unlisted(replicas, deploy);
+    herd.first = herd.step(inventory(found));
+    herd
+}
+
+/// A balancer that has yet to hear which replicas there are.
+fn unlisted(replicas: u32, deploy: DeployConfig) -> Herd {
     let deploy = DeployConfig { revisions: vec![revision("v1"), revision("v2")], ..deploy };
     let config = ControlConfig { replicas, deploy, ..ControlConfig::default() };
-    let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true };
+    let facts = RuntimeFacts { kind: "test", owner: Owner::Balancer, lists: true, prepares: false };
     let now = Instant::now();
-    let mut herd =
-        Herd::with(Pool::new(config, facts, Vec::new(), 1, now).expect("a good configuration"), now);
+    Herd::with(Pool::new(config, facts, Vec::new(), 1, now).expect("a good configuration"), now)
+}
+
+/// Replicas of the balancer before: their numbers and revisions.
+fn inventory(found: &[(u32, &str)]) -> Event {
     let found = found.iter().map(|&(number, revision)| Found {
         key: format!("key {number}"),
         name: format!("S{number}"),
         number: Some(number),
         owner: Owner::Balancer,
         revision: revision.to_owned(),
+        place: Place::Holder,
     });
-    herd.first = herd.step(Event::Runtime(RuntimeEvent::Inventory(found.collect())));
-    herd
+    Event::Runtime(RuntimeEvent::Inventory(found.collect()))
 }
 
 #[test]
@@ -347,15 +370,21 @@ fn a_deploy_that_a_crash_left_half_done_is_brought_to_an_end() {
         (vec![(1, "v9"), (2, "v9")], "base"),
     ] {
         let mut herd = adopting(&found, found.len() as u32);
-        let mut next: Vec<_> = launches(&herd.first.clone()).iter().map(|launch| launch.id).collect();
-        while let Some(id) = next.pop() {
-            herd.bring_up(id);
-            let actions = herd.calm(if next.is_empty() { MIN_HEALTHY + WINDOW } else { Duration::ZERO });
-            next.extend(launches(&actions).iter().map(|launch| launch.id));
-        }
-        assert_eq!(herd.view().state, DeployState::Succeeded, "{found:?}");
+        herd.succeed(&herd.first.clone());
         assert_eq!(herd.revisions(), vec![end; found.len()], "{found:?}");
     }
+}
+
+/// An engine that was away when the balancer started tells what there is, and then that it is back.
+#[test]
+fn a_deploy_that_a_crash_left_half_done_waits_for_the_end_of_an_outage() {
+    let mut herd = unlisted(3, DeployConfig::default());
+    herd.step(Event::Runtime(RuntimeEvent::Unavailable { reason: "away".into() }));
+    let actions = herd.step(inventory(&[(1, "v1"), (2, ""), (3, "")]));
+    assert_eq!((launches(&actions), herd.pool.deploy()), (Vec::new(), None));
+    let actions = herd.step(Event::Runtime(RuntimeEvent::Available));
+    herd.succeed(&actions);
+    assert_eq!(herd.revisions(), ["base"; 3]);
 }
 
 #[test]

@@ -1,16 +1,27 @@
 //! Scenarios of one balancer and of two, without a Swarm.
 
+mod abandoned;
+mod deploys;
+mod ends;
+mod vacancies;
+
 use std::time::{Duration, Instant};
 
-use super::{Operation, Reconciler};
-use crate::runtime::swarm::observed::{ObservedState, Service, Task};
-use crate::runtime::{Launch, ReplicaId, RuntimeEvent};
+use super::{Exit, Operation, Reconciler};
+use crate::runtime::swarm::observed::{Claim, ObservedState, PlaceLabel, Progress, Service, Task};
+use crate::runtime::{Launch, Place, ReplicaId, RuntimeEvent};
 
 /// A Swarm that performs every operation at once.
 #[derive(Default)]
 struct Swarm {
     observed: ObservedState,
     made: i64,
+    /// How often a mark was written, in place of the time.
+    marks: u64,
+    /// Updates are refused.
+    refuses: bool,
+    /// A task that was told to end has not ended.
+    is_ending: bool,
 }
 
 impl Swarm {
@@ -23,6 +34,7 @@ impl Swarm {
             number: Some(number),
             revision: String::new(),
             leaving: None,
+            place: None,
             token: Some(token.to_owned()),
             created: self.made,
             version: 1,
@@ -31,13 +43,22 @@ impl Swarm {
 
     fn run(&mut self, name: &str, task: &str) {
         self.observed.tasks.retain(|task| task.service != format!("id-{name}"));
+        let token = self.service(name).token.clone();
         self.observed.tasks.push(Task {
             id: task.to_owned(),
             service: format!("id-{name}"),
             node: "node1".to_owned(),
             address: Some("10.0.0.2".parse().unwrap()),
-            runs: true,
+            progress: Progress::Runs,
+            token,
         });
+    }
+
+    /// A task of a service has ended, or was given up.
+    fn ends(&mut self, name: &str, task: &str, progress: Progress) {
+        self.run(name, task);
+        let ended = self.observed.tasks.pop().map(|task| Task { progress, ..task });
+        self.observed.ended.extend(ended);
     }
 
     fn service(&mut self, name: &str) -> &mut Service {
@@ -45,20 +66,56 @@ impl Swarm {
         self.observed.services.iter_mut().find(|service| service.id == id).expect("it exists")
     }
 
+    /// The service of an operation, if its version is still this one; it will have the next one.
+    fn versioned(&mut self, id: &str, version: u64) -> Option<&mut Service> {
+        let service = self.observed.services.iter_mut().find(|service| service.id == id)?;
+        let is_current = service.version == version;
+        service.version += u64::from(is_current);
+        is_current.then_some(service)
+    }
+
     /// Performs an operation of a balancer.
     fn perform(&mut self, operation: &Operation, reconciler: &mut Reconciler, now: Instant) {
+        self.marks += 1;
+        let renewed = self.marks;
         match operation {
-            Operation::ReportExit { id, .. } => reconciler.exit_reported(*id),
-            Operation::Create { launch, token } => {
+            Operation::Create { launch, token, beside } => {
                 reconciler.create_requested(launch.id);
                 self.make(&launch.name, launch.number, token);
+                let place =
+                    |incumbent: &String| PlaceLabel { claim: Claim::Beside(incumbent.clone()), renewed };
+                let made = self.service(&launch.name);
+                (made.revision, made.place) = (launch.revision.name.clone(), beside.as_ref().map(place));
             }
-            Operation::SetNumber { service, number, .. } => {
-                self.service(&service["id-".len()..]).number = Some(*number);
+            Operation::SetNumber { service, version, number } => {
+                if let Some(found) = self.versioned(service, *version) {
+                    found.number = Some(*number);
+                }
+            }
+            Operation::SetPlace { service, version, claim } => {
+                if let Some(found) = self.versioned(service, *version) {
+                    found.place = claim.clone().map(|claim| PlaceLabel { claim, renewed });
+                    reconciler.place_written(service, now);
+                }
+            }
+            Operation::Update { launch, .. } if self.refuses => reconciler.start_refused(launch.id),
+            Operation::Update { waits: true, .. } if self.is_ending => {}
+            Operation::Update { service, version, launch, token, .. } => {
+                if let Some(found) = self.versioned(service, *version) {
+                    found.revision.clone_from(&launch.revision.name);
+                    (found.token, found.place) = (Some(token.clone()), None);
+                }
             }
             Operation::Mark { service } => {
-                self.service(&service["id-".len()..]).leaving = Some("1".to_owned());
+                let found = self.service(&service["id-".len()..]);
+                found.leaving = Some(renewed.to_string());
+                found.version += 1;
                 reconciler.marked(service, now);
+            }
+            Operation::MarkAbandoned { service, version } => {
+                if let Some(found) = self.versioned(service, *version) {
+                    found.leaving = Some(renewed.to_string());
+                }
             }
             Operation::Delete { service } => {
                 self.observed.services.retain(|found| found.id != *service);
@@ -74,7 +131,12 @@ impl Swarm {
         for _ in 0..10 {
             let plan = reconciler.reconcile(&self.observed, now);
             reported.extend(plan.events);
-            if plan.operations.is_empty() {
+            let is_done = plan.exits.is_empty() && plan.operations.is_empty();
+            for Exit { id, task, .. } in plan.exits {
+                reconciler.exit_reported(id);
+                reported.push(RuntimeEvent::Exited { id, reason: task });
+            }
+            if is_done {
                 return (reported, done);
             }
             for operation in plan.operations {
@@ -104,7 +166,12 @@ fn launch(id: u64, name: &str, number: u32, existing: Option<&str>) -> Launch {
 /// Events in short form.
 fn summary(events: &[RuntimeEvent]) -> Vec<String> {
     let inventory = |found: &[crate::runtime::Found]| {
-        let each = found.iter().map(|found| format!("{}={}", found.name, found.number.unwrap_or_default()));
+        let each = found.iter().map(|found| match (found.place, found.number) {
+            (Place::Holder, number) => format!("{}={}", found.name, number.unwrap_or_default()),
+            (Place::Vacant, number) => format!("{}={}:vacant", found.name, number.unwrap_or_default()),
+            (Place::Beside, None) => format!("{}:beside", found.name),
+            (Place::Beside, Some(_)) => panic!("{found:?}"),
+        });
         each.collect::<Vec<_>>().join(" ")
     };
     events
@@ -118,6 +185,76 @@ fn summary(events: &[RuntimeEvent]) -> Vec<String> {
             other => format!("{other:?}"),
         })
         .collect()
+}
+
+fn revision(name: &str) -> std::sync::Arc<crate::runtime::Revision> {
+    std::sync::Arc::new(crate::runtime::Revision { name: name.to_owned(), ..Default::default() })
+}
+
+/// The launch of a successor of revision "v2", beside who has this number.
+fn successor(id: u64, name: &str, number: u32) -> Launch {
+    Launch { revision: revision("v2"), replaces: Some("base".to_owned()), ..launch(id, name, number, None) }
+}
+
+/// The launch that changes a service to this revision.
+fn update(id: u64, name: &str, revised: &str) -> Launch {
+    let replaces = Some("base".to_owned());
+    Launch { revision: revision(revised), replaces, ..launch(id, name, 1, Some(name)) }
+}
+
+/// What operations do, in short form.
+fn deeds(operations: &[Operation]) -> Vec<String> {
+    let short = |service: &str| service["id-".len()..].to_owned();
+    let deed = |operation: &Operation| match operation {
+        Operation::Create { launch, beside: None, .. } => format!("create {}", launch.name),
+        Operation::Create { launch, beside: Some(other), .. } => {
+            format!("create {} beside {}", launch.name, short(other))
+        }
+        Operation::SetNumber { service, number, .. } => format!("number {} {number}", short(service)),
+        Operation::SetPlace { service, claim, .. } => match claim {
+            Some(Claim::Beside(other)) => format!("{} beside {}", short(service), short(other)),
+            Some(Claim::Over(other)) => format!("{} over {}", short(service), short(other)),
+            Some(Claim::Vacant) => format!("{} vacant", short(service)),
+            None => format!("{} serves", short(service)),
+        },
+        Operation::Update { service, launch, .. } => {
+            format!("update {} to {}", short(service), launch.revision.name)
+        }
+        Operation::Mark { service } => format!("mark {}", short(service)),
+        Operation::MarkAbandoned { service, .. } => format!("abandon {}", short(service)),
+        Operation::Delete { service } => format!("delete {}", short(service)),
+    };
+    operations.iter().map(deed).collect()
+}
+
+/// A pool with a service `y` of number 1, known to the balancer that deploys (as 1) and to another one, both settled.
+fn pool(now: Instant) -> (Swarm, Reconciler, Reconciler) {
+    let (mut swarm, mut one, mut two) = (Swarm::default(), reconciler(), reconciler());
+    swarm.make("y", 1, "other");
+    swarm.run("y", "task-y");
+    for reconciler in [&mut one, &mut two] {
+        swarm.settle(reconciler, now);
+        reconciler.start(launch(1, "y", 1, Some("y")), "t1".into());
+        swarm.settle(reconciler, now);
+    }
+    (swarm, one, two)
+}
+
+/// What is reported, and what is done, until nothing is left.
+fn both(swarm: &mut Swarm, reconciler: &mut Reconciler, now: Instant) -> (Vec<String>, Vec<String>) {
+    let (events, operations) = swarm.settle(reconciler, now);
+    (summary(&events), deeds(&operations))
+}
+
+fn done(swarm: &mut Swarm, reconciler: &mut Reconciler, now: Instant) -> Vec<String> {
+    both(swarm, reconciler, now).1
+}
+
+/// What is reported where nothing is to be done.
+fn told(swarm: &mut Swarm, reconciler: &mut Reconciler, now: Instant) -> Vec<String> {
+    let (events, operations) = both(swarm, reconciler, now);
+    assert!(operations.is_empty(), "{operations:?}");
+    events
 }
 
 #[test]
@@ -190,12 +327,10 @@ fn a_lost_task_is_explained_and_the_next_one_reported() {
     swarm.observed.tasks.insert(0, other);
     assert!(swarm.settle(&mut reconciler, now).1.is_empty());
     swarm.observed.tasks.remove(0);
-    swarm.observed.tasks[0].runs = false;
+    swarm.observed.tasks[0].progress = Progress::Failed;
     // The engine did not say why, at first.
-    assert_eq!(reconciler.reconcile(&swarm.observed, now).operations.len(), 1);
-    let (reported, done) = swarm.settle(&mut reconciler, now);
-    assert_eq!(done, [Operation::ReportExit { id: ReplicaId(1), task: "task1".into() }]);
-    assert!(reported.is_empty());
+    assert_eq!(reconciler.reconcile(&swarm.observed, now).exits.len(), 1);
+    assert_eq!(told(&mut swarm, &mut reconciler, now), ["exited 1 task1"]);
     reconciler.start(launch(2, "a", 1, Some("a")), "t2".into());
     assert!(swarm.settle(&mut reconciler, now).0.is_empty());
     swarm.run("a", "task2");
@@ -389,7 +524,7 @@ fn after_an_outage_the_inventory_is_reported_again() {
     let (mut swarm, mut reconciler, now) = (Swarm::default(), reconciler(), Instant::now());
     swarm.make("a", 1, "other");
     assert_eq!(summary(&swarm.settle(&mut reconciler, now).0), ["inventory a=1"]);
-    reconciler.report_again();
+    reconciler.interrupted();
     assert_eq!(summary(&swarm.settle(&mut reconciler, now).0), ["inventory a=1"]);
     assert!(swarm.settle(&mut reconciler, now).0.is_empty());
 }
