@@ -129,14 +129,18 @@ function showButton(id, shows) {
   button.hidden = !shows;
 }
 
-function askToAbort() {
-  const { from, to, order } = state.deploy;
+function howItIsTakenBack({ from, order, state: stage }) {
+  if (stage === 'preparing') return `All numbers have their replicas of ${from}, and keep them.`;
   const how = order === 'stop-first'
     ? 'Those have to start again, one after the other.'
     : 'Those are still ready, so it takes a moment.';
+  return `Every number gets its replica of ${from} again. ${how}`;
+}
+
+function askToAbort() {
   ask({
-    title: `Take ${to} back?`,
-    text: `Every number gets its replica of ${from} again. ${how}`,
+    title: `Take ${state.deploy.to} back?`,
+    text: howItIsTakenBack(state.deploy),
     button: 'Take back',
     act: async () => takeDeploy(await call('DELETE', ofPool('deploy'), {})),
   });
