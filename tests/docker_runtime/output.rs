@@ -4,10 +4,12 @@ use ringherd::runtime::output::{Excerpt, Reader, Unread};
 
 use super::*;
 
-/// A program that writes a line for each request: a balancer without replicas, and its access log.
+/// A program that writes a line for each request and nothing else: a balancer without replicas, and its access log.
 fn talkative(mut config: DockerConfig) -> DockerConfig {
     let command = "--listen 0.0.0.0:{port} --runtime fixed --upstream 127.0.0.1:1 --access-log stdout";
     config.spec.command = command.split(' ').map(str::to_owned).collect();
+    // Its own log may come between any two requests, or behind the last one.
+    config.spec.env.push("RUST_LOG=off".to_owned());
     config
 }
 
