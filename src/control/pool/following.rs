@@ -102,6 +102,11 @@ impl Pool {
         for found in found.iter().filter(|found| found.owner == Owner::Orchestrator) {
             self.follow_place(found, now);
         }
+        self.take_up_what_others_deployed();
+    }
+
+    /// Once the deploys of others have ended, here as well, what is added runs the same.
+    fn take_up_what_others_deployed(&mut self) {
         if !self.others_deploy() {
             self.take_up_revisions();
         }
@@ -215,6 +220,7 @@ impl Pool {
         for &number in &numbers {
             self.retire_beside_to(Fate::Forgotten, number, REPLACED, now);
         }
+        self.take_up_what_others_deployed();
         !numbers.is_empty()
     }
 

@@ -124,6 +124,20 @@ fn another_balancers_deploy_is_followed_without_a_gap() {
 }
 
 #[test]
+fn a_deploy_that_ends_here_after_its_last_news_is_what_is_added_from_then_on() {
+    let mut herd = shared(DeployOrder::StartFirst);
+    // Its end is told before those that it has left are ready here, and nothing is told after that.
+    let ended = [found("C", 1, "v1", Place::Holder), found("D", 2, "v1", Place::Holder)];
+    let followers = launches(&herd.inventory(&ended));
+    assert_eq!(reply(&herd.add(1, &[])), Some(Err(ControlError::DeployingElsewhere)));
+    for launch in followers {
+        herd.bring_up(launch.id);
+    }
+    assert_eq!(herd.serving(), serving([(1, "C", true), (2, "D", true)]));
+    assert_eq!(launches(&herd.add(1, &[]))[0].revision.shown(), "v1");
+}
+
+#[test]
 fn one_that_is_given_back_before_it_was_ready_here_changes_nothing() {
     let mut herd = shared(DeployOrder::StartFirst);
     let actions = herd.inventory(&[holder("C", 1), holder("B", 2), beside("A")]);
