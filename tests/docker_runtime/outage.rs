@@ -93,6 +93,21 @@ async fn a_hung_engine_is_noticed_in_time_and_leaves_no_orphan() {
     until_count(&unpaired, 0).await;
 }
 
+/// The engine answers about a container when it has done with it, which takes as long as a busy disk.
+#[tokio::test]
+async fn a_slow_container_is_no_outage() {
+    if !engine::available() {
+        return;
+    }
+    let (pool, gate) = (Pool::new(), Gate::new());
+    let (mut bench, _) = Bench::ready(gated(&pool, &gate)).await;
+    gate.rule(
+        "/containers/*/json",
+        Rule::Slow(ringherd::runtime::engine::CALL_TIMEOUT + Duration::from_secs(1)),
+    );
+    bench.up(1, "S1").await;
+}
+
 /// The engine started a container, and its answer was lost: what runs is no failure yet.
 #[tokio::test]
 async fn a_replica_of_which_a_container_runs_has_failed_when_that_has_ended() {

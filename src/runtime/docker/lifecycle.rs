@@ -132,7 +132,7 @@ impl Actor {
         };
         self.spawn(|context, _| async move {
             let container = context.engine.docker().containers().get(container);
-            match context.engine.call(container.kill(Some("SIGKILL"))).await {
+            match context.engine.heavy(container.kill(Some("SIGKILL"))).await {
                 Err(error @ CallError::Unreachable(_)) => Err(error),
                 // The engine refuses if the container has ended already, which is what was wanted.
                 Err(error) => {

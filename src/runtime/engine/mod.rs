@@ -29,6 +29,6 @@ use std::time::Duration;
 /// 5 s within which `/add` has to respond.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Time limit of a call that creates, starts or removes something. A busy engine is slow with these
-/// and still responds to others.
+/// Time limit of a call that creates, starts or removes something, or that waits for one of these. A busy engine is slow
+/// with these and still responds to others.
 pub const HEAVY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -3,16 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::observed::ObservedState;
 use crate::runtime::engine::{EngineLogs, Host, logs};
 use crate::runtime::output::{LogSource, MAX_LINES, Outputs, Run};
-
-/// Longest time to read the end of a log, for which other changes wait.
-const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The output of the tasks of a pool.
 #[derive(Debug)]
@@ -59,7 +53,7 @@ impl TaskOutputs {
     async fn keep_of(&self, run: &Run) -> Option<String> {
         let last = run.last_lines()?;
         let tail = logs::tail(&self.host, last.key(), MAX_LINES);
-        let lines = timeout(LOG_TIMEOUT, tail).await.ok()?.ok()?;
+        let lines = tail.await.ok()?;
         last.keep(lines.iter().map(|line| &**line));
         logs::last_words(&lines)
     }

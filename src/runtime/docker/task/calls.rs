@@ -1,21 +1,17 @@
 //! Calls of the engine that several tasks make.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use docker_api::models::ContainerState;
 use docker_api::opts::ContainerRemoveOpts;
-use tokio::time::timeout;
 
 use crate::runtime::docker::container::{self, Container, RunningContainer};
 use crate::runtime::docker::context::EngineContext;
 use crate::runtime::engine::{CallError, logs};
 use crate::runtime::output::{LastLines, MAX_LINES};
 
-/// Time to read the end of the log of a container that has ended: its death is reported after that.
-const LOG_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The container with this id or name as it is now; `None` if there is none.
+/// The container with this id or name as it is now; `None` if there is none. While the engine starts, ends or removes
+/// it, it answers when that is done: that one container takes long does not mean that the engine hangs.
 ///
 /// # Errors
 /// See [`CallError`].
@@ -24,7 +20,7 @@ pub(super) async fn inspect(
     container: &str,
 ) -> Result<Option<(Container, ContainerState)>, CallError> {
     let containers = context.engine.docker().containers();
-    match context.engine.call(containers.get(container).inspect()).await {
+    match context.engine.heavy(containers.get(container).inspect()).await {
         Ok(inspected) => Ok(Container::inspected(inspected)),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
@@ -122,7 +118,7 @@ fn what_it_may_need(line: &str, exit: &str) -> &'static str {
 /// Returns none if they cannot be read.
 pub(super) async fn keep(context: &EngineContext, last: &LastLines) -> Vec<Arc<str>> {
     let tail = logs::tail(context.engine.host(), last.key(), MAX_LINES);
-    let Ok(Ok(lines)) = timeout(LOG_TIMEOUT, tail).await else { return Vec::new() };
+    let Ok(lines) = tail.await else { return Vec::new() };
     last.keep(lines.iter().map(|line| &**line));
     lines
 }
