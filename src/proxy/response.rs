@@ -40,6 +40,8 @@ enum Source {
     Local(Full<Bytes>),
     /// From a replica.
     Replica(ReplicaBody),
+    /// It ends with this error, or has.
+    Broken(Option<BoxError>),
 }
 
 impl Source {
@@ -47,6 +49,7 @@ impl Source {
         match self {
             Self::Local(full) => full.is_end_stream(),
             Self::Replica(replica) => replica.rest.is_none() && replica.body.is_end_stream(),
+            Self::Broken(_) => false,
         }
     }
 }
@@ -173,9 +176,17 @@ impl ResponseBody {
         request.end(End::Complete);
     }
 
-    /// The response breaks off in its middle. `blame` is for what its replica did.
-    fn break_off(&mut self, reason: Reason, blame: Option<FailureKind>) {
-        let (Source::Replica(body), Some(request)) = (&mut self.source, &self.request) else { return };
+    /// The response breaks off in its middle, with `error`. `blame` is for what its replica did.
+    fn break_off(
+        &mut self,
+        reason: Reason,
+        blame: Option<FailureKind>,
+        error: BoxError,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let (Source::Replica(body), Some(request)) = (&mut self.source, &self.request) else {
+            return Poll::Pending;
+        };
         // The connection to the replica ends with its lease.
         if let (Some(exchange), Some(kind)) = (body.exchange.take(), blame) {
             exchange.in_flight.endpoint().failed();
@@ -183,6 +194,10 @@ impl ResponseBody {
         }
         request.record().failed(reason);
         request.end(End::Aborted);
+        self.source = Source::Broken(Some(error));
+        // hyper drops what it has not written yet when a body fails: it writes that, and asks again.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -199,6 +214,9 @@ impl Body for ResponseBody {
         let polled = match source {
             Source::Local(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}).map(Ok),
             Source::Replica(replica) => request.poll_within(cx, |cx| replica.poll_part(cx)),
+            Source::Broken(error) => {
+                return error.take().map_or(Poll::Pending, |error| Poll::Ready(Some(Err(error))));
+            }
         };
         match polled {
             Poll::Ready(Ok(Some(Ok(frame)))) => {
@@ -221,24 +239,21 @@ impl Body for ResponseBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Ok(Some(Err(error)))) if request.is_oversized() => {
-                this.break_off(Reason::BodyTooLarge, None);
-                Poll::Ready(Some(Err(error)))
+                this.break_off(Reason::BodyTooLarge, None, error, cx)
             }
             Poll::Ready(Ok(Some(Err(error)))) => {
-                this.break_off(Reason::ResponseCut, Some(FailureKind::Closed));
-                Poll::Ready(Some(Err(error)))
+                this.break_off(Reason::ResponseCut, Some(FailureKind::Closed), error, cx)
             }
             Poll::Ready(Err(Expiry::ResponseBody)) => {
-                this.break_off(Reason::ResponseCut, Some(FailureKind::Timeout));
-                Poll::Ready(Some(Err("the replica's response stopped in its middle".into())))
+                let error = "the replica's response stopped in its middle".into();
+                this.break_off(Reason::ResponseCut, Some(FailureKind::Timeout), error, cx)
             }
             Poll::Ready(Err(Expiry::RequestBody)) => {
-                this.break_off(Reason::ClientTimeout, None);
-                Poll::Ready(Some(Err("the request body stopped in its middle".into())))
+                let error = "the request body stopped in its middle".into();
+                this.break_off(Reason::ClientTimeout, None, error, cx)
             }
             Poll::Ready(Err(Expiry::Call)) => {
-                this.break_off(Reason::DeadlineExceeded, None);
-                Poll::Ready(Some(Err("the time of the call is over".into())))
+                this.break_off(Reason::DeadlineExceeded, None, "the time of the call is over".into(), cx)
             }
             // For any other expiry the connection ends.
             Poll::Pending | Poll::Ready(Err(_)) => Poll::Pending,
@@ -253,6 +268,7 @@ impl Body for ResponseBody {
         match &self.source {
             Source::Local(full) => full.size_hint(),
             Source::Replica(replica) => replica.body.size_hint(),
+            Source::Broken(_) => SizeHint::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use http::{HeaderMap, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
@@ -371,15 +372,75 @@ fn a_response_cut_in_its_middle_is_no_whole_one() {
     });
 }
 
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Answers each request with 200: those that are `cut` with a head, a part of a body and a reset, all at once.
+async fn answer_at_once(mut tcp: TcpStream, cut: Arc<AtomicBool>) -> std::io::Result<()> {
+    const STATUS_200: &[u8] = &[0x88];
+    let (data, headers, reset, settings, ping) = (0, 1, 3, 4, 6);
+    let (ack, end_stream, end_headers) = (1, 1, 4);
+    tcp.write_all(&frame(settings, 0, 0, &[])).await?;
+    tcp.read_exact(&mut [0; 24]).await?;
+    loop {
+        let mut head = [0; 9];
+        tcp.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        tcp.read_exact(&mut payload).await?;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let answer = match (head[3], head[4] & ack) {
+            (kind, _) if kind == headers && cut.load(Ordering::SeqCst) => [
+                frame(headers, end_headers, stream, STATUS_200),
+                frame(data, 0, stream, b"begun"),
+                frame(reset, 0, stream, &8_u32.to_be_bytes()),
+            ]
+            .concat(),
+            (kind, _) if kind == headers => frame(headers, end_headers | end_stream, stream, STATUS_200),
+            (kind, 0) if kind == settings => frame(settings, ack, 0, &[]),
+            (kind, 0) if kind == ping => frame(ping, ack, 0, &payload),
+            _ => continue,
+        };
+        tcp.write_all(&answer).await?;
+    }
+}
+
+/// What has come is passed on, and then the connection ends.
+#[test]
+fn a_part_that_comes_together_with_a_reset_reaches_a_client_of_http1() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let cut = Arc::<AtomicBool>::default();
+        let will_cut = Arc::clone(&cut);
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                tokio::spawn(answer_at_once(tcp, Arc::clone(&will_cut)));
+            }
+        });
+        let balancer = before(address, &["--health-interval", "1h"]).await;
+        cut.store(true, Ordering::SeqCst);
+        let public = balancer.public;
+        let asking = move || request(public, "GET", "/", None);
+        let answer = tokio::task::spawn_blocking(asking).await.expect("an answer");
+        assert_eq!((answer.status, answer.body.contains("begun")), (200, true), "{answer:?}");
+        assert!(!answer.body.ends_with("0\r\n\r\n"), "it is no whole one: {answer:?}");
+    });
+}
+
 #[test]
 fn a_client_that_leaves_takes_its_stream_back_and_no_other() {
     run(async {
-        let resets = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&resets);
+        let (arrivals, resets) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (arrived, count) = (Arc::clone(&arrivals), Arc::clone(&resets));
         let address = by_hand(move |request: Request<h2::RecvStream>, mut respond| {
-            let count = Arc::clone(&count);
+            let (arrived, count) = (Arc::clone(&arrived), Arc::clone(&count));
             async move {
                 if request.uri().path() == "/held" {
+                    arrived.fetch_add(1, Ordering::SeqCst);
                     let reason = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
                     assert_eq!(reason.ok(), Some(Reason::CANCEL));
                     count.fetch_add(1, Ordering::SeqCst);
@@ -393,6 +454,7 @@ fn a_client_that_leaves_takes_its_stream_back_and_no_other() {
         let (client, _) = Client::connect(balancer.public).await;
         let (stays, _) = Client::connect(balancer.public).await;
         let (mut body, response) = client.begin(get("/held"), false).await.expect("a stream");
+        until("it has arrived", || (arrivals.load(Ordering::SeqCst) == 1).then_some(())).await;
         stays.get("/").await;
         body.send_reset(Reason::CANCEL);
         drop(response);
@@ -401,7 +463,7 @@ fn a_client_that_leaves_takes_its_stream_back_and_no_other() {
         // Over HTTP/1.
         let tcp = TcpStream::connect(balancer.public).await.expect("it listens");
         tcp.try_write(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n").expect("room");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        until("it has arrived", || (arrivals.load(Ordering::SeqCst) == 2).then_some(())).await;
         drop(tcp);
         until("it is taken back", || (resets.load(Ordering::SeqCst) == 2).then_some(())).await;
     });
