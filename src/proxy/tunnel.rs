@@ -127,6 +127,8 @@ impl Tunnel {
         if let Some(reason) = reason {
             request.record().failed(reason);
         }
+        // Whoever has read its line in the access log finds that it is not open any more.
+        drop(open);
         request.end(if reason.is_none() { End::Complete } else { End::Aborted });
     }
 }
