@@ -111,8 +111,6 @@ up() {
     for pid in "${pids[@]}"; do wait "$pid" || die "an engine did not come up"; done
     # A certificate authority is made; everything else here is quick.
     at 1 swarm init --advertise-addr "$(address 1)" >/dev/null
-    # The default of 5 s makes a cut noticed only after some 15 s.
-    at 1 swarm update --dispatcher-heartbeat 1s >/dev/null
     for ((node = 2; node <= count; node++)); do
         role=worker; ((node > managers)) || role=manager
         at "$node" swarm join --advertise-addr "$(address "$node")" \

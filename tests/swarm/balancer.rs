@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
 use crate::common::client::{Answer, try_request};
-use crate::common::{load, wait_until};
+use crate::common::{load, wait_within};
 use crate::lab::Lab;
 
 static ONE_LAB: Mutex<()> = Mutex::new(());
@@ -25,6 +26,15 @@ const PUBLIC: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5001);
 const NETWORK: &str = "herd";
 
+/// How long a change may take: the engines of a lab are many for one machine. A deploy that its balancer has abandoned is
+/// waited for, for two minutes.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Asks again and again, a little apart, until there is an answer.
+pub fn wait_long<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, Duration::from_millis(100), what, ask)
+}
+
 /// See the module.
 pub struct BalancerContainer {
     netns: PathBuf,
@@ -34,8 +44,14 @@ impl BalancerContainer {
     /// A balancer on a node; the first one also makes the network.
     pub fn start(lab: &Lab, node: u32, name: &str, args: &[&str]) -> Self {
         // A bound depends on what each balancer has in flight itself.
-        let fixed = ["--runtime=swarm", "--image=ringherd:lab", "--bounded-load=off", "--stop-timeout=2s"];
-        lab.balancer(node, name, NETWORK, &[&fixed, args].concat());
+        let mut all =
+            vec!["--runtime=swarm", "--image=ringherd:lab", "--bounded-load=off", "--stop-timeout=2s"];
+        // None is slow but for the machine.
+        all.push("--start-timeout=25s");
+        if !args.iter().any(|arg| arg.starts_with("--health-timeout=")) {
+            all.push("--health-timeout=5s");
+        }
+        lab.balancer(node, name, NETWORK, &[&all, args].concat());
         Self::at(lab, node, name)
     }
 
@@ -63,7 +79,7 @@ impl BalancerContainer {
     pub fn ask(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         self.within(|_, admin| {
             let answered = || try_request(admin, method, path, body).ok();
-            wait_until("the balancer answers", answered)
+            wait_long("the balancer answers", answered)
         })
     }
 
@@ -84,7 +100,7 @@ impl BalancerContainer {
 
     /// Waits until exactly these are ready.
     pub fn wait_for(&self, names: &[&str]) {
-        wait_until("the replicas are those that are wanted", || {
+        wait_long("the replicas are those that are wanted", || {
             let mut found: Vec<_> = self.settled()?.into_iter().map(|(_, name)| name).collect();
             found.sort();
             (found == names).then_some(())

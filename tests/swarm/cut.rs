@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::balancer::{BalancerContainer, alone};
+use crate::balancer::{BalancerContainer, alone, wait_long};
 use crate::common::load::Load;
-use crate::common::wait_until;
 use crate::lab::Lab;
 
 const KEYS: u32 = 10_000;
@@ -14,8 +13,14 @@ const CLIENTS: u32 = 16;
 fn replicas_of_a_lost_node_move_and_the_ring_stays() {
     let _alone = alone();
     let Some(lab) = Lab::up("ecut", 2, 1) else { return };
+    lab.notice_losses_soon();
     BalancerContainer::network(&lab);
-    let balancer = BalancerContainer::start(&lab, 1, "lb", &["--replicas=4", "--response-timeout=3s"]);
+    let balancer = BalancerContainer::start(
+        &lab,
+        1,
+        "lb",
+        &["--replicas=4", "--response-timeout=3s", "--health-timeout=1s"],
+    );
     let four = ["Server 1", "Server 2", "Server 3", "Server 4"];
     balancer.wait_for(&four);
     let lost: Vec<_> = balancer
@@ -29,7 +34,7 @@ fn replicas_of_a_lost_node_move_and_the_ring_stays() {
     let load = balancer.within(|public, _| Load::start(public, CLIENTS, 200, "GET"));
     let cut = Instant::now();
     lab.act("cut", 2);
-    wait_until("those of the lost node are out of the choice", || {
+    wait_long("those of the lost node are out of the choice", || {
         let ring = balancer.ring();
         let out =
             lost.iter().all(|gone| ring.iter().any(|r| r["name"] == gone["name"] && r["state"] != "ready"));

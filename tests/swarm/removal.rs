@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::balancer::{BalancerContainer, alone};
-use crate::common::wait_until;
+use crate::balancer::{BalancerContainer, alone, wait_long};
 use crate::lab::Lab;
 
 const SERVER_2: &str = r#"{"n":1,"hostnames":["Server 2"]}"#;
@@ -26,7 +25,7 @@ fn kill(lab: &Lab) {
     let find = ["ps", "-q", "--filter", "label=io.ringherd.name=Server 2"];
     // That of before may be ending.
     let container =
-        wait_until("one container", || Some(lab.docker(1, &find)).filter(|found| found.lines().count() == 1));
+        wait_long("one container", || Some(lab.docker(1, &find)).filter(|found| found.lines().count() == 1));
     lab.docker(1, &["kill", &container]);
 }
 
@@ -54,11 +53,11 @@ fn what_is_removed_stays_removed_and_its_name_is_free() {
         balancer.wait_for(&["Server 1", "Server 2"]);
         kill(&lab);
         let is_down = |replica: &Value| replica["name"] == "Server 2" && replica["instance"].is_null();
-        wait_until("its end is known", || balancer.ring().iter().any(is_down).then_some(()));
+        wait_long("its end is known", || balancer.ring().iter().any(is_down).then_some(()));
     }
     change(&balancer, "DELETE", "/rm", SERVER_2);
     let began = Instant::now();
-    wait_until("its service is gone", || service(&lab, "ringherd-default-server-2").is_none().then_some(()));
+    wait_long("its service is gone", || service(&lab, "ringherd-default-server-2").is_none().then_some(()));
     println!("a replica that was being restarted is removed after {:?}", began.elapsed());
     assert_eq!(balancer.settled(), Some(vec![(1, "Server 1".to_owned())]));
 }
@@ -69,18 +68,18 @@ fn an_add_that_fails_leaves_nothing() {
     let _alone = alone();
     let Some(lab) = Lab::up("eadd", 1, 1) else { return };
     BalancerContainer::network(&lab);
-    let args = ["--replicas=0", "--replica-command=replica --listen nowhere:5000", "--start-timeout=20s"];
+    let args = ["--replicas=0", "--replica-command=replica --listen nowhere:5000"];
     let balancer = BalancerContainer::start(&lab, 1, "lb", &args);
     for _ in 0..2 {
         let add = || balancer.ask("POST", "/add", Some(r#"{"n":2,"hostnames":["A","B"]}"#));
-        let answer = wait_until("it knows that there are none", || {
+        let answer = wait_long("it knows that there are none", || {
             Some(add()).filter(|answer| !answer.body.contains("it has not told yet"))
         });
         let told = &answer.body;
         println!("{told}");
         assert_ne!(answer.status, 200, "{answer:?}");
         assert!(told.contains("non-zero exit (64); the last line of its log is"), "{told}");
-        wait_until("their services are gone", || {
+        wait_long("their services are gone", || {
             let services = lab.docker(1, &["service", "ls", "-q"]);
             (services.is_empty() && balancer.ring().is_empty()).then_some(())
         });

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::balancer::{BalancerContainer, alone};
-use crate::common::wait_until;
+use crate::balancer::{BalancerContainer, alone, wait_long};
 use crate::lab::Lab;
 
 const KEYS: u32 = 10_000;
@@ -65,7 +64,7 @@ fn two_balancers_have_one_ring() {
         .expect("it runs on one of the nodes");
     lab.docker(node, &["kill", &container]);
     let killed = Instant::now();
-    wait_until("both have the new task", || {
+    wait_long("both have the new task", || {
         let moved = |balancer: &BalancerContainer| {
             address(balancer) != was && balancer.settled().is_some_and(|ring| ring.len() == 3)
         };
@@ -100,7 +99,7 @@ fn adds_at_the_same_time_end_with_distinct_numbers() {
             scope.spawn(|| add(&two, "B"));
         });
     }
-    let agreed = wait_until("both agree", || {
+    let agreed = wait_long("both agree", || {
         let (first, second) = (one.settled()?, two.settled()?);
         (first == second && first.len() == 7).then_some(first)
     });

@@ -1,11 +1,10 @@
-//! `compose.swarm.yaml` as it stands, but for the pace of its health check: deployed, emptied,
-//! taken down and deployed again.
+//! `compose.swarm.yaml` as it stands, but for the pace of its health check and time to start on a busy machine: deployed,
+//! emptied, taken down and deployed again.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::balancer::{BalancerContainer, alone};
-use crate::common::wait_until;
+use crate::balancer::{BalancerContainer, alone, wait_long};
 use crate::lab::Lab;
 
 const NAME: &str = "herd";
@@ -17,7 +16,12 @@ impl File {
     fn new() -> Self {
         let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose.swarm.yaml");
         let mut text = std::fs::read_to_string(given).expect("compose.swarm.yaml");
-        for (from, to) in [("interval: 5s", "interval: 1s"), ("start_period: 15s", "start_period: 3s")] {
+        let changes = [
+            ("interval: 5s", "interval: 1s"),
+            ("start_period: 15s", "start_period: 3s"),
+            ("- --runtime=swarm", "- --runtime=swarm\n      - --start-timeout=25s"),
+        ];
+        for (from, to) in changes {
             assert_eq!(text.matches(from).count(), 1, "{from:?} in compose.swarm.yaml");
             text = text.replace(from, to);
         }
@@ -40,7 +44,7 @@ impl Drop for File {
 
 /// The balancer's container, once it is healthy.
 fn healthy_balancer(lab: &Lab) -> (String, BalancerContainer) {
-    let container = wait_until("the balancer is healthy", || {
+    let container = wait_long("the balancer is healthy", || {
         let label = format!("label=com.docker.swarm.service.name={NAME}_balancer");
         let found = lab.docker(1, &["ps", "-q", "--filter", &label, "--filter", "health=healthy"]);
         (!found.is_empty()).then_some(found)
@@ -72,7 +76,7 @@ fn the_stack_keeps_an_empty_pool_and_finds_its_replicas_again() {
     let answer = balancer.ask("DELETE", "/rm", Some(r#"{"n":3,"hostnames":[]}"#));
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(balancer.ask("GET", "/readyz", None).status, 503);
-    wait_until("the services are gone", || replicas(&lab).is_empty().then_some(()));
+    wait_long("the services are gone", || replicas(&lab).is_empty().then_some(()));
     // Longer than Swarm would take to give it up.
     std::thread::sleep(Duration::from_secs(8));
     assert_eq!(healthy_balancer(&lab).0, first, "the balancer was restarted");
@@ -84,7 +88,7 @@ fn the_stack_keeps_an_empty_pool_and_finds_its_replicas_again() {
     let before = replicas(&lab);
     // It fails to remove the network, which the replicas are on.
     lab.try_docker(1, &["stack", "rm", NAME]);
-    wait_until("the balancer is gone", || {
+    wait_long("the balancer is gone", || {
         lab.docker(1, &["ps", "-q", "--filter", &format!("id={first}")]).is_empty().then_some(())
     });
     assert_eq!(replicas(&lab), before);

@@ -99,15 +99,6 @@ impl Bench {
         .await
     }
 
-    /// Waits until the inventory has this one with number 1 and no other number, and this one beside it.
-    async fn has_beside(&mut self, holder: &str, beside: &str) {
-        while (self.inventory.as_slice(), self.beside.as_slice())
-            != (&[(holder.to_owned(), 1)][..], &[beside.to_owned()][..])
-        {
-            self.inventory().await;
-        }
-    }
-
     /// The next event that `wanted` takes; others wait for their turn.
     async fn until<T>(&mut self, what: &str, wanted: impl Fn(&RuntimeEvent) -> Option<T>) -> T {
         if let Some(at) = self.passed.iter().position(|event| wanted(event).is_some()) {
@@ -164,10 +155,15 @@ impl Bench {
         .await
     }
 
-    /// Waits until the inventory is this one, in the order of the numbers.
+    /// Waits until the inventory is this one, in the order of the numbers, and nothing of a deploy.
     async fn has(&mut self, expected: &[(&str, u32)]) {
-        let expected: Vec<_> = expected.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
-        while self.inventory != expected {
+        self.has_beside(expected, &[]).await;
+    }
+
+    /// Waits until these have numbers and no others, all of which are to be served, and these are beside them.
+    async fn has_beside(&mut self, holders: &[(&str, u32)], beside: &[&str]) {
+        let holders: Vec<_> = holders.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+        while self.inventory != holders || self.beside != beside || !self.vacant.is_empty() {
             self.inventory().await;
         }
     }

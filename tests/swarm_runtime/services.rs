@@ -132,6 +132,7 @@ async fn a_killed_task_comes_back_under_its_number() {
 async fn replicas_of_a_lost_node_move_and_keep_their_numbers() {
     let _alone = ONE_LAB.lock().await;
     let Some(lab) = Lab::up("rtcut", 2, 1) else { return };
+    lab.notice_losses_soon();
     let mut bench = Bench::listed(&lab, 1).await;
     let mut moving = Vec::new();
     for id in 1..=4 {
@@ -166,7 +167,11 @@ async fn replicas_of_a_lost_node_move_and_keep_their_numbers() {
         assert!(begin.elapsed() < LIMIT, "copies are left on node 2");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(bench.events.try_recv().is_err());
+    // The engines may be too busy to answer meanwhile.
+    let told = std::iter::from_fn(|| bench.events.try_recv().ok());
+    let is_of_replica =
+        |event: &RuntimeEvent| !matches!(event, RuntimeEvent::Unavailable { .. } | RuntimeEvent::Available);
+    assert_eq!(told.filter(is_of_replica).collect::<Vec<_>>(), []);
 }
 
 #[tokio::test]

@@ -2,13 +2,12 @@
 //! a deploy whose balancer dies.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::balancer::{BalancerContainer, alone};
+use crate::balancer::{BalancerContainer, alone, wait_long};
 use crate::common::load::{Load, Report};
-use crate::common::{wait_until, wait_within};
 use crate::lab::Lab;
 
 mod trouble;
@@ -31,9 +30,6 @@ env = ["COLOUR=blue"]
 [revision.broken]
 command = "replica --listen nowhere:5000"
 "#;
-
-/// How long a deploy may take, or its way back. An abandoned one is waited for, for two minutes.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 struct Shared {
     lab: Lab,
@@ -79,7 +75,7 @@ fn lab_with_one(name: &str, managers: u32, args: &[&str]) -> Option<(Lab, Balanc
 
 /// A balancer on a node, with three replicas that are ready.
 fn start(lab: &Lab, node: u32, args: &[&str]) -> BalancerContainer {
-    let args = [&["--config=/files/ringherd.toml", "--start-timeout=8s"], args].concat();
+    let args = [&["--config=/files/ringherd.toml"], args].concat();
     let balancer = BalancerContainer::start(lab, node, &format!("lb{node}"), &args);
     balancer.wait_for(&THREE);
     balancer
@@ -88,7 +84,9 @@ fn start(lab: &Lab, node: u32, args: &[&str]) -> BalancerContainer {
 /// Names and revisions of the services there are, once there are so many.
 fn services(lab: &Lab, count: usize) -> BTreeMap<String, String> {
     wait_long("the services are those that are wanted", || {
-        let ids = lab.docker(1, &["service", "ls", "-q"]);
+        // It may have no leader for a moment.
+        let ids = lab.try_docker(1, &["service", "ls", "-q"]);
+        let ids = String::from_utf8(ids.stdout).expect("text");
         let ids: Vec<_> = ids.split_whitespace().collect();
         if ids.len() != count {
             return None;
@@ -111,10 +109,6 @@ fn numbers(balancer: &BalancerContainer) -> BTreeMap<u32, u64> {
         settled.iter().find(of_body).unwrap_or_else(|| panic!("{body} of {settled:?}")).0
     };
     balancer.owners(KEYS).iter().map(|(key, body)| (*key, number(body))).collect()
-}
-
-fn wait_long<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
-    wait_within(PATIENCE, Duration::from_millis(100), what, ask)
 }
 
 fn begin(balancer: &BalancerContainer, body: &str) {
@@ -183,7 +177,7 @@ fn a_deploy_moves_no_key_at_any_balancer_and_is_taken_back_if_its_own_dies() {
 
     // What the other balancer adds runs what was deployed. It may learn a little later that the deploy is over.
     let s4 = Some(r#"{"n":1,"hostnames":["S4"]}"#);
-    let added = wait_until("the other balancer may add", || {
+    let added = wait_long("the other balancer may add", || {
         let answer = two.ask("POST", "/add", s4);
         (answer.status != 409).then_some(answer)
     });
@@ -252,7 +246,7 @@ fn a_replica_that_has_to_go_first_is_changed_where_it_is() {
     assert_eq!((numbers(one), numbers(two)), (before.clone(), before));
     nothing_failed(load, "a revision that does not start, in place");
     // Both know that it is over.
-    wait_until("the other one may deploy again", || {
+    wait_long("the other one may deploy again", || {
         (one.ask("POST", "/deploy", Some(r#"{"revision":"v3"}"#)).status == 202).then_some(())
     });
     until(one, "succeeded");
