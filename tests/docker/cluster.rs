@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 
@@ -17,6 +17,10 @@ static ALONE: Mutex<()> = Mutex::new(());
 pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How long a deploy may take, which is many steps of the engine, and the pause between two looks at it.
+pub const DEPLOY: Duration = Duration::from_secs(180);
+pub const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the engine has told of these actions on containers of a pool from then until now, in a line each.
 pub fn events(pool: &Pool, since: SystemTime, actions: &[&str], format: &str) -> String {

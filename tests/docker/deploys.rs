@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::cluster::{Cluster, alone, docker, events};
+use crate::cluster::{Cluster, DEPLOY, PAUSE, alone, docker, events};
 use crate::common::folder::Folder;
-use crate::common::{Balancer, request, wait_until};
+use crate::common::{Balancer, request, wait_until, wait_within};
 use crate::engine::{self, Pool, image};
 
 const SETTINGS: &str = r#"
@@ -16,7 +16,7 @@ const SETTINGS: &str = r#"
 count = 1
 
 [health]
-interval = "60s"                   # whose heartbeats nobody answers is not ejected in the time of a test
+unhealthy-after = 100              # whose heartbeats nobody answers is not ejected in the time of a test
 
 [deploy]
 min-healthy = "100ms"
@@ -47,7 +47,7 @@ fn deploy(balancer: &Balancer, revision: &str) -> Value {
     let body = format!(r#"{{"revision":"{revision}"}}"#);
     let begun = request(balancer.admin, "POST", "/deploy", Some(&body));
     assert_eq!(begun.status, 202, "{begun:?}");
-    wait_until("the deploy ends", || {
+    wait_within(DEPLOY, PAUSE, "the deploy ends", || {
         let deploy = get(balancer, "/deploy");
         (deploy["ended"] == true).then_some(deploy)
     })

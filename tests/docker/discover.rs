@@ -51,6 +51,8 @@ fn containers_of_others_join_and_leave_with_their_label() {
     println!("two containers of others serve {:?} after the first was started", began.elapsed());
     let replicas = cluster.balancer.replicas();
     assert_eq!(replicas[3..], names, "{replicas:?}");
+    let serve = || cluster.balancer.ring()[3..].iter().all(|app| app["requests"].as_u64() > Some(0));
+    wait_until("both get requests", || serve().then_some(()));
 
     for (method, path) in [("DELETE", "/rm"), ("POST", "/add")] {
         let body = format!(r#"{{"n":1,"hostnames":["{}"]}}"#, names[0]);

@@ -29,7 +29,8 @@ fn no_get_fails_when_a_container_is_killed() {
     let seen = SystemTime::now();
     cluster.wait_for_replacement(1, "Server 2");
     let healed = before.elapsed();
-    let out = seen.duration_since(death(&cluster.pool, began)).expect("first the event");
+    // The engine tells of the signal before it tells of the end.
+    let out = seen.duration_since(death(&cluster.pool, began)).unwrap_or_default();
     cluster.wait_for_requests(ENOUGH);
     let report = load.stop();
     let gap = report.longest_gap(before);
@@ -109,14 +110,16 @@ fn a_paused_container_is_ejected_and_comes_back() {
     if !engine::available() {
         return;
     }
-    let cluster = Cluster::start(&["--response-timeout", "3s"]);
+    let cluster = Cluster::start(&["--response-timeout", "20s"]);
     let load = Load::start(cluster.balancer.public, CLIENTS, RATE, "GET");
     cluster.wait_for_requests(ENOUGH);
     let paused = Instant::now();
     docker(&["pause", &cluster.container("Server 2")]);
-    wait_until("it is ejected", || (cluster.balancer.ring()[1]["state"] == "ejected").then_some(()));
+    let ejected = wait_until("it is ejected", || {
+        Some(cluster.balancer.ring().swap_remove(1)).filter(|replica| replica["state"] == "ejected")
+    });
     let detected = paused.elapsed();
-    let in_flight = cluster.balancer.ring()[1]["in_flight"].as_u64().expect("a number");
+    let in_flight = ejected["in_flight"].as_u64().expect("a number");
     wait_until("those in flight have failed", || {
         (cluster.balancer.ring()[1]["in_flight"].as_u64() == Some(0)).then_some(())
     });

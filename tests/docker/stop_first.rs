@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, alone, events};
+use crate::cluster::{Cluster, DEPLOY, PAUSE, alone, events};
 use crate::common::folder::Folder;
 use crate::common::load::Load;
-use crate::common::{request, wait_until};
+use crate::common::{request, wait_until, wait_within};
 use crate::engine;
 
 const SETTINGS: &str = r#"
@@ -67,7 +67,8 @@ fn the_old_container_has_ended_before_the_new_one_starts_and_nobody_notices() {
     cluster.wait_for_requests(50);
     let began = SystemTime::now();
     begin(&cluster, "v2");
-    let ended = wait_until("the deploy ends", || Some(deploy(&cluster)).filter(|now| now["ended"] == true));
+    let has_ended = || Some(deploy(&cluster)).filter(|now| now["ended"] == true);
+    let ended = wait_within(DEPLOY, PAUSE, "the deploy ends", has_ended);
     assert_eq!(ended["state"], "succeeded", "{ended}");
     assert_eq!(revisions(&cluster), ["v2"; 3]);
     cluster.wait_for_requests(50);
@@ -92,7 +93,7 @@ fn after_a_crash_in_the_middle_the_next_balancer_comes_to_one_revision() {
     });
     cluster.kill_balancer();
     cluster.start_balancer(&["--config", &file]);
-    let revisions = wait_until("all have one revision", || {
+    let revisions = wait_within(DEPLOY, PAUSE, "all have one revision", || {
         let revisions = revisions(&cluster);
         let is_over = deploy(&cluster)["ended"] != false;
         (is_over && revisions.iter().all(|revision| *revision == revisions[0])).then_some(revisions)

@@ -41,7 +41,7 @@ fn config(pool: &Pool) -> DockerConfig {
         host: Host::Unix(socket()),
         pool: pool.name.clone(),
         image: Some(image().to_owned()),
-        stop_timeout: Duration::from_secs(2),
+        stop_timeout: Duration::from_secs(5),
         ..Spec::default()
     };
     DockerConfig { spec, instance: "here:1".to_owned(), discover: None }
