@@ -60,7 +60,7 @@ prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data"
     --web.listen-address="$console" --log.level=warn 2>"$work/prometheus.log" &
 pids+=($!)
 
-if ! timeout 50 "$python" scripts/check-metrics.py "$public" "$admin" "$token" "$console"; then
+if ! timeout 180 "$python" scripts/check-metrics.py "$public" "$admin" "$token" "$console"; then
     tail -n 20 "$work/balancer.log" "$work/prometheus.log" >&2
     exit 1
 fi

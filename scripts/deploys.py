@@ -319,7 +319,9 @@ def good(kind, count):
         digests = {balancer.digest()}
         load = Load(balancer.public)
         time.sleep(2 * KEYS / GETS_PER_S)
-        homes = {key: kind.number(balancer, body) for key, body in load.last.items()}
+        with load.lock:
+            last = dict(load.last)
+        homes = {key: kind.number(balancer, body) for key, body in last.items()}
         took, others = [], []
         for turn in range(count):
             deploy = balancer.deploy("v1" if turn % 2 else "v2", digests)

@@ -46,7 +46,8 @@ impl Started {
     /// The next line of a program that a shim runs.
     async fn said(&mut self) -> String {
         let mut line = String::new();
-        bounded(self.stderr.as_mut().expect("piped").read_line(&mut line)).await.unwrap();
+        let read = bounded(self.stderr.as_mut().expect("piped").read_line(&mut line)).await.unwrap();
+        assert_ne!(read, 0, "it says nothing more");
         line.trim_end().to_owned()
     }
 

@@ -19,8 +19,8 @@ use super::tls::TlsClient;
 /// Clients of HTTP/2 that share a connection.
 const STREAMS: u32 = 8;
 
-/// What a client without an answer waits for at most.
-const LONGEST: Duration = Duration::from_secs(5);
+/// What a client without an answer waits for at most: longer than a time-out of the balancer, which it is told of.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// What clients speak.
 #[derive(Clone)]

@@ -19,11 +19,11 @@ fn a_replica_that_fails_requests_is_ejected_and_comes_back_after_its_trial() {
     let mut balancer = before(&backends, &["--outlier-base-ejection-time", "300ms"]);
     backends[0].respond_with(503);
     // Whatever the method: what a replica answers is passed on.
-    wait_until("it is ejected", || {
+    let ejected = wait_until("it is ejected", || {
         status(&balancer, "POST");
-        (state(&balancer, 0) == "ejected").then_some(())
+        Some(balancer.ring().swap_remove(0)).filter(|replica| replica["state"] == "ejected")
     });
-    let note = balancer.ring()[0]["note"].as_str().expect("text").to_owned();
+    let note = ejected["note"].as_str().expect("text");
     assert!(note.contains("requests in a row failed; the last: a response with 502, 503 or 504"), "{note}");
     let event = balancer.find_log("it is told", |event| event["message"] == "replica ejected");
     assert_eq!((&event["level"], &event["number"]), (&"WARN".into(), &1.into()));

@@ -152,7 +152,7 @@ fn a_call_ends_when_its_time_is_over() {
         assert_eq!((answer.status(), answer.header("grpc-status")), (200, "4"), "{answer:?}");
         assert_eq!(answer.header("x-ringherd-error"), "deadline-exceeded");
         // With a response under way there is no clean end.
-        let (_, response) = client.begin(call("Begin", Some("300m")), false).await.expect("a stream");
+        let (_, response) = client.begin(call("Begin", Some("3S")), false).await.expect("a stream");
         let mut body = response.await.expect("a response").into_body();
         assert_eq!(body.data().await.expect("a part").expect("a part")[5..], *b"first");
         reset_by(body.data().await.expect("more than that"));

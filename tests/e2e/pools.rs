@@ -133,7 +133,10 @@ fn each_pool_is_changed_by_itself() {
         pool(&backends[0])
     );
     let balancer = Balancer::start(&["--config", &folder.write("ringherd.toml", &text)]);
-    let before = pools(&balancer);
+    let before = wait_until("all are ready", || {
+        let pools = pools(&balancer);
+        pools.values().all(|pool| pool["ready"] == 1).then_some(pools)
+    });
     let c = format!(r#"{{"n":1,"endpoints":["{}"]}}"#, backends[2].address);
     assert_eq!(request(balancer.admin, "POST", "/pools/a/add", Some(&c)).status, 200);
     assert_eq!(request(balancer.admin, "POST", "/pools/b/add", Some(r#"{"n":2}"#)).status, 200);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 
 use crate::common::{Balancer, descendants, is_alive, request, wait_until};
 
@@ -72,7 +72,9 @@ fn any_killed_process_of_a_program_leads_to_a_replacement_and_none_is_left() {
         let processes = descendants(balancer.pid());
         kill_process(processes[position], Signal::KILL).expect("it runs");
         wait_until("it is replaced", || (balancer.replicas() != before).then_some(()));
-        all_gone(&processes);
+        wait_until("none is left, not even as a zombie", || {
+            (!processes.iter().any(|&process| exists(process))).then_some(())
+        });
         balancer.wait_until_ready(1);
         assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
     }
@@ -162,6 +164,7 @@ fn what_replicas_leave_behind_is_taken_in_and_reaped() {
     let balancer = Balancer::start(&["--replica-command", &command, "--replicas", "1"]);
     let pid = || std::fs::read_to_string(&file).ok()?.trim().parse().ok().and_then(Pid::from_raw);
     let daemon = wait_until("it is left behind", pid);
+    wait_until("it has left the group", || (getsid(Some(daemon)) == Ok(daemon)).then_some(()));
     // Nobody waits for the program of a shim that is killed, nor for what left its group.
     let processes = descendants(balancer.pid());
     kill_process(processes[0], Signal::KILL).expect("the shim runs");

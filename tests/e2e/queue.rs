@@ -83,7 +83,7 @@ fn the_next_replica_takes_what_is_above_the_cap() {
 #[test]
 fn a_full_queue_and_a_long_wait_are_told_apart() {
     let backends = [Backend::start("one")];
-    let args = ["--max-requests-per-replica", "1", "--queue", "1", "--queue-timeout", "1s"];
+    let args = ["--max-requests-per-replica", "1", "--queue", "1", "--queue-timeout", "5s"];
     let balancer = before(&backends, &args);
     backends[0].hold();
     let held = get(balancer.public, "/held");

@@ -40,7 +40,7 @@ fn time_outs_and_limits_change_without_a_restart() {
     assert_eq!(status("/slow"), 200, "300 ms are within 30 s");
     assert_eq!(raw(balancer.public, &large).status, 200);
 
-    let limits = "[timeouts]\nresponse = \"50ms\"\n[limits]\nmax-header-bytes = 2048\n";
+    let limits = "[timeouts]\nresponse = \"2s\"\n[limits]\nmax-header-bytes = 2048\n";
     folder.write(
         "ringherd.toml",
         &format!("{upstream}{limits}[log]\nformat = \"text\"\n[server]\nworkers = 1\n"),
@@ -55,7 +55,7 @@ fn time_outs_and_limits_change_without_a_restart() {
     // The log's format was given as a flag, which wins.
     assert_eq!(reloaded["needs_restart"], "workers");
     wait_until("a time-out is in force", || {
-        (request(public, "GET", "/slow", None).status == 504).then_some(())
+        (request(public, "GET", "/stall", None).status == 504).then_some(())
     });
     assert_eq!(request(public, "GET", "/", None).status, 200);
 }

@@ -121,7 +121,7 @@ fn sessions_of_both_versions_are_made_resumed_and_counted() {
 fn whoever_speaks_something_else_is_told() {
     let folder = folder("strangers");
     let pair = Pair::write(&folder, "a", &["a.test"], 30);
-    let (balancer, address) = start(&pair, &["--tls-handshake-timeout", "300ms"]);
+    let (balancer, address) = start(&pair, &["--tls-handshake-timeout", "2s"]);
     let answer = raw(address, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     assert_eq!((answer.status, answer.header("x-ringherd-error")), (400, Some("not-http")));
     assert!(answer.body.contains("this port speaks HTTPS"), "{}", answer.body);

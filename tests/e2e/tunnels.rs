@@ -368,12 +368,12 @@ fn disturb<C: Read + Write + Send + 'static>(
         .collect();
     let ends: Vec<_> = waiting.into_iter().map(|waiting| waiting.join().expect("no panic")).collect();
     let (earliest, latest) = (ends.iter().min().expect("some"), ends.iter().max().expect("some"));
-    assert!(*earliest >= Duration::from_millis(1500), "the first half is theirs: {ends:?}");
+    assert!(*earliest >= Duration::from_secs(3), "the first half is theirs: {ends:?}");
     assert!(latest.saturating_sub(*earliest) >= Duration::from_millis(50), "not all at once: {ends:?}");
     assert!(second.iter_mut().all(Tunnel::is_open), "those of the other replica go on");
 }
 
-const PATIENT: [&str; 4] = ["--drain-timeout", "3s", "--stream-timeout", "1h"];
+const PATIENT: [&str; 4] = ["--drain-timeout", "6s", "--stream-timeout", "1h"];
 
 #[test]
 fn changes_elsewhere_leave_a_tunnel_alone_and_a_removal_ends_them_spread_over_time() {
@@ -409,7 +409,7 @@ fn the_same_over_tls_where_the_certificate_is_renewed_too() {
 #[test]
 fn a_stop_ends_tunnels_when_its_time_is_over() {
     let replica = taken_replica();
-    let mut balancer = start(&[&replica], &["--grace", "1s"]);
+    let mut balancer = start(&[&replica], &["--grace", "5s"]);
     let mut tunnel = Tunnel::open(&balancer, &replica);
     balancer.signal(Signal::TERM);
     wait_until("nobody listens any more", || TcpStream::connect(balancer.public).is_err().then_some(()));

@@ -57,7 +57,7 @@ env = ["REVISION=bad", "BEHAVIOUR=does not start"]
 env = ["REVISION=bad", "BEHAVIOUR=crashes:30"]
 
 [revision.crashes]
-env = ["REVISION=bad", "BEHAVIOUR=crashes:220"]
+env = ["REVISION=bad", "BEHAVIOUR=crashes:1000"]
 
 [revision.hangs]
 env = ["REVISION=bad", "BEHAVIOUR=hangs"]
@@ -65,6 +65,13 @@ env = ["REVISION=bad", "BEHAVIOUR=hangs"]
 [revision.fails]
 env = ["REVISION=bad", "BEHAVIOUR=fails"]
 "#;
+
+/// The same with time to do something in the middle of it.
+fn unhurried(settings: &str) -> String {
+    settings
+        .replace("min-healthy = \"100ms\"", "min-healthy = \"500ms\"")
+        .replace("window = \"200ms\"", "window = \"1500ms\"")
+}
 
 /// The same for replicas of which no number may have two: each holds the lock of its number.
 fn exclusive(order: &str) -> String {
@@ -330,7 +337,8 @@ fn nobody_notices_good_revisions() {
 
 /// Deploys a bad revision under load, which has to be taken back: what clients saw, and the deploy.
 fn taken_back(revision: &str) -> (Seen, Value) {
-    taken_back_from(&Herd::start(revision), revision)
+    // One that is bad is taken back as soon as that is seen.
+    taken_back_from(&Herd::start_with(revision, &unhurried(REVISIONS)), revision)
 }
 
 fn taken_back_from(herd: &Herd, revision: &str) -> (Seen, Value) {
@@ -401,7 +409,7 @@ fn a_revision_that_crashes_in_its_place_fails_only_posts_in_flight_at_it() {
 #[test]
 fn nobody_notices_that_a_deploy_is_taken_back_on_request() {
     let _alone = alone();
-    let herd = Herd::start("aborted");
+    let herd = Herd::start_with("aborted", &unhurried(REVISIONS));
     let load = herd.load();
     for (number, step) in [(1, "starting"), (1, "judging"), (2, "starting"), (3, "judging")] {
         herd.begin("v2");
@@ -424,7 +432,7 @@ fn nobody_notices_that_a_deploy_is_taken_back_on_request() {
 fn an_incumbent_that_is_killed_in_the_middle_is_replaced_and_the_deploy_goes_on() {
     let _alone = alone();
     for victim in ["Server 1", "Server 3"] {
-        let herd = Herd::start("incumbent");
+        let herd = Herd::start_with("incumbent", &unhurried(REVISIONS));
         let pid = herd.balancer.replica_pid(victim);
         let load = herd.load();
         herd.begin("v2");
@@ -445,7 +453,7 @@ fn an_incumbent_that_is_killed_in_the_middle_is_replaced_and_the_deploy_goes_on(
 #[test]
 fn a_number_goes_back_to_an_incumbent_that_was_killed_when_that_is_ready_again() {
     let _alone = alone();
-    let mut herd = Herd::start("back");
+    let mut herd = Herd::start_with("back", &unhurried(REVISIONS));
     let pid = herd.balancer.replica_pid("Server 1");
     let load = herd.load();
     herd.begin("v2");
@@ -495,7 +503,8 @@ fn with_stop_first_no_number_ever_has_two_replicas_and_nobody_notices() {
 fn with_stop_first_a_bad_revision_is_followed_by_the_one_before() {
     let _alone = alone();
     for revision in ["absent", "short-lived", "crashes", "fails"] {
-        let herd = Herd::start_with("exclusive-bad", &exclusive("stop-first"));
+        let settings = unhurried(&exclusive("stop-first"));
+        let herd = Herd::start_with(&format!("exclusive-{revision}"), &settings);
         let (seen, deploy) = taken_back_from(&herd, revision);
         assert!(seen.failed.iter().all(|why| why.starts_with("500 bad ")), "{:?}", seen.failed);
         assert!(revision == "fails" || seen.failed.is_empty(), "{revision}: {:?}", seen.failed);
@@ -522,7 +531,7 @@ fn with_start_first_a_replica_that_needs_what_another_holds_does_not_start() {
 #[test]
 fn with_stop_first_a_replica_that_is_killed_is_healed_and_the_deploy_goes_on() {
     let _alone = alone();
-    let herd = Herd::start_with("exclusive-killed", &exclusive("stop-first"));
+    let herd = Herd::start_with("exclusive-killed", &unhurried(&exclusive("stop-first")));
     let pid = herd.balancer.replica_pid("Server 3");
     let load = herd.load();
     herd.begin("v2");

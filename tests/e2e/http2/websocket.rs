@@ -222,7 +222,7 @@ fn changes_elsewhere_leave_tunnels_alone_and_a_removal_resets_them() {
 #[test]
 fn a_stop_tells_the_client_and_ends_tunnels_when_its_time_is_over() {
     let replica = taken_replica();
-    let mut balancer = start(&[&replica], &["--grace", "1s"]);
+    let mut balancer = start(&[&replica], &["--grace", "5s"]);
     run(async {
         let (client, ending) = Client::connect(balancer.public).await;
         let (_, mut tunnel) = Tunnel::open(&client, "a.example", &[&replica]).await;
