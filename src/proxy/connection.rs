@@ -250,6 +250,18 @@ impl Connection {
         .await;
     }
 
+    /// hyper has ended it.
+    fn ended(&self, outcome: hyper::Result<()>) -> Pause {
+        let Err(error) = outcome else { return Pause::Complete };
+        self.tunnel.take();
+        if error.is_user() {
+            return Pause::Broken;
+        }
+        // What is no request is answered too, and more of it may come.
+        self.has_unread.set(self.has_unread.get() || error.is_parse());
+        Pause::Complete
+    }
+
     /// Whether its client sends no more.
     pub(super) fn is_at_end(&self) -> bool {
         self.seen.is_at_end()
@@ -462,14 +474,7 @@ async fn serve_http1<T: Transport + 'static>(
         // Before anything is decided, so that what has come already is seen.
         let polled = Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx)));
         if let Poll::Ready(outcome) = polled {
-            if outcome.is_err() {
-                connection.tunnel.take();
-            }
-            // What is no request is answered too, and more of it may come.
-            connection
-                .has_unread
-                .set(connection.has_unread.get() || outcome.is_err_and(|error| error.is_parse()));
-            return Poll::Ready(Pause::Complete);
+            return Poll::Ready(connection.ended(outcome));
         }
         if connection.is_overdue() {
             return Poll::Ready(Pause::Overdue);
@@ -493,7 +498,7 @@ async fn serve_http1<T: Transport + 'static>(
                 told_to_close = true;
                 Pin::new(&mut http).graceful_shutdown();
                 let polled = Pin::new(&mut http).poll(&mut Context::from_waker(quiet.of(cx)));
-                return polled.map(|_| Pause::Complete);
+                return polled.map(|outcome| connection.ended(outcome));
             }
         }
         Poll::Pending
@@ -510,6 +515,8 @@ async fn serve_http1<T: Transport + 'static>(
             }
             None
         }
+        // Without the end of its session, and so without time to read the rest: see `end_idle`.
+        Pause::Broken => None,
         Pause::Overdue => {
             end_idle(connection, &mut http.into_parts().io).await;
             None
@@ -532,6 +539,8 @@ async fn serve_http1<T: Transport + 'static>(
 enum Pause {
     /// hyper is done with it.
     Complete,
+    /// A response breaks off in its middle.
+    Broken,
     /// Its time is over.
     Overdue,
     /// It has been idle for a while.

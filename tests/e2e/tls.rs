@@ -1,7 +1,7 @@
 //! TLS towards clients: certificates by host, sessions, redirects, and what strangers to it are told.
 #![expect(clippy::float_cmp, reason = "counts are whole numbers, which are exact")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use crate::common::client::raw;
 use crate::common::held::held_replica;
 use crate::common::origin::Origin;
 use crate::common::scrape::Scrape;
+use crate::common::taken::taken_replica;
 use crate::common::tls::{Pair, TlsClient, exchange, kind, stapled_by};
 use crate::common::{Balancer, PATIENCE, wait_until};
 
@@ -301,6 +302,27 @@ fn clients_show_certificates_and_replicas_learn_whose() {
     assert!(ask(&of_mallory, address, "/").is_err());
     let subjects = |path| origin.arrived(path)[0].header("x-client-cert-subject").len();
     assert_eq!((subjects("/nobody"), subjects("/known")), (0, 1));
+}
+
+/// To a client of HTTP/1.0 the end of the session is the end of the response. The rest of its upload is no reason to
+/// end it in order.
+#[test]
+fn a_response_that_breaks_off_does_not_look_whole_to_one_that_is_still_sending() {
+    let folder = folder("broken");
+    let pair = Pair::write(&folder, "a", &["a.test"], 30);
+    let replica = taken_replica();
+    let (balancer, address) = start(&pair, &["--upstream", &replica.address]);
+    balancer.wait_until_ready(1);
+    let mut stream = TlsClient::trusting([&pair.der]).connect(address, "a.test").expect("a session");
+    stream.write_all(b"POST / HTTP/1.0\r\nContent-Length: 10\r\n\r\nabc").expect("it reads");
+    let (_, mut there) = replica.next();
+    there.read_exact(&mut [0; 3]).expect("what has come of the upload");
+    there.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n").expect("it reads");
+    drop(there);
+    let mut answer = Vec::new();
+    let error = stream.read_to_end(&mut answer).expect_err("no end as TLS has it");
+    assert!(answer.ends_with(b"part"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
 }
 
 #[test]
