@@ -22,7 +22,7 @@ pub(super) struct Drains {
 #[derive(Debug)]
 struct Watched {
     id: ReplicaId,
-    endpoint: Arc<Endpoint>,
+    endpoints: Vec<Arc<Endpoint>>,
     /// Snapshots retired before this number may list it.
     listed_before: u64,
 }
@@ -35,9 +35,9 @@ impl Drains {
         self.retirements += 1;
     }
 
-    /// Watches a replica that the snapshots from now on do not list.
-    pub(super) fn watch(&mut self, id: ReplicaId, endpoint: Arc<Endpoint>) {
-        self.watched.push(Watched { id, endpoint, listed_before: self.retirements });
+    /// Watches a replica that the snapshots from now on do not list: all endpoints that it has had.
+    pub(super) fn watch(&mut self, id: ReplicaId, endpoints: Vec<Arc<Endpoint>>) {
+        self.watched.push(Watched { id, endpoints, listed_before: self.retirements });
     }
 
     /// Stops watching it.
@@ -58,8 +58,10 @@ impl Drains {
         self.forget_released();
         let oldest = self.retired.first().map_or(u64::MAX, |&(number, _)| number);
         // The snapshots first, the count after: see the fence in `Retired::is_released`.
-        let drained =
-            |watched: &Watched| watched.listed_before <= oldest && watched.endpoint.in_flight() == 0;
+        let drained = |watched: &Watched| {
+            watched.listed_before <= oldest
+                && watched.endpoints.iter().all(|endpoint| endpoint.in_flight() == 0)
+        };
         let index = self.watched.iter().position(drained)?;
         Some(self.watched.swap_remove(index).id)
     }
@@ -95,7 +97,7 @@ mod tests {
         let reader = readers.reader();
         let mut drains = Drains::default();
         drains.retire(publisher.publish(snapshot(1, &[&one])));
-        drains.watch(ReplicaId(2), Arc::clone(&two));
+        drains.watch(ReplicaId(2), vec![Arc::clone(&two)]);
         assert_eq!(drains.poll(), None, "the reader may still route by the old snapshot");
         let request = two.begin();
         reader.refresh();
@@ -114,7 +116,7 @@ mod tests {
         let mut drains = Drains::default();
         drains.retire(publisher.publish(snapshot(1, &[&one, &two])));
         drains.retire(publisher.publish(snapshot(2, &[&one])));
-        drains.watch(ReplicaId(2), two);
+        drains.watch(ReplicaId(2), vec![two]);
         assert_eq!(drains.poll(), None, "the reader holds version 0");
         slow.refresh();
         assert_eq!(drains.poll(), Some(ReplicaId(2)));
@@ -127,7 +129,7 @@ mod tests {
         let mut publisher = publisher.split().1.remove(0);
         let mut drains = Drains::default();
         drains.retire(publisher.publish(snapshot(1, &[&one])));
-        drains.watch(ReplicaId(2), two);
+        drains.watch(ReplicaId(2), vec![two]);
         let held = readers.reader();
         drains.retire(publisher.publish(snapshot(2, &[&one])));
         assert_eq!(drains.poll(), Some(ReplicaId(2)), "version 1 is held, but does not list it");

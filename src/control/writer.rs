@@ -8,7 +8,7 @@
 //! hold its numbers now.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use fxhash::{FxHashMap, FxHashSet};
@@ -40,6 +40,9 @@ pub(super) struct Writer {
     listed: Vec<MemberSpec>,
     /// Of all that are or were in a snapshot, or will be, as long as somebody may ask for them.
     endpoints: FxHashMap<ReplicaId, Arc<Endpoint>>,
+    /// Those that replicas had before they moved or got another number. They are there as long as a snapshot lists them
+    /// or a request is under way at them.
+    former: Vec<(ReplicaId, Weak<Endpoint>)>,
     /// The replica that each of these is, by the id of the endpoint.
     replicas: FxHashMap<u64, ReplicaId>,
     began: Instant,
@@ -107,6 +110,7 @@ impl Writer {
             load: Arc::default(),
             listed: Vec::new(),
             endpoints: FxHashMap::default(),
+            former: Vec::new(),
             replicas: FxHashMap::default(),
             began: Instant::now(),
             is_complete: false,
@@ -238,7 +242,8 @@ impl Writer {
         endpoint.measure(self.is_measuring);
         self.replicas.insert(endpoint.id, member.id);
         let endpoint = Arc::new(endpoint);
-        self.endpoints.insert(member.id, Arc::clone(&endpoint));
+        let before = self.endpoints.insert(member.id, Arc::clone(&endpoint));
+        self.former.extend(before.map(|before| (member.id, Arc::downgrade(&before))));
         endpoint
     }
 
@@ -247,15 +252,25 @@ impl Writer {
         let building = self.building.iter().flat_map(|publication| &publication.members);
         let needed: FxHashSet<_> = self.listed.iter().chain(building).map(|member| member.id).collect();
         self.endpoints.retain(|id, _| needed.contains(id) || pool.is_departing(*id) || pool.is_beside(*id));
-        self.replicas.retain(|_, id| self.endpoints.contains_key(id));
-        let kept: FxHashSet<_> = self.endpoints.values().map(|endpoint| endpoint.id).collect();
+        self.former.retain(|(_, endpoint)| endpoint.strong_count() > 0);
+        let former = self.former.iter().filter_map(|(_, endpoint)| endpoint.upgrade());
+        let endpoints = self.endpoints.values().cloned().chain(former);
+        let kept: FxHashSet<_> = endpoints.map(|endpoint| endpoint.id).collect();
+        self.replicas.retain(|id, _| kept.contains(id));
         self.served.retain(|id| kept.contains(id));
+    }
+
+    /// The endpoint of a replica, and those that it has had.
+    fn endpoints_of(&self, id: ReplicaId) -> impl Iterator<Item = Arc<Endpoint>> {
+        let former = self.former.iter().filter(move |(of, _)| *of == id);
+        let former = former.filter_map(|(_, endpoint)| endpoint.upgrade());
+        self.endpoints.get(&id).cloned().into_iter().chain(former)
     }
 
     /// Lets requests go to a replica on the ring, or not.
     pub(super) fn set_up(&self, id: ReplicaId, up: bool, slow_start: Duration) {
         // Without an endpoint it will have one, which begins as it is then.
-        if let Some(endpoint) = self.endpoints.get(&id) {
+        for endpoint in self.endpoints_of(id) {
             if up {
                 endpoint.warm_up(slow_start, Duration::ZERO);
             }
@@ -265,7 +280,7 @@ impl Writer {
 
     /// What real requests say of a replica on the ring.
     pub(super) fn set_standing(&self, id: ReplicaId, standing: Standing, slow_start: Duration) {
-        if let Some(endpoint) = self.endpoints.get(&id) {
+        for endpoint in self.endpoints_of(id) {
             // One that comes back because too few are left is needed at once.
             if standing == Standing::Good && endpoint.standing() == Standing::HalfOpen {
                 endpoint.warm_up(slow_start, Duration::ZERO);
@@ -327,9 +342,12 @@ impl Writer {
 
     /// Watches a replica that is in no snapshot any more, and is stopped `until` then.
     pub(super) fn drain(&mut self, id: ReplicaId, until: Instant) {
-        if let Some(endpoint) = self.endpoints.get(&id) {
-            endpoint.leave(until);
-            self.drains.watch(id, Arc::clone(endpoint));
+        let endpoints: Vec<_> = self.endpoints_of(id).collect();
+        if !endpoints.is_empty() {
+            for endpoint in &endpoints {
+                endpoint.leave(until);
+            }
+            self.drains.watch(id, endpoints);
         }
     }
 
@@ -424,4 +442,44 @@ fn newest(members: &[MemberSpec], newer: &[MemberSpec]) -> Vec<MemberSpec> {
         newer.next_if(|new| new.number == member.number).unwrap_or(member).clone()
     };
     members.iter().map(current).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::cluster;
+
+    /// As on a Swarm, where two balancers may give one number to two replicas.
+    #[test]
+    fn a_replica_that_gets_another_number_is_drained_of_what_began_before() {
+        let publication = Publication {
+            version: Version::default(),
+            params: Params::default(),
+            routing: Routing::default(),
+            members: Vec::new(),
+        };
+        let first = Writer::first(&publication).expect("it fits");
+        let publisher = cluster(vec![first.clone()]).0.split().1.remove(0);
+        let mut writer = Writer::new(publication, &first, publisher);
+        let member = MemberSpec {
+            id: ReplicaId(1),
+            name: "S1".to_owned(),
+            number: 1,
+            weight: 100,
+            address: ([127, 0, 0, 1], 1).into(),
+            host: "127.0.0.1:1".into(),
+            up: true,
+        };
+        let before = writer.endpoint(&member);
+        let request = before.begin();
+        let after = writer.endpoint(&MemberSpec { number: 2, ..member.clone() });
+        writer.set_up(member.id, false, Duration::ZERO);
+        assert!(!before.is_up() && !after.is_up());
+        let until = Instant::now();
+        writer.drain(member.id, until);
+        assert_eq!((before.leaves(), after.leaves()), (Some(until), Some(until)));
+        assert_eq!(writer.drains.poll(), None, "a request is in flight");
+        drop(request);
+        assert_eq!(writer.drains.poll(), Some(member.id));
+    }
 }
