@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::client::{CreateOutcome, SwarmClient, UpdateOutcome};
 use super::events;
-use super::output::TaskOutputs;
+use super::output::{self, TaskOutputs};
 use super::reconciler::{Exit, Operation, Plan, Reconciler};
 use super::refusals::Refusals;
 use crate::runtime::engine::{CallError, Spec};
@@ -36,9 +36,6 @@ const CONVERGENCE_LIMIT: Duration = Duration::from_secs(30);
 
 /// First and longest wait while the engine is unavailable; the wait doubles in between.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-
-/// Of how many tasks at a time it is found out why they ended.
-const MAX_EXPLAINED: usize = 16;
 
 /// Limit of passes in one round. What is left then is for the next round.
 const PASSES: u32 = 8;
@@ -170,6 +167,8 @@ impl Actor {
                 self.report(event);
             }
             self.report_exits(exits, client).await?;
+            let deleted = operations.iter().filter_map(Operation::deletes).collect();
+            self.outputs.keep_all(deleted).await;
             for operation in operations {
                 let accepted = self.perform(operation, client).await?;
                 changed |= accepted;
@@ -203,7 +202,7 @@ impl Actor {
                 line.map_or_else(String::new, |line| format!("; the last line of its log is '{line}'"));
             Ok::<_, CallError>((id, format!("{reason}{line}")))
         };
-        let mut explained = pin!(stream::iter(exits).map(explain).buffer_unordered(MAX_EXPLAINED));
+        let mut explained = pin!(stream::iter(exits).map(explain).buffer_unordered(output::AT_A_TIME));
         while let Some((id, reason)) = explained.try_next().await? {
             self.reconciler.exit_reported(id);
             self.report(RuntimeEvent::Exited { id, reason });
@@ -258,7 +257,6 @@ impl Actor {
                 Ok(accepted)
             }
             Operation::Delete { service } => {
-                self.outputs.keep_all(&service).await;
                 let deleted = client.delete(&service).await;
                 let accepted = self.accepted(&service, "deleted", deleted)?;
                 if accepted {

@@ -4,9 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt};
+
 use super::observed::ObservedState;
 use crate::runtime::engine::{EngineLogs, Host, logs};
 use crate::runtime::output::{LogSource, MAX_LINES, Outputs, Run};
+
+/// Of how many tasks at a time it is asked what they wrote and why they ended.
+pub(super) const AT_A_TIME: usize = 16;
 
 /// The output of the tasks of a pool.
 #[derive(Debug)]
@@ -58,11 +63,12 @@ impl TaskOutputs {
         logs::last_words(&lines)
     }
 
-    /// Keeps the last lines of the tasks of a service, which is about to be deleted.
-    pub(super) async fn keep_all(&self, service: &str) {
-        for (_, run) in self.runs.values().filter(|(of, _)| of == service) {
-            self.keep_of(run).await;
-        }
+    /// Keeps the last lines of the tasks of services that are about to be deleted, of several at a time: a node may not
+    /// answer.
+    pub(super) async fn keep_all(&self, services: HashSet<&str>) {
+        let runs = self.runs.values().filter(|(service, _)| services.contains(&**service));
+        let kept: Vec<_> = runs.map(|(_, run)| self.keep_of(run)).collect();
+        stream::iter(kept).buffer_unordered(AT_A_TIME).for_each(|_| std::future::ready(())).await;
     }
 }
 

@@ -60,6 +60,13 @@ pub(super) enum Operation {
     Delete { service: String },
 }
 
+impl Operation {
+    /// The service that it deletes, if it deletes one.
+    pub(super) fn deletes(&self) -> Option<&str> {
+        if let Self::Delete { service } = self { Some(service) } else { None }
+    }
+}
+
 /// A task of a replica that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Exit {
