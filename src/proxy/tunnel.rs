@@ -73,7 +73,7 @@ impl Tunnel {
         let worker = Rc::clone(&request.connection().worker);
         request.record().becomes_tunnel(&worker.recorder);
         request.on(Input::Tunnel);
-        let _registered = worker.tunnels.register(request.state(), in_flight.endpoint());
+        let registered = worker.tunnels.register(request.state(), in_flight.endpoint());
         let open = Open::new(Rc::clone(&worker), request.pool().index);
         let (mut up, mut down) = (Pipe::new(early), Pipe::new(first));
         let mut broken = None;
@@ -127,8 +127,8 @@ impl Tunnel {
         if let Some(reason) = reason {
             request.record().failed(reason);
         }
-        // Whoever has read its line in the access log finds that it is not open any more.
-        drop(open);
+        // Whoever has read its line in the access log finds that it is not open any more, nor under way at its replica.
+        drop((open, registered, in_flight));
         request.end(if reason.is_none() { End::Complete } else { End::Aborted });
     }
 }
