@@ -91,12 +91,13 @@ def start_balancer(binary, port):
     sys.exit("the balancer does not start")
 
 
-def failure(call):
-    """The error of a call that has to fail."""
-    try:
-        call()
-    except grpc.RpcError as error:
-        return error
+def failure(call, tries=1):
+    """The error of a call that has to fail, by the last of so many tries."""
+    for _ in range(tries):
+        try:
+            call()
+        except grpc.RpcError as error:
+            return error
     sys.exit("a call that has to fail has not")
 
 
@@ -136,7 +137,8 @@ def main():
             for line in balancer.stderr:
                 if "ejected" in line:
                     break
-            error = failure(lambda: channel.unary_unary("/test.Echo/Unary")(b"", timeout=PATIENCE_S))
+            # The line comes just before requests are told.
+            error = failure(lambda: channel.unary_unary("/test.Echo/Unary")(b"", timeout=PATIENCE_S), MANY)
             assert error.code() == grpc.StatusCode.UNAVAILABLE, error
             print(f"gRPC: not serving is {error.code().name}: {error.details()}")
     finally:

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use common::nobody::Nobody;
 use common::origin::Origin;
 use common::{Balancer, descendants, is_alive, request, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -350,8 +351,8 @@ fn what_a_pool_cannot_do_is_skipped_with_the_reason() {
 
 #[test]
 fn nobody_there_is_a_clear_error() {
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let url = format!("http://{closed}");
+    let closed = Nobody::new();
+    let url = format!("http://{}", closed.address);
     let out = folder("nobody");
     let output = run(command(&out, &["a1", "--target", &url]));
     assert_eq!(output.status.code(), Some(69), "{}", said(&output));

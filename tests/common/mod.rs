@@ -9,6 +9,7 @@ pub mod grpc;
 pub mod held;
 pub mod http2;
 pub mod load;
+pub mod nobody;
 pub mod origin;
 pub mod promql;
 pub mod scrape;

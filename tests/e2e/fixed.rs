@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::common::nobody::Nobody;
 use crate::common::{Balancer, request, wait_until};
 
 /// A replica that the test runs itself.
@@ -65,9 +66,9 @@ fn a_hung_replica_is_ejected_and_comes_back() {
 #[test]
 fn a_dead_upstream_is_noted_and_the_others_serve() {
     let alive = Upstream::start("one");
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let dead = Nobody::new();
     let mut balancer =
-        Balancer::start(&["--upstream", &dead.to_string(), "--upstream", &alive.address.to_string()]);
+        Balancer::start(&["--upstream", &dead.address.to_string(), "--upstream", &alive.address.to_string()]);
     for _ in 0..10 {
         assert_eq!(request(balancer.public, "GET", "/home", None).status, 200);
     }

@@ -12,6 +12,7 @@ use tonic::Code;
 use crate::common::Balancer;
 use crate::common::grpc::{client, replica, streaming, unary};
 use crate::common::http2::{Client, reset_by, run, until, url};
+use crate::common::nobody::Nobody;
 use crate::common::scrape::Scrape;
 use crate::common::upstream::{Speaks, Upstream};
 
@@ -114,8 +115,8 @@ fn a_hundred_thousand_tiny_messages_pass_each_way() {
 
 #[test]
 fn errors_of_the_balancer_are_said_as_grpc_says_them() {
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let upstream = dead.to_string();
+    let dead = Nobody::new();
+    let upstream = dead.address.to_string();
     let balancer =
         Balancer::start(&["--upstream", &upstream, "--upstream-http", "h2", "--wait-for-replica", "0s"]);
     run(async {

@@ -1,9 +1,8 @@
 //! What `GET /metrics` says of the ring, of replicas that come and go, and who may read it.
 #![expect(clippy::float_cmp, reason = "counts are whole numbers, which are exact")]
 
-use std::net::TcpListener;
-
 use crate::common::client::raw;
+use crate::common::nobody::Nobody;
 use crate::common::origin::Origin;
 use crate::common::scrape::{OPEN, Scrape, ask};
 use crate::common::{Balancer, request};
@@ -98,8 +97,8 @@ fn the_ring_is_the_one_that_the_api_shows() {
 #[test]
 fn heartbeats_are_counted_by_their_result() {
     let origin = Origin::start();
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let upstreams = [origin.address.to_string(), nobody.to_string()];
+    let nobody = Nobody::new();
+    let upstreams = [origin.address.to_string(), nobody.address.to_string()];
     let balancer = Balancer::start(&["--upstream", &upstreams[0], "--upstream", &upstreams[1]]);
     let scrape = Scrape::when(&balancer, "both were asked", |scrape| {
         let count = |result| scrape.value("ringherd_heartbeats_total", &[("result", result)]);
@@ -112,8 +111,8 @@ fn heartbeats_are_counted_by_their_result() {
 
 #[test]
 fn an_engine_that_does_not_answer_is_an_outage_and_its_calls_are_counted() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let engine = format!("tcp://{nobody}");
+    let nobody = Nobody::new();
+    let engine = format!("tcp://{}", nobody.address);
     let balancer = Balancer::start(&["--runtime", "docker", "--docker-host", &engine]);
     let scrape = Scrape::when(&balancer, "a call fails", |scrape| {
         scrape.value("ringherd_engine_calls_total", &[("result", "unreachable")]) >= 1.0
