@@ -232,6 +232,12 @@ impl Reactor {
         let mut inner = self.inner.borrow_mut();
         (inner.sockets.len(), inner.queue.ring.buffers().out())
     }
+
+    /// The kernel seems to say that there is work, until there has been some.
+    #[cfg(test)]
+    pub(crate) fn tell_falsely(&self) {
+        self.inner.borrow_mut().queue.ring.is_told_falsely = true;
+    }
 }
 
 impl Inner {
@@ -246,7 +252,7 @@ impl Inner {
         loop {
             let is_taken = self.queue.ring.enter().is_ok();
             self.is_starved = !is_taken;
-            self.take_in(&mut wakes);
+            let has_come = self.take_in(&mut wakes);
             if is_taken {
                 while let Some(index) = self.queue.sends.pop() {
                     if let Some(socket) = self.sockets.get_mut(index) {
@@ -259,11 +265,17 @@ impl Inner {
             if !is_taken || !wakes.is_empty() || !self.queue.ring.has_work() {
                 return wakes;
             }
+            if !has_come && !self.queue.ring.has_entries() {
+                self.queue.ring.clear();
+            }
         }
     }
 
-    fn take_in(&mut self, wakes: &mut Vec<Waker>) {
+    /// Takes in what the kernel has done; whether there was anything.
+    fn take_in(&mut self, wakes: &mut Vec<Waker>) -> bool {
+        let mut has_come = false;
         while let Some(completion) = self.queue.ring.next() {
+            has_come = true;
             let (index, kind) = operation(completion.user_data);
             let Some(socket) = self.sockets.get_mut(index) else { continue };
             socket.complete(kind, completion, &mut self.queue, wakes);
@@ -271,6 +283,7 @@ impl Inner {
                 self.sockets.remove(index);
             }
         }
+        has_come
     }
 }
 

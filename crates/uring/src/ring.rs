@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{Ordering, fence};
 
-use io_uring::{EnterFlags, IoUring, squeue};
+use io_uring::{EnterFlags, IoUring, opcode, squeue};
 
 use crate::buffers::Buffers;
 
@@ -15,12 +15,18 @@ const SUBMISSIONS: u32 = 256;
 /// Results that fit. More are kept by the kernel until there is room.
 const COMPLETIONS: u32 = 4096;
 
+/// The operations of [`Ring::clear`], which are nobody's.
+const CLEAR: u64 = u64::MAX;
+
 /// A ring with its buffers, for the thread that made it.
 pub(crate) struct Ring {
     io: IoUring,
     buffers: Option<Buffers>,
     /// What did not fit into the queue, oldest first.
     backlog: VecDeque<squeue::Entry>,
+    /// Has [`Ring::is_told`] say so until work has been done, as the kernel may.
+    #[cfg(test)]
+    pub(crate) is_told_falsely: bool,
 }
 
 /// What came of an operation.
@@ -48,7 +54,13 @@ impl Ring {
             .setup_clamp()
             .build(SUBMISSIONS)?;
         let buffers = Buffers::register(&ring)?;
-        Ok(Self { io: ring, buffers: Some(buffers), backlog: VecDeque::new() })
+        Ok(Self {
+            io: ring,
+            buffers: Some(buffers),
+            backlog: VecDeque::new(),
+            #[cfg(test)]
+            is_told_falsely: false,
+        })
     }
 
     fn ring(&mut self) -> &mut IoUring {
@@ -76,14 +88,38 @@ impl Ring {
 
     /// Whether there is anything to be handed over, done or reported.
     pub(crate) fn has_work(&mut self) -> bool {
+        self.has_entries() || self.is_told()
+    }
+
+    /// Whether there is anything to be handed over or reported.
+    pub(crate) fn has_entries(&mut self) -> bool {
         if !self.backlog.is_empty() {
             return true;
         }
         let ring = self.ring();
         let queue = ring.submission();
-        let has_work = !queue.is_empty() || queue.taskrun() || queue.cq_overflow();
+        let has_entries = !queue.is_empty() || queue.cq_overflow();
         drop(queue);
-        has_work || !ring.completion().is_empty()
+        has_entries || !ring.completion().is_empty()
+    }
+
+    /// Whether the kernel says that there is anything to be done. That may be false, see [`Ring::clear`].
+    fn is_told(&mut self) -> bool {
+        #[cfg(test)]
+        if self.is_told_falsely {
+            return true;
+        }
+        self.ring().submission().taskrun()
+    }
+
+    /// Has what the kernel says become true with the next call. It queues work, and then raises the flag that says so.
+    /// A call in between does the work, and the flag stays up until there is other work, perhaps for ever. This is
+    /// such: the second of two linked operations is queued behind all other work, and doing it lowers the flag.
+    pub(crate) fn clear(&mut self) {
+        for flags in [squeue::Flags::IO_LINK, squeue::Flags::empty()] {
+            // SAFETY: it points to nothing.
+            unsafe { self.push(opcode::Nop::new().build().flags(flags).user_data(CLEAR)) };
+        }
     }
 
     /// Hands over what is queued, and has the kernel do what it can do now.
@@ -122,6 +158,10 @@ impl Ring {
     /// The next result, if there is one.
     pub(crate) fn next(&mut self) -> Option<Completion> {
         let entry = self.ring().completion().next()?;
+        #[cfg(test)]
+        {
+            self.is_told_falsely &= entry.user_data() != CLEAR;
+        }
         Some(Completion {
             user_data: entry.user_data(),
             result: entry.result(),

@@ -88,6 +88,11 @@ impl Runtime {
     pub(crate) fn load(&self) -> (usize, usize) {
         self.reactor.load()
     }
+
+    #[cfg(test)]
+    pub(crate) fn tell_falsely(&self) {
+        self.reactor.tell_falsely();
+    }
 }
 
 impl fmt::Debug for Runtime {

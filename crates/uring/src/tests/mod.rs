@@ -1,5 +1,6 @@
 //! Streams on a ring against real sockets of the standard library.
 
+mod alarm;
 mod laws;
 
 use std::future::poll_fn;
