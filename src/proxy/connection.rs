@@ -254,7 +254,7 @@ impl Connection {
     fn ended(&self, outcome: hyper::Result<()>) -> Pause {
         let Err(error) = outcome else { return Pause::Complete };
         self.tunnel.take();
-        if error.is_user() {
+        if error.is_user() && self.tls.is_some() {
             return Pause::Broken;
         }
         // What is no request is answered too, and more of it may come.
@@ -515,7 +515,7 @@ async fn serve_http1<T: Transport + 'static>(
             }
             None
         }
-        // Without the end of its session, and so without time to read the rest: see `end_idle`.
+        // Lingering would end its session in order: see `end_idle`.
         Pause::Broken => None,
         Pause::Overdue => {
             end_idle(connection, &mut http.into_parts().io).await;
@@ -539,7 +539,7 @@ async fn serve_http1<T: Transport + 'static>(
 enum Pause {
     /// hyper is done with it.
     Complete,
-    /// A response breaks off in its middle.
+    /// A response breaks off in its middle, over TLS.
     Broken,
     /// Its time is over.
     Overdue,
