@@ -167,9 +167,13 @@ impl Actor {
                 self.report(event);
             }
             self.report_exits(exits, client).await?;
-            let deleted = operations.iter().filter_map(Operation::deletes).collect();
-            self.outputs.keep_all(deleted).await;
+            let to_delete = operations.iter().filter_map(Operation::deletes);
+            let mut outputs_of: Vec<_> = to_delete.map(str::to_owned).collect();
             for operation in operations {
+                if operation.deletes().is_some() {
+                    // For all, before the first.
+                    self.outputs.keep_all(&std::mem::take(&mut outputs_of)).await;
+                }
                 let accepted = self.perform(operation, client).await?;
                 changed |= accepted;
                 refused |= !accepted;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 
@@ -12,6 +13,10 @@ use crate::runtime::output::{LogSource, MAX_LINES, Outputs, Run};
 
 /// Of how many tasks at a time it is asked what they wrote and why they ended.
 pub(super) const AT_A_TIME: usize = 16;
+
+/// How long the removal of services may wait for what their tasks wrote. Meanwhile nothing else is done, and others
+/// take a balancer for dead that does nothing for a minute.
+const KEEP_ALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The output of the tasks of a pool.
 #[derive(Debug)]
@@ -63,12 +68,13 @@ impl TaskOutputs {
         logs::last_words(&lines)
     }
 
-    /// Keeps the last lines of the tasks of services that are about to be deleted, of several at a time: a node may not
-    /// answer.
-    pub(super) async fn keep_all(&self, services: HashSet<&str>) {
-        let runs = self.runs.values().filter(|(service, _)| services.contains(&**service));
+    /// Keeps the last lines of the tasks of services that are about to be deleted, of several at a time, as far as there
+    /// is time: a node may not answer.
+    pub(super) async fn keep_all(&self, services: &[String]) {
+        let runs = self.runs.values().filter(|(service, _)| services.contains(service));
         let kept: Vec<_> = runs.map(|(_, run)| self.keep_of(run)).collect();
-        stream::iter(kept).buffer_unordered(AT_A_TIME).for_each(|_| std::future::ready(())).await;
+        let kept = stream::iter(kept).buffer_unordered(AT_A_TIME).for_each(|_| std::future::ready(()));
+        let _ = tokio::time::timeout(KEEP_ALL_LIMIT, kept).await;
     }
 }
 
