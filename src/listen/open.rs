@@ -134,8 +134,8 @@ impl Open {
         self.total.needs_room.load(Ordering::Relaxed)
     }
 
-    /// There is some, or nobody needs it any more. Who does asks again.
-    pub fn has_room(&self) {
+    /// There is room, or nobody needs it any more. Who does asks again.
+    pub fn ask_no_more(&self) {
         self.total.needs_room.store(false, Ordering::Relaxed);
     }
 

@@ -363,7 +363,7 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
         };
         let place = open.room_within(limit, make_room).await;
         if has_asked.take() {
-            open.has_room();
+            open.ask_no_more();
         }
         place
     };
@@ -442,7 +442,7 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
         }
         worker.pools.iter().for_each(|pool| pool.follow_changes(&worker.config()));
         if open.is_asked_for_room() && worker.clients.displace(&worker.newcomers) {
-            open.has_room();
+            open.ask_no_more();
         }
         // The limit may be another, and connections of other workers may have ended.
         open.recheck();
