@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -17,15 +17,10 @@ pub struct Open {
     left: Notify,
 }
 
-/// The connections of all threads that share a limit.
+/// The connections of all threads that share a limit: how many there are, and in the upper half how many of
+/// them are places that are kept for one which may come. In one word, so that a look sees both at a time.
 #[derive(Debug, Default)]
-pub struct Total {
-    /// How many there are, and in the upper half how many of them are places that are kept for one which may come. In
-    /// one word, so that a look sees both at a time.
-    count: AtomicU64,
-    /// Whether a thread needs room that it cannot make.
-    needs_room: AtomicBool,
-}
+pub struct Total(AtomicU64);
 
 /// What a place that is kept for a connection adds to those that there are.
 const KEPT: u64 = 1 << 32;
@@ -55,7 +50,7 @@ impl Counted {
     #[must_use]
     pub fn taken(mut self) -> Self {
         if std::mem::take(&mut self.is_kept) {
-            self.open.total.count.fetch_sub(KEPT, Ordering::Relaxed);
+            self.open.total.0.fetch_sub(KEPT, Ordering::Relaxed);
         }
         self
     }
@@ -75,7 +70,7 @@ impl Open {
     /// Counts one more.
     pub fn enter(self: &Rc<Self>) -> Counted {
         self.count.set(self.count.get() + 1);
-        self.total.count.fetch_add(1, Ordering::Relaxed);
+        self.total.0.fetch_add(1, Ordering::Relaxed);
         Counted { open: Rc::clone(self), is_kept: false }
     }
 
@@ -83,7 +78,7 @@ impl Open {
     /// there are so many connections, without the places that others keep.
     fn enter_within(self: &Rc<Self>, limit: usize) -> Result<Counted, bool> {
         let next = |total| if Total::all(total) < limit { Some(total + 1 + KEPT) } else { None };
-        let before = self.total.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let before = self.total.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         before.map_err(|total| Total::real(total) >= limit)?;
         self.count.set(self.count.get() + 1);
         Ok(Counted { open: Rc::clone(self), is_kept: true })
@@ -124,21 +119,6 @@ impl Open {
         }
     }
 
-    /// Asks the other threads to make room, which this one cannot.
-    pub fn ask_for_room(&self) {
-        self.total.needs_room.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a thread has asked for room.
-    pub fn is_asked_for_room(&self) -> bool {
-        self.total.needs_room.load(Ordering::Relaxed)
-    }
-
-    /// There is room, or nobody needs it any more. Who does asks again.
-    pub fn ask_no_more(&self) {
-        self.total.needs_room.store(false, Ordering::Relaxed);
-    }
-
     /// Has those that wait look at their limits again.
     pub fn recheck(&self) {
         self.left.notify_waiters();
@@ -149,7 +129,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.open.count.set(self.open.count.get() - 1);
         let kept = if self.is_kept { KEPT } else { 0 };
-        self.open.total.count.fetch_sub(1 + kept, Ordering::Relaxed);
+        self.open.total.0.fetch_sub(1 + kept, Ordering::Relaxed);
         self.open.left.notify_waiters();
     }
 }
@@ -249,7 +229,7 @@ mod tests {
                             Ok(place) => kept.push_back(place),
                             Err(_) => _ = refused.fetch_add(1, Ordering::Relaxed),
                         }
-                        most.fetch_max(Total::all(total.count.load(Ordering::Relaxed)), Ordering::Relaxed);
+                        most.fetch_max(Total::all(total.0.load(Ordering::Relaxed)), Ordering::Relaxed);
                         if turn % 3 == 0 || kept.len() == LIMIT {
                             kept.pop_front();
                         }
@@ -257,7 +237,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!((most.into_inner(), total.count.load(Ordering::Relaxed)), (LIMIT, 0));
+        assert_eq!((most.into_inner(), total.0.load(Ordering::Relaxed)), (LIMIT, 0));
         assert!(refused.into_inner() > 0, "there was a last place to take");
     }
 }

@@ -337,14 +337,8 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
     };
     // The limit is that of the moment; a lower one ends no connection that is in use.
     let warned = Cell::new(None::<Instant>);
-    let has_asked = Cell::new(false);
     let make_room = || {
         let displaced = worker.clients.displace(&worker.newcomers);
-        if !displaced {
-            // The idle ones may all be at other workers.
-            open.ask_for_room();
-            has_asked.set(true);
-        }
         if warned.get().is_none_or(|before| before.elapsed() > FULL_WARNING_PAUSE) {
             warned.set(Some(Instant::now()));
             tracing::warn!(
@@ -361,11 +355,7 @@ async fn run(listeners: Listeners, grace: Duration, shared: Shared) -> io::Resul
                 make_room();
             }
         };
-        let place = open.room_within(limit, make_room).await;
-        if has_asked.take() {
-            open.ask_no_more();
-        }
-        place
+        open.room_within(limit, make_room).await
     };
     let secured = async {
         if let Some((listener, acceptor)) = tls {
@@ -441,9 +431,6 @@ async fn tick(worker: Rc<Worker>, open: Rc<Open>, mut config: watch::Receiver<Pr
             worker.reconfigure(config.borrow_and_update().clone());
         }
         worker.pools.iter().for_each(|pool| pool.follow_changes(&worker.config()));
-        if open.is_asked_for_room() && worker.clients.displace(&worker.newcomers) {
-            open.ask_no_more();
-        }
         // The limit may be another, and connections of other workers may have ended.
         open.recheck();
         if now - swept >= IDLE_SWEEP {

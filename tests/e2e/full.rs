@@ -47,27 +47,6 @@ fn idle_connections_make_room_and_the_longest_idle_ones_first() {
     assert!(get(&mut last).starts_with("HTTP/1.1 200 "));
 }
 
-/// Whoever waits may do so at another worker than the one that has all connections.
-#[test]
-fn idle_connections_make_room_for_those_of_other_workers() {
-    let args = ["--max-connections", "1", "--workers", "2", "--keep-alive", "10m", "--header-timeout", "10m"];
-    let balancer = Balancer::start(&args);
-    balancer.wait_until_ready(3);
-    let is_open = |count: usize| {
-        let is_there = || Scrape::of(&balancer).value("ringherd_connections", &[]) as usize == count;
-        wait_until("as many connections", || is_there().then_some(()));
-    };
-    // Half of them are at the other worker.
-    for _ in 0..20 {
-        let silent = connect(balancer.public);
-        is_open(1);
-        let mut client = connect(balancer.public);
-        assert!(get(&mut client).starts_with("HTTP/1.1 200 "));
-        drop((silent, client));
-        is_open(0);
-    }
-}
-
 #[test]
 fn no_more_connections_are_accepted_than_there_may_be() {
     const LIMIT: usize = 3;
